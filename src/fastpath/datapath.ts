@@ -1,0 +1,143 @@
+/**
+ * The datapath: what the slow path asks of whatever moves packets.
+ *
+ * One interface, several implementations (DESIGN.md, idea 2): in memory (tests without root),
+ * userspace (AF_PACKET, in a worker) and, later, eBPF in the kernel. One conformance suite runs the
+ * same named cases over all of them.
+ *
+ *              create             change            read              destroy
+ *   port       addPort            (by Devices)      ports, portStats  removePort
+ *   flow       putFlow            putFlow (same id) flowStats         deleteFlow
+ *   packet     upcall (from it)   –                 –                 execute (to it)
+ *   datapath   open function      –                 counters          close
+ *
+ * Invariants
+ * - Commands act in the order in which they were given; `barrier()` resolves when every earlier one
+ *   is in force for all later packets.
+ * - Flows may live where only counters can be read, so nobody may assume to see each packet: the
+ *   statistics of a flow are read, never pushed.
+ * - Flow ids are small integers that the caller allocates and reuses (a slot number): statistics
+ *   live in arrays indexed by them. An id may be reused after `deleteFlow` + `barrier`.
+ * - Two flows never overlap with different actions: the slow path guarantees it.
+ * - A packet carries its virtio-net header (below) from end to end; offloads survive.
+ */
+import type { FlowKey, Match } from "../packet/key.ts";
+import type { DpAction } from "./actions.ts";
+
+/** A packet outside the hot path: the frame from its Ethernet header on, without FCS. */
+export interface Packet {
+  readonly data: Uint8Array;
+  /**
+   * `struct virtio_net_hdr`, 10 bytes, little endian: flags u8, gso_type u8, hdr_len u16, gso_size
+   * u16, csum_start u16, csum_offset u16. Absent means all zero: whole checksums, no segmentation.
+   */
+  readonly vnet?: Uint8Array;
+}
+
+export type UpcallReason = "miss" | "action";
+
+/** A packet that needs the slow path. `packet` and `key` are the receiver's to keep. */
+export interface Upcall {
+  readonly reason: UpcallReason;
+  readonly packet: Packet;
+  /** Datapath key (in_port is a datapath port number); the pipeline section is zero. */
+  readonly key: FlowKey;
+  /** `userdata` of the `userspace` action that sent it; 0 for a miss. */
+  readonly userdata: number;
+}
+
+export type DpPortType = "device" | "internal";
+
+export interface DpPortSpec {
+  readonly name: string;
+  /** `device`: an existing network interface. `internal`: a TAP that the datapath makes. */
+  readonly type: DpPortType;
+  /** Wanted Ethernet address of an internal port. */
+  readonly mac?: Uint8Array;
+}
+
+export interface DpPort extends DpPortSpec {
+  /** Datapath port number, 0..65534; unique in the datapath, all bridges together. */
+  readonly portNo: number;
+  readonly ifindex: number;
+}
+
+/** Counted by the datapath itself since the port was added; bytes without the virtio-net header. */
+export interface DpPortStats {
+  rxPackets: number;
+  txPackets: number;
+  rxBytes: number;
+  txBytes: number;
+  rxDropped: number;
+  txDropped: number;
+  rxErrors: number;
+  txErrors: number;
+}
+
+export interface DpFlow {
+  readonly id: number;
+  /** Datapath section only. */
+  readonly match: Match;
+  /** Empty drops. */
+  readonly actions: readonly DpAction[];
+}
+
+export interface DpFlowStats {
+  packets: number;
+  bytes: number;
+  /** `performance.timeOrigin`-independent: milliseconds of CLOCK_MONOTONIC; 0 = never used. */
+  lastUsedMs: number;
+  /** OR of the TCP flags seen. */
+  tcpFlags: number;
+}
+
+export interface DatapathListener {
+  upcall(upcall: Upcall): void;
+  /** The port's device vanished or failed; the port is already removed. */
+  portLost(portNo: number, reason: string): void;
+}
+
+/** An error of a command that the user can act upon: `message` says what to do. */
+export class DatapathError extends Error {
+  constructor(
+    readonly code:
+      | "no-device"
+      | "exists"
+      | "no-such-port"
+      | "not-supported"
+      | "permission"
+      | "full"
+      | "system",
+    message: string,
+  ) {
+    super(message);
+    this.name = "DatapathError";
+  }
+}
+
+export interface Datapath {
+  /** What `Bridge.datapath_type` calls it: "netdev", "system", "dummy". */
+  readonly type: string;
+  /** Flows that fit; more are refused with a DatapathError `full`. */
+  readonly maxFlows: number;
+  listen(listener: DatapathListener): void;
+
+  addPort(spec: DpPortSpec): Promise<DpPort>;
+  removePort(portNo: number): Promise<void>;
+  ports(): ReadonlyMap<number, DpPort>;
+  portStats(portNo: number): DpPortStats | undefined;
+
+  /** Adds the flow, or replaces the flow of that id, its statistics kept. */
+  putFlow(flow: DpFlow): void;
+  deleteFlow(id: number): void;
+  /** Statistics in place; zero for an id never used. Valid until the id is reused. */
+  flowStats(id: number): DpFlowStats;
+
+  /** Runs the actions on one packet. `inPort` is the datapath port it counts as coming from. */
+  execute(packet: Packet, actions: readonly DpAction[], inPort: number): void;
+
+  barrier(): Promise<void>;
+  /** Cache hits, misses, upcalls lost, and one counter per drop reason, by name. */
+  counters(): Readonly<Record<string, number>>;
+  close(): Promise<void>;
+}
