@@ -1,0 +1,185 @@
+/**
+ * Byte streams over TCP and Unix sockets: what OpenFlow connections and the unixctl server stand on.
+ *
+ * A stream queues what the peer does not take at once. Nobody here limits that queue: its length is
+ * `queuedBytes`, and whoever writes decides when a peer is too slow and closes. `closed` is told
+ * exactly once, with a reason fit for a log line, whoever closed; never from inside `close`'s or
+ * `write`'s caller.
+ */
+import { chmodSync, rmSync } from "node:fs";
+import type { Socket } from "bun";
+import type { Target } from "./targets.ts";
+
+export interface StreamEvents {
+  /** Valid only during the call: copy what is to be kept. */
+  data(bytes: Uint8Array): void;
+  closed(reason: string): void;
+}
+
+export interface Stream {
+  /** Who is at the other end, for logs: `tcp:10.0.0.1:6653`, `unix#3`. */
+  readonly peer: string;
+  readonly queuedBytes: number;
+  write(bytes: Uint8Array): void;
+  /** Sends what is queued, then closes; `closed` follows. */
+  end(): void;
+  /** Drops what is queued and closes at once; `closed` follows. */
+  abort(reason: string): void;
+}
+
+export interface StreamListener {
+  /** Port in use, for TCP (the one the system chose when it was 0). */
+  readonly port: number | undefined;
+  close(): void;
+}
+
+class SocketStream implements Stream {
+  private queue: Uint8Array[] = [];
+  private ending = false;
+  private done = false;
+  private reason: string | undefined;
+  queuedBytes = 0;
+  events: StreamEvents | undefined;
+
+  constructor(readonly peer: string, private readonly socket: Socket<StreamHolder>) {}
+
+  write(bytes: Uint8Array): void {
+    if (this.done || this.ending || bytes.length === 0) return;
+    if (this.queue.length > 0) return this.enqueue(bytes);
+    const sent = Math.max(0, this.socket.write(bytes));
+    if (sent < bytes.length) this.enqueue(bytes.slice(sent));
+  }
+
+  private enqueue(bytes: Uint8Array): void {
+    this.queue.push(bytes);
+    this.queuedBytes += bytes.length;
+  }
+
+  drain(): void {
+    while (this.queue.length > 0) {
+      const head = this.queue[0]!;
+      const sent = Math.max(0, this.socket.write(head));
+      this.queuedBytes -= sent;
+      if (sent < head.length) {
+        this.queue[0] = head.subarray(sent);
+        return;
+      }
+      this.queue.shift();
+    }
+    if (this.ending) this.socket.end();
+  }
+
+  end(): void {
+    if (this.done || this.ending) return;
+    this.ending = true;
+    this.reason ??= "closed by this side";
+    if (this.queue.length === 0) this.socket.end();
+  }
+
+  abort(reason: string): void {
+    if (this.done) return;
+    this.reason = reason;
+    this.queue = [];
+    this.queuedBytes = 0;
+    this.socket.terminate();
+    queueMicrotask(() => this.finish(reason));
+  }
+
+  finish(reason: string): void {
+    if (this.done) return;
+    this.done = true;
+    this.queue = [];
+    this.queuedBytes = 0;
+    this.events?.closed(this.reason ?? reason);
+  }
+}
+
+interface StreamHolder {
+  stream: SocketStream | undefined;
+}
+
+const HANDLER = {
+  data(socket: Socket<StreamHolder>, bytes: Uint8Array): void {
+    socket.data.stream?.events?.data(bytes);
+  },
+  drain(socket: Socket<StreamHolder>): void {
+    socket.data.stream?.drain();
+  },
+  end(socket: Socket<StreamHolder>): void {
+    socket.data.stream?.finish("connection closed by peer");
+    socket.end();
+  },
+  close(socket: Socket<StreamHolder>): void {
+    socket.data.stream?.finish("connection closed by peer");
+  },
+  error(socket: Socket<StreamHolder>, error: Error): void {
+    socket.data.stream?.finish(error.message);
+    socket.terminate();
+  },
+};
+
+/** Connects to an active target. Rejects with an Error whose message fits a log line. */
+export async function openStream(
+  target: Target & { kind: "tcp" | "unix" },
+  makeEvents: (stream: Stream) => StreamEvents,
+): Promise<Stream> {
+  const holder: StreamHolder = { stream: undefined };
+  const socket = target.kind === "unix"
+    ? await Bun.connect<StreamHolder>({ unix: target.path, data: holder, socket: HANDLER })
+    : await Bun.connect<StreamHolder>({
+      hostname: target.host,
+      port: target.port,
+      data: holder,
+      socket: HANDLER,
+    });
+  if (target.kind === "tcp") socket.setNoDelay(true);
+  const peer = target.kind === "unix" ? `unix:${target.path}` : `tcp:${target.host}:${target.port}`;
+  const stream = new SocketStream(peer, socket);
+  holder.stream = stream;
+  stream.events = makeEvents(stream);
+  return stream;
+}
+
+/**
+ * Listens on a passive target; `accept` gets each new stream and returns its events, or undefined to
+ * refuse it. A left-over socket file of a Unix target is replaced; the new one is for its owner only.
+ * Throws an Error whose message says what could not be bound.
+ */
+export function listenStreams(
+  target: Target & { kind: "ptcp" | "punix" },
+  accept: (stream: Stream) => StreamEvents | undefined,
+): StreamListener {
+  let sequence = 0;
+  const open = (socket: Socket<StreamHolder>): void => {
+    const peer = target.kind === "punix"
+      ? `unix#${sequence++}`
+      : `tcp:${socket.remoteAddress}:${socket.remotePort}`;
+    const stream = new SocketStream(peer, socket);
+    socket.data = { stream };
+    if (target.kind === "ptcp") socket.setNoDelay(true);
+    const events = accept(stream);
+    if (events) stream.events = events;
+    else socket.terminate();
+  };
+  const socket = { ...HANDLER, open };
+  const data: StreamHolder = { stream: undefined };
+  if (target.kind === "punix") {
+    rmSync(target.path, { force: true });
+    const listener = Bun.listen<StreamHolder>({ unix: target.path, data, socket });
+    chmodSync(target.path, 0o700);
+    return {
+      port: undefined,
+      close: () => {
+        listener.stop(true);
+        rmSync(target.path, { force: true });
+      },
+    };
+  }
+  const listener = Bun.listen<StreamHolder>({
+    hostname: target.host,
+    port: target.port,
+    data,
+    socket,
+  });
+  return { port: listener.port, close: () => listener.stop(true) };
+}
