@@ -14,13 +14,21 @@ export interface StreamEvents {
   /** Valid only during the call: copy what is to be kept. */
   data(bytes: Uint8Array): void;
   closed(reason: string): void;
+  /** The queue is empty again after it was not. */
+  drained?(): void;
 }
 
 export interface Stream {
   /** Who is at the other end, for logs: `tcp:10.0.0.1:6653`, `unix#3`. */
   readonly peer: string;
   readonly queuedBytes: number;
+  /** Writes that wait in the queue, whole or in part. */
+  readonly queuedWrites: number;
+  /** Queues `bytes` as they are: they must not be changed afterwards. */
   write(bytes: Uint8Array): void;
+  /** Stops and restarts `data`; the kernel holds the peer back meanwhile. */
+  pause(): void;
+  resume(): void;
   /** Sends what is queued, then closes; `closed` follows. */
   end(): void;
   /** Drops what is queued and closes at once; `closed` follows. */
@@ -43,11 +51,23 @@ class SocketStream implements Stream {
 
   constructor(readonly peer: string, private readonly socket: Socket<StreamHolder>) {}
 
+  get queuedWrites(): number {
+    return this.queue.length;
+  }
+
+  pause(): void {
+    if (!this.done) this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.done) this.socket.resume();
+  }
+
   write(bytes: Uint8Array): void {
     if (this.done || this.ending || bytes.length === 0) return;
     if (this.queue.length > 0) return this.enqueue(bytes);
     const sent = Math.max(0, this.socket.write(bytes));
-    if (sent < bytes.length) this.enqueue(bytes.slice(sent));
+    if (sent < bytes.length) this.enqueue(bytes.subarray(sent));
   }
 
   private enqueue(bytes: Uint8Array): void {
@@ -56,6 +76,7 @@ class SocketStream implements Stream {
   }
 
   drain(): void {
+    if (this.queue.length === 0) return;
     while (this.queue.length > 0) {
       const head = this.queue[0]!;
       const sent = Math.max(0, this.socket.write(head));
@@ -67,6 +88,7 @@ class SocketStream implements Stream {
       this.queue.shift();
     }
     if (this.ending) this.socket.end();
+    else this.events?.drained?.();
   }
 
   end(): void {
