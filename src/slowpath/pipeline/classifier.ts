@@ -1,0 +1,136 @@
+/**
+ * The flow classifier: finds the rule of highest priority that matches a flow key.
+ *
+ * Tuple space search. Rules are grouped by their mask: all rules of one mask form a *subtable*, a
+ * hash table keyed by the masked words. A lookup masks the key with each subtable's mask in turn
+ * and probes its hash table, so its cost is the number of distinct masks, not of rules. Subtables
+ * are kept in order of their highest priority; the search ends at the first one that cannot beat
+ * what was found.
+ *
+ * A lookup also answers "which bits of the key did this depend on?" by setting them in the caller's
+ * mask. The megaflow that is made from a packet matches just those bits, so every bit that is left
+ * out here lets one megaflow serve more packets:
+ * - Only the masks of subtables that were probed count; the priority cut-off spares the others.
+ * - A subtable is probed in *stages*: metadata and registers, then Ethernet, then network, then
+ *   transport. A small index per stage knows which prefixes of the key exist at all; when the
+ *   packet's is not there, the later stages are not looked at and stay wildcarded. So a rule on a
+ *   TCP port of one input port does not make the megaflows of all other ports look at TCP ports.
+ *
+ * Storage: a subtable knows its mask's non-zero words; a rule keeps only the key's words at those
+ * places, side by side with its neighbours' in one array. Rules with the same match and different
+ * priorities hang in a chain, highest first, at one place.
+ *
+ * Invariants
+ * - `subtable.mask` has at least one rule, or the subtable is gone.
+ * - A subtable's `maxPriority` is that of its highest rule; `ordered` is sorted by it, descending.
+ * - Two rules of equal match and priority never coexist: `insert` throws on it.
+ * - Of several matching rules with equal priority any may be found (OpenFlow leaves it open), but
+ *   the same one for the same key until the classifier changes.
+ *
+ * Limits: no tries yet (an IP prefix in one rule makes all lookups that reach its subtable look at
+ * the whole prefix); masks are bounded by rules alone. Everything is on one thread, so a change is
+ * atomic for all lookups and no versions are kept.
+ *
+ * References: V. Srinivasan et al., "Packet Classification using Tuple Space Search", SIGCOMM 1999;
+ * B. Pfaff et al., "The Design and Implementation of Open vSwitch", NSDI 2015, §4–5.
+ */
+import type { FlowKey, Match } from "../../packet/key.ts";
+import { maskKey, Subtable } from "./subtable.ts";
+
+/** What a classifier holds. The members below `priority` are the classifier's own. */
+export abstract class Classified {
+  constructor(readonly priority: number) {}
+  /** The subtable that keeps the match; undefined: not in a classifier. */
+  home: { match(slot: number): Match } | undefined = undefined;
+  slot = -1;
+  /** The rule of the same match with the next lower priority. */
+  lower: Classified | undefined = undefined;
+}
+
+export class Classifier<T extends Classified> {
+  private readonly byMask = new Map<string, Subtable<T>>();
+  private ordered: Subtable<T>[] = [];
+  private sorted = true;
+  private entries = 0;
+
+  get size(): number {
+    return this.entries;
+  }
+
+  get subtables(): number {
+    return this.byMask.size;
+  }
+
+  /**
+   * The matching rule of highest priority. Sets in `wildcards`, if given, each bit of `key` on
+   * which the answer depended.
+   */
+  lookup(key: FlowKey, wildcards?: FlowKey): T | undefined {
+    if (!this.sorted) this.sort();
+    let best: T | undefined;
+    for (const subtable of this.ordered) {
+      if (best && subtable.maxPriority <= best.priority) break;
+      const found = subtable.lookup(key.words, wildcards?.words);
+      if (found && (!best || found.priority > best.priority)) best = found;
+    }
+    return best;
+  }
+
+  /** The rule of exactly this match and priority. */
+  find(match: Match, priority: number): T | undefined {
+    let rule = this.byMask.get(maskKey(match.mask))?.find(match.key.words);
+    while (rule && rule.priority > priority) rule = rule.lower as T | undefined;
+    return rule?.priority === priority ? rule : undefined;
+  }
+
+  insert(rule: T, match: Match): void {
+    const id = maskKey(match.mask);
+    let subtable = this.byMask.get(id);
+    if (!subtable) {
+      subtable = new Subtable<T>(match.mask);
+      this.byMask.set(id, subtable);
+      this.ordered.push(subtable);
+      this.sorted = false;
+    }
+    const before = subtable.maxPriority;
+    subtable.insert(rule, match.key.words);
+    if (subtable.maxPriority !== before) this.sorted = false;
+    this.entries++;
+  }
+
+  /** Throws if the rule is not here. */
+  remove(rule: T): void {
+    const subtable = rule.home as Subtable<T> | undefined;
+    if (!subtable) throw new Error("classifier: the rule to remove is not in it");
+    const before = subtable.maxPriority;
+    subtable.remove(rule);
+    this.entries--;
+    if (subtable.size === 0) {
+      this.byMask.delete(maskKey(subtable.mask));
+      this.ordered.splice(this.ordered.indexOf(subtable), 1);
+    } else if (subtable.maxPriority !== before) this.sorted = false;
+  }
+
+  /**
+   * Rules at least as specific as `criteria`: those whose every packet fits it (the "loose" choice
+   * of OpenFlow's modify and delete). Do not change the classifier while iterating.
+   */
+  *within(criteria: Match): IterableIterator<T> {
+    for (const subtable of this.ordered) yield* subtable.within(criteria);
+  }
+
+  /** True if some rule of this priority and the match have a packet in common. */
+  overlaps(match: Match, priority: number): boolean {
+    for (const subtable of this.ordered) if (subtable.overlaps(match, priority)) return true;
+    return false;
+  }
+
+  *[Symbol.iterator](): IterableIterator<T> {
+    for (const subtable of this.ordered) yield* subtable.rules();
+  }
+
+  private sort(): void {
+    this.ordered.sort((a, b) => b.maxPriority - a.maxPriority);
+    this.sorted = true;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * What the pipeline knows of a bridge. The bridge itself (src/slowpath/bridge) implements these
+ * interfaces; translation, upcalls and revalidation read nothing else.
+ *
+ * - Reads only: translation never changes a model. What a packet causes (counters, learned MACs,
+ *   packet-ins) comes out of it as a list of effects.
+ * - Whoever changes anything here except `tables` and `macs`, which report their own changes, calls
+ *   `FlowCache.changed()` afterwards, so that megaflows are made again.
+ * - OpenFlow port numbers are Open vSwitch's 16-bit ones (LOCAL = 0xfffe), in every version.
+ */
+import type { Packet } from "../../fastpath/datapath.ts";
+import type { PacketInReason } from "../../openflow/actions/types.ts";
+import type { FlowKey } from "../../packet/key.ts";
+import type { MacTable } from "../bridge/learning.ts";
+import type { FlowTables } from "./tables.ts";
+
+/** Port configuration (OFPPC_*), as mod-port sets it; all false on a new port. */
+export interface PortConfig {
+  readonly portDown: boolean;
+  readonly noStp: boolean;
+  readonly noRecv: boolean;
+  readonly noRecvStp: boolean;
+  readonly noFlood: boolean;
+  readonly noFwd: boolean;
+  readonly noPacketIn: boolean;
+}
+
+export type VlanMode = "access" | "trunk" | "native-tagged" | "native-untagged" | "dot1q-tunnel";
+
+/** The Port row's VLAN columns, resolved: `vlan_mode` is always chosen here. */
+export interface VlanConfig {
+  readonly mode: VlanMode;
+  /** Access or native VLAN, 0..4095; 0 where the row has none. */
+  readonly tag: number;
+  /** VLANs that a trunk carries; undefined: all. A native VLAN is carried in any case. */
+  readonly trunks: ReadonlySet<number> | undefined;
+  /** `other_config:priority-tags`. */
+  readonly priorityTags: "no" | "if-nonzero" | "always";
+  /** Customer VLANs that a dot1q-tunnel takes; undefined: all. */
+  readonly cvlans?: ReadonlySet<number> | undefined;
+  /** Ethertype of the outer tag that a dot1q-tunnel adds. */
+  readonly qinqTpid?: number;
+}
+
+/** A Port row: one or more interfaces that NORMAL treats as one. Identity is the object. */
+export interface BundleModel {
+  readonly name: string;
+  readonly vlan: VlanConfig;
+  /** Two protected bundles do not talk to each other. */
+  readonly protected: boolean;
+  /** Its ports; one unless it is a bond. The first is the one that NORMAL sends through. */
+  readonly members: readonly PortModel[];
+}
+
+export interface PatchPeer {
+  readonly bridge: BridgeModel;
+  readonly port: PortModel;
+}
+
+/** Counters of a port that no datapath knows: a patch port. Added to in place. */
+export interface PatchStats {
+  rxPackets: number;
+  rxBytes: number;
+  txPackets: number;
+  txBytes: number;
+}
+
+export interface PortModel {
+  readonly ofport: number;
+  readonly name: string;
+  /** Port number in the datapath; undefined: none (a patch port, or not attached at present). */
+  readonly dpPort: number | undefined;
+  /** The other end, when both are there. */
+  readonly patchPeer?: PatchPeer | undefined;
+  readonly patchStats?: PatchStats | undefined;
+  readonly config: PortConfig;
+  readonly linkUp: boolean;
+  readonly bundle: BundleModel;
+}
+
+/** A packet for controllers, before any version's format. */
+export interface PacketIn {
+  /**
+   * `implicit_miss`: no rule matched; for connections of versions before 1.3 only, whose default it
+   * is to be asked. `explicit_miss`: a table-miss rule (priority 0, matches everything) said so:
+   * OFPR_NO_MATCH from 1.3 on, OFPR_ACTION before. `no_match`: the table's own miss setting said so.
+   */
+  readonly reason: PacketInReason;
+  /** The packet as it was when the action ran; whole. */
+  readonly packet: Packet;
+  /** Its flow key with `in_port` in OpenFlow numbers and the pipeline section (metadata, registers). */
+  readonly key: FlowKey;
+  readonly tableId: number;
+  /** Cookie of the rule; all ones when no rule matched. */
+  readonly cookie: bigint;
+  /** How much of the packet the action asks for; 0xffff: all of it. */
+  readonly maxLen: number;
+  /** `controller(id=…)`: only connections with this id; 0 by default. */
+  readonly controllerId: number;
+  readonly userdata: Uint8Array | undefined;
+  /** True for a table miss: the connection keeps the packet in a buffer. Never for an action. */
+  readonly bufferable: boolean;
+  /** Set on `controller(meter_id=…)`. */
+  readonly meterId: number | undefined;
+}
+
+export interface BridgeModel {
+  readonly name: string;
+  /** By OpenFlow number, LOCAL included. */
+  readonly ports: ReadonlyMap<number, PortModel>;
+  /** In the order in which NORMAL floods. */
+  readonly bundles: Iterable<BundleModel>;
+  readonly tables: FlowTables;
+  readonly macs: MacTable<BundleModel>;
+  /** `other_config:forward-bpdu`: 01:80:c2:00:00:0x is forwarded like any multicast. */
+  readonly forwardBpdu: boolean;
+  /** OFPC_FRAG_* of set-config: what happens to IP fragments. */
+  readonly fragMode: "normal" | "drop" | "nx-match";
+  /** OFPC_INVALID_TTL_TO_CONTROLLER, set by any connection. */
+  readonly invalidTtlToController: boolean;
+  /** True while some connection of a version before 1.3 wants packets that match nothing. */
+  wantsMisses(): boolean;
+  /** Hands a packet to the connections (rate limits, buffers and formats are theirs). */
+  packetIn(packetIn: PacketIn): void;
+}

@@ -1,0 +1,89 @@
+/** A rule: one entry of an OpenFlow table, with its counters (OpenFlow 1.3.5 §5.2, §5.5). */
+import type { Action } from "../../openflow/actions/types.ts";
+import { FLOW_FLAGS } from "../../openflow/messages/types.ts";
+import type { Match } from "../../packet/key.ts";
+import { Classified } from "./classifier.ts";
+
+/** Priorities above this are the switch's own rules: hidden from dumps and from flow-mods. */
+export const MAX_PRIORITY = 0xffff;
+
+export interface RuleSpec {
+  readonly table: number;
+  readonly priority: number;
+  readonly cookie: bigint;
+  /** Seconds; 0: none. */
+  readonly idleTimeout: number;
+  readonly hardTimeout: number;
+  readonly importance: number;
+  /** `FLOW_FLAGS`. */
+  readonly flags: number;
+  readonly actions: readonly Action[];
+}
+
+export class Rule extends Classified {
+  readonly table: number;
+  readonly cookie: bigint;
+  /** Seconds; `fin_timeout` may shorten them. */
+  idleTimeout: number;
+  hardTimeout: number;
+  readonly importance: number;
+  readonly flags: number;
+  readonly actions: readonly Action[];
+  /** Clock times. `modifiedMs` starts the hard timeout, `usedMs` the idle timeout. */
+  createdMs: number;
+  modifiedMs: number;
+  usedMs: number;
+  packets = 0;
+  bytes = 0;
+  /** The rule that took this one's place and its counters: late statistics go there. */
+  successor: Rule | undefined = undefined;
+  /** The match, kept here once the rule has left its table. */
+  private left: Match | undefined = undefined;
+  /** Matches every packet. */
+  catchAll = false;
+
+  constructor(spec: RuleSpec, nowMs: number) {
+    super(spec.priority);
+    this.table = spec.table;
+    this.cookie = spec.cookie;
+    this.idleTimeout = spec.idleTimeout;
+    this.hardTimeout = spec.hardTimeout;
+    this.importance = spec.importance;
+    this.flags = spec.flags;
+    this.actions = spec.actions;
+    this.createdMs = this.modifiedMs = this.usedMs = nowMs;
+  }
+
+  /** A copy of the match. */
+  match(): Match {
+    const match = this.home?.match(this.slot) ?? this.left;
+    if (!match) throw new Error("rule: it was never in a table");
+    return match;
+  }
+
+  /** Keeps the match for whoever reports the rule after its removal. Before `Classifier.remove`. */
+  keepMatch(): void {
+    this.left = this.match();
+  }
+
+  get hidden(): boolean {
+    return this.priority > MAX_PRIORITY;
+  }
+
+  /** OpenFlow 1.3.5 §5.4: wildcards everything at priority 0. */
+  get isTableMiss(): boolean {
+    return this.priority === 0 && this.catchAll;
+  }
+
+  get sendsFlowRemoved(): boolean {
+    return (this.flags & FLOW_FLAGS.SEND_FLOW_REM) !== 0;
+  }
+
+  /** Counts packets that the rule handled. `usedMs` may lie in the past. */
+  credit(packets: number, bytes: number, usedMs: number): void {
+    if (this.successor) return this.successor.credit(packets, bytes, usedMs);
+    if (!(this.flags & FLOW_FLAGS.NO_PKT_COUNTS)) this.packets += packets;
+    if (!(this.flags & FLOW_FLAGS.NO_BYT_COUNTS)) this.bytes += bytes;
+    if (usedMs > this.usedMs) this.usedMs = usedMs;
+  }
+}

@@ -1,0 +1,308 @@
+/**
+ * One subtable of a classifier: all rules of one mask, in a hash table with chaining whose entries
+ * are numbered slots of parallel arrays, so that a rule costs a few words and no object of its own.
+ *
+ *     hash ──> heads[hash & sizeMask] ──> slot ──next[slot]──> slot ──> -1
+ *                                          │
+ *                values[slot*n … slot*n+n) │ rulesAt[slot]: rule of highest priority ──lower──> …
+ */
+import { FlowKey, type Match } from "../../packet/key.ts";
+import { KEY_WORDS, SLOTS } from "../../packet/layout.ts";
+import type { Classified } from "./classifier.ts";
+
+/** Stages in the order in which they are looked at: 0 metadata, 1 Ethernet, 2 network, 3 transport. */
+const STAGE_OF_WORD: Uint8Array = stages();
+
+function stages(): Uint8Array {
+  const stage = new Uint8Array(KEY_WORDS).fill(2);
+  const put = (number: number, names: readonly string[]): void => {
+    for (const [name, { offset, bytes }] of SLOTS) {
+      if (!names.some((n) => n === name || (n.endsWith("*") && name.startsWith(n.slice(0, -1))))) {
+        continue;
+      }
+      for (let word = offset >> 2; word <= (offset + bytes - 1) >> 2; word++) stage[word] = number;
+    }
+  };
+  put(1, ["eth_*", "vlan_tci", "vlan2_*", "mpls_*"]);
+  put(3, ["tp_*", "tcp_flags", "nd_*"]);
+  const metadata = ["metadata", "actset_output", "conj_id", "regs", "packet_type", "dp_hash"];
+  put(0, ["in_port", "recirc_id", "skb_priority", "pkt_mark", "ct_*", "tun_*", ...metadata]);
+  return stage;
+}
+
+/** A string that two masks share only if they are equal. */
+export function maskKey(mask: FlowKey): string {
+  let text = "";
+  const { words } = mask;
+  for (let i = 0; i < KEY_WORDS; i++) {
+    const word = words[i]!;
+    if (word !== 0) text += `${i}:${word};`;
+  }
+  return text;
+}
+
+const FIRST_SLOTS = 4;
+const NONE = -1;
+
+function mix(hash: number, word: number): number {
+  const product = Math.imul(hash ^ word, 0x9e3779b1);
+  return product ^ (product >>> 15);
+}
+
+export class Subtable<T extends Classified> {
+  readonly mask: FlowKey;
+  /** Positions of the mask's non-zero words, by stage; `bits` are those words. */
+  private readonly at: Uint16Array;
+  private readonly bits: Uint32Array;
+  /** For each stage that has words: the end of its run in `at`. */
+  private readonly stageEnds: number[] = [];
+  /** For each stage but the last: hash of the key up to its end → number of slots that have it. */
+  private readonly stageIndex: Map<number, number>[] = [];
+
+  private values: Uint32Array;
+  private hashes = new Int32Array(FIRST_SLOTS);
+  private next = new Int32Array(FIRST_SLOTS);
+  private heads = new Int32Array(FIRST_SLOTS).fill(NONE);
+  private readonly rulesAt: (T | undefined)[] = [];
+  private readonly free: number[] = [];
+  private slots = 0;
+  /** Rules of each priority. */
+  private readonly priorities = new Map<number, number>();
+
+  maxPriority = -1;
+  /** Rules. */
+  size = 0;
+
+  constructor(mask: FlowKey) {
+    this.mask = mask.clone();
+    const at: number[] = [];
+    for (let i = 0; i < KEY_WORDS; i++) if (mask.words[i] !== 0) at.push(i);
+    at.sort((a, b) => STAGE_OF_WORD[a]! - STAGE_OF_WORD[b]! || a - b);
+    this.at = Uint16Array.from(at);
+    this.bits = Uint32Array.from(at, (word) => mask.words[word]!);
+    for (let i = 0; i < at.length; i++) {
+      if (i + 1 < at.length && STAGE_OF_WORD[at[i]!] === STAGE_OF_WORD[at[i + 1]!]) continue;
+      this.stageEnds.push(i + 1);
+      if (i + 1 < at.length) this.stageIndex.push(new Map());
+    }
+    this.values = new Uint32Array(FIRST_SLOTS * at.length);
+  }
+
+  /** The rule that matches, noting in `wildcards` the bits that were looked at. */
+  lookup(key: Uint32Array, wildcards: Uint32Array | undefined): T | undefined {
+    const { at, bits, stageEnds, stageIndex } = this;
+    let hash = 0;
+    let i = 0;
+    for (let stage = 0; stage < stageEnds.length; stage++) {
+      for (const end = stageEnds[stage]!; i < end; i++) hash = mix(hash, key[at[i]!]! & bits[i]!);
+      if (stage < stageIndex.length && !stageIndex[stage]!.has(hash)) {
+        if (wildcards) this.look(wildcards, i);
+        return undefined;
+      }
+    }
+    if (wildcards) this.look(wildcards, i);
+    const slot = this.probe(hash, key);
+    return slot === NONE ? undefined : this.rulesAt[slot];
+  }
+
+  /** The head of the chain whose match has this (already masked) key. */
+  find(key: Uint32Array): T | undefined {
+    const slot = this.probe(this.hash(key), key);
+    return slot === NONE ? undefined : this.rulesAt[slot];
+  }
+
+  insert(rule: T, key: Uint32Array): void {
+    const hash = this.hash(key);
+    let slot = this.probe(hash, key);
+    if (slot === NONE) slot = this.newSlot(hash, key);
+    const head = this.rulesAt[slot];
+    if (!head || head.priority < rule.priority) {
+      rule.lower = head;
+      this.rulesAt[slot] = rule;
+    } else {
+      let above: Classified = head;
+      while (above.lower && above.lower.priority > rule.priority) above = above.lower;
+      if (above.priority === rule.priority || above.lower?.priority === rule.priority) {
+        throw new Error("classifier: a rule of equal match and priority is already in it");
+      }
+      rule.lower = above.lower;
+      above.lower = rule;
+    }
+    rule.home = this;
+    rule.slot = slot;
+    this.size++;
+    this.priorities.set(rule.priority, (this.priorities.get(rule.priority) ?? 0) + 1);
+    if (rule.priority > this.maxPriority) this.maxPriority = rule.priority;
+  }
+
+  remove(rule: T): void {
+    const { slot } = rule;
+    const head = this.rulesAt[slot];
+    if (head === rule) {
+      this.rulesAt[slot] = rule.lower as T | undefined;
+      if (!rule.lower) this.freeSlot(slot);
+    } else {
+      let above: Classified | undefined = head;
+      while (above && above.lower !== rule) above = above.lower;
+      if (!above) throw new Error("classifier: the rule to remove is not in its chain");
+      above.lower = rule.lower;
+    }
+    rule.home = undefined;
+    rule.slot = NONE;
+    rule.lower = undefined;
+    this.size--;
+    const left = this.priorities.get(rule.priority)! - 1;
+    if (left > 0) this.priorities.set(rule.priority, left);
+    else {
+      this.priorities.delete(rule.priority);
+      if (rule.priority === this.maxPriority) {
+        this.maxPriority = -1;
+        for (const priority of this.priorities.keys()) {
+          if (priority > this.maxPriority) this.maxPriority = priority;
+        }
+      }
+    }
+  }
+
+  /** The whole match kept at a slot. */
+  match(slot: number): Match {
+    const key = new FlowKey();
+    const base = slot * this.at.length;
+    for (let i = 0; i < this.at.length; i++) key.words[this.at[i]!] = this.values[base + i]!;
+    return { key, mask: this.mask.clone() };
+  }
+
+  *rules(): IterableIterator<T> {
+    for (const head of this.rulesAt) {
+      for (let rule = head; rule; rule = rule.lower as T | undefined) yield rule;
+    }
+  }
+
+  /** See `Classifier.within`. */
+  *within({ key, mask }: Match): IterableIterator<T> {
+    let bitsWanted = 0;
+    for (let i = 0; i < KEY_WORDS; i++) {
+      const wanted = mask.words[i]!;
+      if ((wanted & ~this.mask.words[i]!) !== 0) return;
+      if (wanted !== this.mask.words[i]) bitsWanted = 1;
+    }
+    if (bitsWanted === 0) {
+      for (let rule = this.find(key.words); rule; rule = rule.lower as T | undefined) yield rule;
+      return;
+    }
+    for (let slot = 0; slot < this.rulesAt.length; slot++) {
+      const head = this.rulesAt[slot];
+      if (!head || this.differs(slot, key.words, mask.words)) continue;
+      for (let rule: T | undefined = head; rule; rule = rule.lower as T | undefined) yield rule;
+    }
+  }
+
+  overlaps({ key, mask }: Match, priority: number): boolean {
+    if (!this.priorities.has(priority)) return false;
+    for (let slot = 0; slot < this.rulesAt.length; slot++) {
+      if (!this.rulesAt[slot] || this.differs(slot, key.words, mask.words)) continue;
+      for (let rule = this.rulesAt[slot]; rule; rule = rule.lower as T | undefined) {
+        if (rule.priority === priority) return true;
+      }
+    }
+    return false;
+  }
+
+  /** True if the slot's match and (`key`, `mask`) disagree on a bit that both look at. */
+  private differs(slot: number, key: Uint32Array, mask: Uint32Array): boolean {
+    const base = slot * this.at.length;
+    for (let i = 0; i < this.at.length; i++) {
+      const word = this.at[i]!;
+      if (((this.values[base + i]! ^ key[word]!) & this.bits[i]! & mask[word]!) !== 0) return true;
+    }
+    return false;
+  }
+
+  private look(wildcards: Uint32Array, end: number): void {
+    for (let i = 0; i < end; i++) wildcards[this.at[i]!]! |= this.bits[i]!;
+  }
+
+  private hash(key: Uint32Array): number {
+    let hash = 0;
+    for (let i = 0; i < this.at.length; i++) hash = mix(hash, key[this.at[i]!]! & this.bits[i]!);
+    return hash;
+  }
+
+  private probe(hash: number, key: Uint32Array): number {
+    const { at, bits, values, hashes, next } = this;
+    const n = at.length;
+    search:
+    for (
+      let slot = this.heads[hash & (this.heads.length - 1)]!;
+      slot !== NONE;
+      slot = next[slot]!
+    ) {
+      if (hashes[slot] !== hash) continue;
+      const base = slot * n;
+      for (let i = 0; i < n; i++) {
+        if (((values[base + i]! ^ key[at[i]!]!) & bits[i]!) !== 0) continue search;
+      }
+      return slot;
+    }
+    return NONE;
+  }
+
+  private newSlot(hash: number, key: Uint32Array): number {
+    const slot = this.free.pop() ?? this.slots++;
+    if (slot >= this.hashes.length) this.grow();
+    const n = this.at.length;
+    for (let i = 0; i < n; i++) this.values[slot * n + i] = key[this.at[i]!]! & this.bits[i]!;
+    this.hashes[slot] = hash;
+    this.link(slot);
+    this.countStages(slot, 1);
+    return slot;
+  }
+
+  private freeSlot(slot: number): void {
+    this.countStages(slot, -1);
+    const bucket = this.hashes[slot]! & (this.heads.length - 1);
+    if (this.heads[bucket] === slot) this.heads[bucket] = this.next[slot]!;
+    else {
+      let before = this.heads[bucket]!;
+      while (this.next[before] !== slot) before = this.next[before]!;
+      this.next[before] = this.next[slot]!;
+    }
+    this.rulesAt[slot] = undefined;
+    this.free.push(slot);
+  }
+
+  /** Adds `by` to the index entry of each stage but the last. */
+  private countStages(slot: number, by: 1 | -1): void {
+    const base = slot * this.at.length;
+    let hash = 0;
+    let i = 0;
+    for (let stage = 0; stage < this.stageIndex.length; stage++) {
+      for (const end = this.stageEnds[stage]!; i < end; i++) {
+        hash = mix(hash, this.values[base + i]!);
+      }
+      const index = this.stageIndex[stage]!;
+      const count = (index.get(hash) ?? 0) + by;
+      if (count > 0) index.set(hash, count);
+      else index.delete(hash);
+    }
+  }
+
+  private link(slot: number): void {
+    const bucket = this.hashes[slot]! & (this.heads.length - 1);
+    this.next[slot] = this.heads[bucket]!;
+    this.heads[bucket] = slot;
+  }
+
+  private grow(): void {
+    const capacity = this.hashes.length * 2;
+    const values = new Uint32Array(capacity * this.at.length);
+    values.set(this.values);
+    this.values = values;
+    const hashes = new Int32Array(capacity);
+    hashes.set(this.hashes);
+    this.hashes = hashes;
+    this.next = new Int32Array(capacity);
+    this.heads = new Int32Array(capacity).fill(NONE);
+    for (let slot = 0; slot < this.rulesAt.length; slot++) if (this.rulesAt[slot]) this.link(slot);
+  }
+}

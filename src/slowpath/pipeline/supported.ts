@@ -1,0 +1,69 @@
+/** What tables must know of actions: which of them translation runs, and where they output to. */
+import type { Action, ActionType } from "../../openflow/actions/types.ts";
+import { GROUP_ANY, PORTS } from "../../openflow/version.ts";
+
+/** Actions that translation (actions.ts) does not run: adding a rule with one is an error. */
+const UNSUPPORTED: ReadonlySet<ActionType> = new Set<ActionType>([
+  "group",
+  "bundle",
+  "set_mpls_label",
+  "set_mpls_tc",
+  "set_mpls_ttl",
+  "dec_mpls_ttl",
+  "push_mpls",
+  "pop_mpls",
+  "learn",
+  "conjunction",
+  "multipath",
+  "sample",
+  "ct",
+  "nat",
+  "ct_clear",
+  "check_pkt_larger",
+  "delete_field",
+  "encap",
+  "decap",
+  "dec_nsh_ttl",
+  "meter",
+]);
+
+/** The first action, nested ones included, that translation does not run; undefined: none. */
+export function unsupportedAction(actions: readonly Action[]): ActionType | undefined {
+  for (const action of actions) {
+    if (UNSUPPORTED.has(action.type)) return action.type;
+    if (action.type === "controller" && action.pause) return action.type;
+    if (action.type === "write_actions" || action.type === "clone") {
+      const nested = unsupportedAction(action.actions);
+      if (nested) return nested;
+    }
+  }
+  return undefined;
+}
+
+/** True if the list outputs to the port (unless ANY) and to the group (unless ANY). */
+export function outputsTo(actions: readonly Action[], port: number, group: number): boolean {
+  return (port === PORTS.ANY || some(actions, (action) => toPort(action, port))) &&
+    (group === GROUP_ANY ||
+      some(actions, (action) => action.type === "group" && action.group === group));
+}
+
+function toPort(action: Action, port: number): boolean {
+  switch (action.type) {
+    case "output":
+    case "output_trunc":
+    case "enqueue":
+      return action.port === port;
+    case "controller":
+      return port === PORTS.CONTROLLER;
+    default:
+      return false;
+  }
+}
+
+function some(actions: readonly Action[], test: (action: Action) => boolean): boolean {
+  return actions.some((action) =>
+    test(action) ||
+    ((action.type === "write_actions" || action.type === "clone" || action.type === "ct") &&
+      some(action.actions, test))
+  );
+}
