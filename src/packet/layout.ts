@@ -180,7 +180,7 @@ export function slot(name: SlotName): Slot {
 
 function makeField(name: FieldName, row: FieldRow, id: number): Field {
   const place = slot(row.slot ?? (name as SlotName));
-  const slotBytes = row.slot === "regs" ? row.bits / 8 : place.bytes;
+  const slotBytes = row.at === undefined ? place.bytes : row.bits / 8;
   const shift = row.shift ?? 0;
   const at = row.at ?? 0;
   if (at + slotBytes > place.bytes) {
@@ -211,7 +211,7 @@ for (const field of FIELD_LIST) {
     if (byText.has(name)) throw new Error(`field name ${name} is declared twice`);
     byText.set(name, field);
   }
-  for (const id of [field.nxm, field.oxm]) {
+  for (const id of [field.nxm, field.oxm, field.oxm15]) {
     if (!id) continue;
     const key = oxmKey(OXM_CLASSES[id[0]].class, id[1], experimenterOf(id));
     if (byOxm.has(key)) throw new Error(`OXM ${id[0]} ${id[1]} is declared twice`);

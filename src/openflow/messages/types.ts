@@ -266,7 +266,13 @@ export interface FlowRemoved extends Form {
   readonly match: Match;
   readonly cookie: bigint;
   readonly priority: number;
-  readonly reason: "idle" | "hard" | "delete" | "group_delete" | "meter_delete" | "eviction";
+  readonly reason:
+    | "idle_timeout"
+    | "hard_timeout"
+    | "delete"
+    | "group_delete"
+    | "meter_delete"
+    | "eviction";
   readonly table: number;
   readonly durationSeconds: number;
   readonly durationNanoseconds: number;
@@ -715,7 +721,13 @@ export interface FlowMonitorRequest extends Form {
 export type FlowUpdate =
   | {
     readonly event: "added" | "deleted" | "modified" | "initial";
-    readonly reason: "idle" | "hard" | "delete" | "group_delete" | "meter_delete" | "eviction";
+    readonly reason:
+      | "idle_timeout"
+      | "hard_timeout"
+      | "delete"
+      | "group_delete"
+      | "meter_delete"
+      | "eviction";
     readonly priority: number;
     readonly idleTimeout: number;
     readonly hardTimeout: number;

@@ -1,0 +1,43 @@
+/**
+ * A field's bits within a flow key or mask, read byte by byte: what the match codec and the text
+ * forms ask of `Match`es, without a bigint for each field of each flow.
+ */
+import { type Field, FIELD_LIST } from "../packet/layout.ts";
+import type { FlowKey } from "../packet/key.ts";
+
+/** By field id: the bits of the field in its slot's bytes. */
+const ONES: readonly Uint8Array[] = FIELD_LIST.map((field) => {
+  const ones = new Uint8Array(field.slotBytes);
+  let bits = fullMask(field) << BigInt(field.shift);
+  for (let i = field.slotBytes - 1; i >= 0; i--) {
+    ones[i] = Number(bits & 0xffn);
+    bits >>= 8n;
+  }
+  return ones;
+});
+
+/**
+ * All bits that a match on, or an action upon, the whole field means. `nw_tos` is the one field
+ * whose value has bits that are not its own: it carries the DSCP in the upper six of eight.
+ */
+export function fullMask(field: Field): bigint {
+  return field.name === "nw_tos" ? 0xfcn : (1n << BigInt(field.bits)) - 1n;
+}
+
+/** No bit of the field is set in `key` (for a mask: the field is not looked at). */
+export function fieldIsZero(key: FlowKey, field: Field): boolean {
+  const ones = ONES[field.id]!;
+  for (let i = 0; i < ones.length; i++) {
+    if (key.bytes[field.offset + i]! & ones[i]!) return false;
+  }
+  return true;
+}
+
+/** Every bit of the field is set in `mask`. */
+export function fieldIsFull(mask: FlowKey, field: Field): boolean {
+  const ones = ONES[field.id]!;
+  for (let i = 0; i < ones.length; i++) {
+    if ((mask.bytes[field.offset + i]! & ones[i]!) !== ones[i]) return false;
+  }
+  return true;
+}

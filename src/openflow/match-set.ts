@@ -1,0 +1,136 @@
+/**
+ * Adding a field to a `Match`, and the rules for when a field may be matched at all.
+ *
+ * A field has prerequisites (ovs-fields(7), OpenFlow 1.3.5 §7.2.3.8): `tcp_dst` needs IPv4 or IPv6
+ * and protocol TCP in the same match, before it. Since `Match.key` is zero wherever the mask is, the
+ * values alone tell whether they are met.
+ */
+import type { Prerequisite } from "../packet/fields.ts";
+import { type Field, FIELDS } from "../packet/layout.ts";
+import type { FlowKey, Match } from "../packet/key.ts";
+import { fullMask } from "./field-bits.ts";
+
+export const ETH_TYPE = {
+  IPV4: 0x0800,
+  ARP: 0x0806,
+  RARP: 0x8035,
+  IPV6: 0x86dd,
+  MPLS: 0x8847,
+  MPLS_MULTICAST: 0x8848,
+  NSH: 0x894f,
+  /** What 802.3 frames without SNAP match as. */
+  NOT_ETHERNET_II: 0x05ff,
+} as const;
+
+/** Set in `vlan_tci` when a tag is present. */
+export const VLAN_PRESENT = 0x1000;
+const CT_TRACKED = 0x20;
+const CT_INVALID = 0x10;
+
+/**
+ * Sets `field` of the match to `value` under `mask` (both as wide as the field). Matching on a
+ * priority implies that there is a tag; `dl_vlan` likewise.
+ */
+export function setMatchField(match: Match, named: Field, value: bigint, mask: bigint): void {
+  if (mask === 0n) return;
+  if (named.name === "in_port") {
+    // One thing with two widths: keep one mask for it, or equal matches would differ.
+    return setMatchExact(match, FIELDS.in_port_oxm, value);
+  }
+  const field = named;
+  match.mask.setBig(field, match.mask.getBig(field) | mask);
+  match.key.setBig(field, (match.key.getBig(field) & ~mask) | (value & mask));
+  if (
+    (field.name === "dl_vlan_pcp" || field.name === "vlan_pcp" || field.name === "dl_vlan")
+  ) requireTag(match);
+}
+
+/** Matches the whole field. */
+export function setMatchExact(match: Match, field: Field, value: number | bigint): void {
+  setMatchField(match, field, BigInt(value), fullMask(field));
+}
+
+/** The match demands a VLAN tag. */
+export function requireTag(match: Match): void {
+  const tci = FIELDS.vlan_tci;
+  match.key.set(tci, match.key.get(tci) | VLAN_PRESENT);
+  match.mask.set(tci, match.mask.get(tci) | VLAN_PRESENT);
+}
+
+/** The match demands that there be no VLAN tag. */
+export function requireNoTag(match: Match): void {
+  match.key.set(FIELDS.vlan_tci, 0);
+  match.mask.set(FIELDS.vlan_tci, 0xffff);
+}
+
+/** Whether packets with `key` have what a field of this prerequisite needs. */
+export function prerequisiteMet(prerequisite: Prerequisite | undefined, key: FlowKey): boolean {
+  if (prerequisite === undefined) return true;
+  const ethType = key.get(FIELDS.eth_type);
+  const ip = ethType === ETH_TYPE.IPV4 || ethType === ETH_TYPE.IPV6;
+  const protocol = (number: number): boolean => ip && key.get(FIELDS.nw_proto) === number;
+  const transport = (number: number): boolean =>
+    protocol(number) && (key.get(FIELDS.ip_frag) & 2) === 0;
+  const icmpv6 = ethType === ETH_TYPE.IPV6 && protocol(58);
+  const discovery = (type: number): boolean =>
+    icmpv6 && key.get(FIELDS.icmpv6_type) === type && key.get(FIELDS.icmpv6_code) === 0;
+  switch (prerequisite) {
+    case "ethernet":
+      return key.get(FIELDS.packet_type) === 0;
+    case "vlan":
+      return (key.get(FIELDS.vlan_tci) & VLAN_PRESENT) !== 0;
+    case "mpls":
+      return ethType === ETH_TYPE.MPLS || ethType === ETH_TYPE.MPLS_MULTICAST;
+    case "ip":
+      return ip;
+    case "ipv4":
+      return ethType === ETH_TYPE.IPV4;
+    case "ipv6":
+      return ethType === ETH_TYPE.IPV6;
+    case "arp":
+      return ethType === ETH_TYPE.ARP || ethType === ETH_TYPE.RARP;
+    case "tcp":
+      return transport(6);
+    case "udp":
+      return transport(17);
+    case "sctp":
+      return transport(132);
+    case "icmpv4":
+      return ethType === ETH_TYPE.IPV4 && protocol(1);
+    case "icmpv6":
+      return icmpv6;
+    case "nd":
+      return discovery(135) || discovery(136);
+    case "nd_solicit":
+      return discovery(135);
+    case "nd_advert":
+      return discovery(136);
+    case "nsh":
+      return ethType === ETH_TYPE.NSH;
+    case "ct": {
+      const state = key.get(FIELDS.ct_state);
+      return (state & CT_TRACKED) !== 0 && (state & CT_INVALID) === 0;
+    }
+    default: {
+      const never: never = prerequisite;
+      return never;
+    }
+  }
+}
+
+/** Whether `value` is one that the field can have (bits beyond its width, unknown flags …). */
+export function valueIsValid(field: Field, value: bigint): boolean {
+  if ((value & ~fullMask(field)) !== 0n) return false;
+  switch (field.name) {
+    case "dl_vlan":
+      return value < 4096n;
+    case "ct_state":
+      return value <= 0xffn;
+    case "nsh_ttl":
+      return value <= 63n;
+    case "nsh_mdtype":
+      return value === 1n || value === 2n;
+    default:
+      return true;
+  }
+}
