@@ -1,0 +1,154 @@
+/**
+ * The switch under test, running in a namespace of its own.
+ *
+ * `SOLOVS_BIN` chooses the executable (default `dist/solovs`; words are split, so that
+ * `SOLOVS_BIN="node_modules/.bin/bun main.ts"` works). `SWITCH_UNDER_TEST=stock` runs the same
+ * tests against Open vSwitch itself, which is how the tests are tested.
+ */
+import { existsSync, readdirSync } from "node:fs";
+import { resolve } from "node:path";
+import { tcxPrograms } from "./attachments.ts";
+import { Clients } from "./clients.ts";
+import { eventually } from "./eventually.ts";
+import type { Background } from "./exec.ts";
+import type { Namespace, Sandbox } from "./netns.ts";
+import { StockSwitch } from "./stock.ts";
+
+export const ROOT = resolve(import.meta.dir, "../..");
+
+export interface RunningSwitch {
+  readonly kind: "solovs" | "stock";
+  readonly ns: Namespace;
+  readonly runDir: string;
+  readonly clients: Clients;
+  /** Everything it logged so far. */
+  log(): string;
+  /** The pid of the process that owns the bridges. */
+  readonly pid: number;
+  /** `add-br`, with what this kind needs to run in user space. */
+  addBridge(name: string, ...more: readonly string[]): Promise<void>;
+  /** SIGTERM; throws unless it ends by itself with code 0. */
+  stop(): Promise<void>;
+  /** SIGKILL to all of it. */
+  killNow(): Promise<void>;
+  /** Starts it again on the same run directory and database. */
+  restart(): Promise<void>;
+}
+
+/** True when the tests run against Open vSwitch itself. */
+export function underTestIsStock(): boolean {
+  return process.env.SWITCH_UNDER_TEST === "stock";
+}
+
+export function solovsCommand(): string[] {
+  const chosen = process.env.SOLOVS_BIN;
+  if (chosen !== undefined && chosen !== "") {
+    return chosen.split(" ").map((word) => existsSync(word) ? resolve(word) : word);
+  }
+  return [resolve(ROOT, "dist/solovs")];
+}
+
+/** The tools without which no switch test can run. */
+export const SWITCH_TOOLS = ["ovs-vsctl", "ovs-ofctl", "ovs-appctl", "ovsdb-client"] as const;
+
+export async function startSwitch(sandbox: Sandbox, ns: Namespace): Promise<RunningSwitch> {
+  if (underTestIsStock()) return await StockSwitch.start(sandbox, ns);
+  return await SolovsSwitch.start(sandbox, ns);
+}
+
+export class SolovsSwitch implements RunningSwitch {
+  readonly kind = "solovs";
+  readonly clients: Clients;
+  private process: Background | undefined;
+  private earlierLogs = "";
+
+  private constructor(
+    readonly ns: Namespace,
+    readonly runDir: string,
+  ) {
+    this.clients = new Clients(runDir);
+  }
+
+  static async start(sandbox: Sandbox, ns: Namespace): Promise<SolovsSwitch> {
+    const it = new SolovsSwitch(ns, sandbox.tempDir("run"));
+    await it.restart();
+    return it;
+  }
+
+  /** The words after the executable. */
+  arguments(): string[] {
+    const db = `${this.runDir}/conf.sqlite`;
+    return ["run", "--run-dir", this.runDir, "--db", db, "--http", "127.0.0.1:8080"];
+  }
+
+  get pid(): number {
+    if (this.process === undefined) throw new Error("solovs is not running");
+    return this.process.pid;
+  }
+
+  log(): string {
+    return this.earlierLogs + (this.process?.log ?? "");
+  }
+
+  async addBridge(name: string, ...more: readonly string[]): Promise<void> {
+    await this.clients.vsctl("add-br", name, ...more);
+  }
+
+  async restart(): Promise<void> {
+    if (this.process?.exitCode === undefined && this.process !== undefined) {
+      throw new Error("solovs still runs");
+    }
+    this.earlierLogs = this.log();
+    const child = this.ns.spawn([...solovsCommand(), ...this.arguments()], { cwd: ROOT });
+    this.process = child;
+    await eventually("solovs answers on db.sock", async () => {
+      if (child.exitCode !== undefined) return true;
+      if (!existsSync(`${this.runDir}/db.sock`)) return false;
+      return (await this.clients.tryOvsdbClient("list-dbs", `unix:${this.runDir}/db.sock`))
+        .code === 0;
+    }, { timeoutMs: 15_000 });
+    if (child.exitCode !== undefined) {
+      throw new Error(`solovs ended with code ${child.exitCode}:\n${child.log}`);
+    }
+  }
+
+  async stop(): Promise<void> {
+    const child = this.process;
+    if (child === undefined) return;
+    child.signal("SIGTERM");
+    const code = await child.ended(10_000);
+    if (code === undefined) {
+      child.killNow();
+      throw new Error(`solovs did not end within 10 s of SIGTERM:\n${lastLines(child.log)}`);
+    }
+    if (code !== 0) throw new Error(`solovs ended with code ${code}:\n${lastLines(child.log)}`);
+    const left = await this.leftBehind();
+    if (left.length > 0) throw new Error(`solovs left behind: ${left.join("; ")}`);
+  }
+
+  async killNow(): Promise<void> {
+    this.process?.killNow();
+    await this.process?.ended(5000);
+  }
+
+  /** What a stopped solovs must not leave: devices it made, attachments, sockets, pid files. */
+  async leftBehind(): Promise<string[]> {
+    const left: string[] = [];
+    for (const link of await this.ns.links()) {
+      if (link.linkinfo?.info_kind === "tun") left.push(`tap device ${link.ifname}`);
+      if (link.promiscuity > 0) left.push(`${link.ifname} is promiscuous`);
+      const programs = this.ns.inside(() => tcxPrograms(link.ifindex));
+      if (programs > 0) left.push(`${programs} tcx program(s) on ${link.ifname}`);
+    }
+    const qdiscs = await this.ns.run(["tc", "qdisc", "show"]);
+    if (/clsact|qdisc ingress/.test(qdiscs.stdout)) left.push(`qdisc: ${qdiscs.stdout.trim()}`);
+    for (const file of readdirSync(this.runDir)) {
+      if (/\.(sock|mgmt|snoop|ctl|pid)$/.test(file)) left.push(`${this.runDir}/${file}`);
+    }
+    return left;
+  }
+}
+
+export function lastLines(text: string, count = 40): string {
+  return text.split("\n").slice(-count).join("\n");
+}
