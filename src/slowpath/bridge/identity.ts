@@ -7,18 +7,7 @@
  * it stays the same from run to run. The datapath id is what `datapath-id` says; else the address.
  */
 import type { Uuid } from "../../db/replica.ts";
-
-const MAC = /^([0-9a-f]{1,2}):([0-9a-f]{1,2}):([0-9a-f]{1,2}):([0-9a-f]{1,2}):([0-9a-f]{1,2}):([0-9a-f]{1,2})$/i;
-
-/** Six bytes of `xx:xx:xx:xx:xx:xx`, or undefined. */
-export function parseMac(text: string | undefined): Uint8Array | undefined {
-  const parts = text === undefined ? null : MAC.exec(text);
-  return parts ? Uint8Array.from(parts.slice(1), (part) => Number.parseInt(part, 16)) : undefined;
-}
-
-export function formatMac(mac: Uint8Array): string {
-  return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join(":");
-}
+import { formatMac, parseMac } from "../../packet/address.ts";
 
 export const isMulticast = (mac: Uint8Array): boolean => (mac[0]! & 1) !== 0;
 export const isZeroMac = (mac: Uint8Array): boolean => mac.every((byte) => byte === 0);
@@ -54,7 +43,7 @@ export function chooseMac(
   hwaddr: string | undefined,
   ports: Iterable<Uint8Array>,
 ): MacChoice {
-  const wanted = parseMac(hwaddr);
+  const wanted = hwaddr === undefined ? undefined : parseMac(hwaddr);
   let problem: string | undefined;
   if (wanted && isMulticast(wanted)) {
     problem = `cannot set MAC address to multicast address ${formatMac(wanted)}`;

@@ -5,11 +5,8 @@
  * use during the last hour: a number is not handed out again at once, because flows may still speak
  * of its last owner. The upper half is left to those who ask by number.
  */
+import { PORTS } from "../../openflow/version.ts";
 import type { Clock } from "../clock.ts";
-
-export const OFPP_LOCAL = 0xfffe;
-/** Physical port numbers are 1 to OFPP_MAX - 1. */
-export const OFPP_MAX = 0xff00;
 
 const AUTOMATIC_LIMIT = 32768;
 const REST_MS = 60 * 60 * 1000;
@@ -28,7 +25,7 @@ export class OfportAllocator {
 
   /** Gives `wanted` if it is valid and free, else another number; undefined when none is left. */
   allocate(wanted?: number): number | undefined {
-    if (wanted !== undefined && wanted >= 1 && wanted < OFPP_MAX && this.isFree(wanted)) {
+    if (wanted !== undefined && wanted >= 1 && wanted < PORTS.MAX && this.isFree(wanted)) {
       return this.take(wanted);
     }
     const now = this.clock.now();

@@ -1,11 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { formatMac, parseMac } from "../../../../src/packet/address.ts";
 import {
   chooseDatapathId,
   chooseMac,
   defaultMac,
   formatDatapathId,
-  formatMac,
-  parseMac,
 } from "../../../../src/slowpath/bridge/identity.ts";
 
 const UUID = "f1a2b3c4-d5e6-4788-99aa-bbccddeeff00";

@@ -1,0 +1,127 @@
+/**
+ * The status columns of an Interface row, as Open vSwitch fills them (ovs-vswitchd.conf.db(5),
+ * Interface, "Interface Status" and "Statistics").
+ */
+import type { ColumnValues, Row } from "../../db/replica.ts";
+import type { DpPortStats } from "../../fastpath/datapath.ts";
+import { formatMac } from "../../packet/address.ts";
+import type { BridgePort } from "./ports.ts";
+
+type InterfaceStatus = ColumnValues<"Interface">;
+
+/** Columns of an interface that could not be set up; `error` says why and what to do. */
+export function failedInterface(error: string): InterfaceStatus {
+  return {
+    ofport: -1,
+    error,
+    status: new Map(),
+    statistics: new Map(),
+    admin_state: undefined,
+    link_state: undefined,
+    link_resets: undefined,
+    link_speed: undefined,
+    duplex: undefined,
+    mac_in_use: undefined,
+    mtu: undefined,
+    ifindex: undefined,
+    lacp_current: undefined,
+  };
+}
+
+export function interfaceStatus(port: BridgePort): InterfaceStatus {
+  const { device } = port;
+  const status = new Map<string, string>();
+  if (port.kind !== "patch" && device) {
+    status.set("driver_name", device.driver ?? device.kind ?? "");
+    status.set("driver_version", device.driverVersion ?? "");
+    status.set("firmware_version", device.firmwareVersion ?? "");
+  }
+  const speed = port.kind === "patch" ? undefined : device?.linkSpeedBps;
+  return {
+    ofport: port.ofport,
+    error: undefined,
+    status,
+    admin_state: port.adminUp ? "up" : "down",
+    link_state: port.linkUp ? "up" : "down",
+    link_resets: port.linkResets,
+    link_speed: speed,
+    duplex: speed === undefined ? undefined : device?.fullDuplex === false ? "half" : "full",
+    mac_in_use: formatMac(port.mac),
+    mtu: port.kind === "patch" ? undefined : device?.mtu,
+    ifindex: port.kind === "patch" ? 0 : device?.ifindex ?? 0,
+  };
+}
+
+export function interfaceStatistics(
+  port: BridgePort,
+  stats: DpPortStats | undefined,
+): ReadonlyMap<string, number> {
+  const { patchStats } = port;
+  if (patchStats) {
+    return new Map([
+      ["rx_packets", patchStats.rxPackets],
+      ["tx_packets", patchStats.txPackets],
+      ["rx_bytes", patchStats.rxBytes],
+      ["tx_bytes", patchStats.txBytes],
+    ]);
+  }
+  if (!stats) return new Map();
+  return new Map([
+    ["rx_packets", stats.rxPackets],
+    ["tx_packets", stats.txPackets],
+    ["rx_bytes", stats.rxBytes],
+    ["tx_bytes", stats.txBytes],
+    ["rx_dropped", stats.rxDropped],
+    ["tx_dropped", stats.txDropped],
+    ["rx_errors", stats.rxErrors],
+    ["tx_errors", stats.txErrors],
+  ]);
+}
+
+/** Those of `values` that differ from what the row holds: an idle switch writes nothing. */
+export function changedColumns<C extends object>(row: object, values: C): C | undefined {
+  const changed: Record<string, unknown> = {};
+  for (const [column, value] of Object.entries(values)) {
+    if (!sameValue((row as Record<string, unknown>)[column], value)) changed[column] = value;
+  }
+  return Object.keys(changed).length > 0 ? changed as C : undefined;
+}
+
+function sameValue(a: unknown, b: unknown): boolean {
+  if (a instanceof Map && b instanceof Map) {
+    if (a.size !== b.size) return false;
+    for (const [key, value] of b) if (a.get(key) !== value || !a.has(key)) return false;
+    return true;
+  }
+  if (Array.isArray(a) && Array.isArray(b)) {
+    return a.length === b.length && a.every((value, i) => value === b[i]);
+  }
+  return a === b;
+}
+
+const STATUS_COLUMNS = new Set<keyof Row<"Interface">>([
+  "ofport",
+  "error",
+  "status",
+  "statistics",
+  "admin_state",
+  "link_state",
+  "link_resets",
+  "link_speed",
+  "duplex",
+  "mac_in_use",
+  "mtu",
+  "ifindex",
+  "lacp_current",
+  "bfd_status",
+  "cfm_fault",
+  "cfm_fault_status",
+]);
+
+/** True if a change of an Interface row is more than the status that this program writes. */
+export function isInterfaceConfigChange(old: Row<"Interface">, now: Row<"Interface">): boolean {
+  for (const column of Object.keys(now) as (keyof Row<"Interface">)[]) {
+    if (!STATUS_COLUMNS.has(column) && !sameValue(old[column], now[column])) return true;
+  }
+  return false;
+}
