@@ -257,8 +257,8 @@ export function formatField(
     case "tcp_flags":
       return formatFlags(value, mask & 0xfffn, 0xfffn, TCP_FLAGS);
     case "ct_state":
-      // Open vSwitch prints all states with signs: its "all" is wider than any mask in use.
-      return formatFlags(value, mask, 0xffffn, CT_STATES);
+      // Open vSwitch prints eight known states with signs: its "all" is wider than them.
+      return formatFlags(value, exact ? 0xffffn : mask, 0xffffn, CT_STATES);
     case "tun_flags":
       return formatFlags(value, mask & 1n, 1n, TUNNEL_FLAGS);
     case "packet_type":
