@@ -1,0 +1,264 @@
+/**
+ * The agent of one OpenFlow connection: its state, and an answer to each of its requests.
+ *
+ * - Every request gets its reply or exactly one error; a message that a switch never takes is
+ *   OFPBRC_BAD_TYPE (BAD_STAT for a multipart one). The compiler checks that no message type is
+ *   forgotten.
+ * - A request that throws `OfError` changed nothing, and the error is its answer.
+ * - Requests run in the order in which they came. Only a barrier takes time: its reply is sent when
+ *   the datapath has caught up, and later requests wait for that.
+ * - What is asked about what: requests/*.ts, one file a topic.
+ *
+ * Kinds of connections: a *primary* one belongs to a controller that the bridge depends on; a
+ * *service* one (BRIDGE.mgmt, `type=service`, passive listeners) gets no asynchronous message until
+ * it sets a miss_send_len.
+ *
+ * References: OpenFlow 1.0.1 §5.3–5.5, 1.3.5 §7; Open vSwitch `ofproto/ofproto.c`, `connmgr.c`.
+ */
+import type { Logger } from "../../log/log.ts";
+import { type ErrorName, OfError } from "../../openflow/errors.ts";
+import type {
+  AsyncKind,
+  Decoded,
+  OfMessage,
+  Role,
+  SetPacketInFormat,
+} from "../../openflow/messages/types.ts";
+import type { OfVersion } from "../../openflow/version.ts";
+import type { Agents } from "./agents.ts";
+import { type AsyncTable, defaultAsync } from "./async-config.ts";
+import { PacketBuffers } from "./buffers.ts";
+import type { Connection } from "./connection.ts";
+import { answerFlowMod, answerFlowStats } from "./requests/flows.ts";
+import { answerPacketOut } from "./requests/packets.ts";
+import { answerPortMod, answerPortRequest, answerQueueRequest } from "./requests/ports.ts";
+import { answerGetAsync, answerRole, answerSetAsync, rejectSecondary } from "./requests/roles.ts";
+import { answerDesc, answerFeatures, answerGetConfig, answerSetConfig } from "./requests/switch.ts";
+import { answerTableFeatures, answerTableMod, answerTableStats } from "./requests/tables.ts";
+import type { Switch } from "./switch.ts";
+
+/** OFP_DEFAULT_MISS_SEND_LEN. */
+const DEFAULT_MISS_SEND_LENGTH = 128;
+
+export type AgentKind = "primary" | "service";
+
+export interface AgentOptions {
+  readonly kind: AgentKind;
+  readonly bridge: Switch;
+  readonly agents: Agents;
+  readonly connection: Connection;
+  readonly version: OfVersion;
+  readonly log: Logger;
+  /** `Controller.enable_async_messages`. */
+  readonly enableAsync: boolean;
+  /** Packet-ins that may wait to be sent; more are dropped. */
+  readonly packetInQueue: number;
+}
+
+export class Agent {
+  readonly kind: AgentKind;
+  readonly bridge: Switch;
+  readonly agents: Agents;
+  readonly connection: Connection;
+  readonly version: OfVersion;
+  readonly log: Logger;
+  readonly packetInQueue: number;
+  readonly buffers: PacketBuffers;
+  role: Exclude<Role, "nochange"> = "equal";
+  async: AsyncTable;
+  missSendLength: number;
+  invalidTtlToController = false;
+  packetInFormat: SetPacketInFormat["format"] = "standard";
+  flowFormat: "openflow10" | "nxm" = "openflow10";
+  flowModTableId = false;
+  controllerId = 0;
+
+  constructor(options: AgentOptions) {
+    this.kind = options.kind;
+    this.bridge = options.bridge;
+    this.agents = options.agents;
+    this.connection = options.connection;
+    this.version = options.version;
+    this.log = options.log;
+    this.packetInQueue = options.packetInQueue;
+    this.buffers = new PacketBuffers(options.bridge.clock);
+    this.missSendLength = options.kind === "primary" ? DEFAULT_MISS_SEND_LENGTH : 0;
+    const none = { primary: 0, secondary: 0 };
+    this.async = options.enableAsync ? defaultAsync(this.version) : {
+      packet_in: none,
+      port_status: none,
+      flow_removed: none,
+      role_status: none,
+      table_status: none,
+      requestforward: none,
+    };
+  }
+
+  get name(): string {
+    return `${this.bridge.name}<->${this.connection.peer}`;
+  }
+
+  /** True if the connection wants asynchronous messages of this kind and reason. */
+  wants(kind: AsyncKind, reasonBit: number): boolean {
+    if (!this.connection.isOpen) return false;
+    if (this.kind === "service" && this.missSendLength === 0) return false;
+    const masks = this.async[kind];
+    return ((this.role === "secondary" ? masks.secondary : masks.primary) & reasonBit) !== 0;
+  }
+
+  send(message: OfMessage, xid?: number, more = false): void {
+    this.connection.send(message, xid, more);
+  }
+
+  /** Answers one request. Never throws for anything that a peer can cause. */
+  handle(decoded: Decoded, bytes: Uint8Array): void | Promise<void> {
+    try {
+      return this.dispatch(decoded, bytes);
+    } catch (error) {
+      if (!(error instanceof OfError)) throw error;
+      this.log.info(`${this.name}: sending ${error.error} error reply: ${error.message}`);
+      this.connection.sendError(bytes, error.error);
+    }
+  }
+
+  private dispatch(decoded: Decoded, bytes: Uint8Array): void | Promise<void> {
+    const { message, xid, more } = decoded;
+    if (more && message.type !== "table_features_request") {
+      throw new OfError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", 10, "a request must be in one part");
+    }
+    switch (message.type) {
+      case "features_request":
+        return answerFeatures(this, xid);
+      case "get_config_request":
+        return answerGetConfig(this, xid);
+      case "set_config":
+        return answerSetConfig(this, message);
+      case "desc_request":
+        return answerDesc(this, xid);
+
+      case "flow_mod":
+        rejectSecondary(this);
+        return answerFlowMod(this, message, bytes);
+      case "flow_stats_request":
+      case "aggregate_stats_request":
+        return answerFlowStats(this, message, xid);
+
+      case "table_stats_request":
+        return answerTableStats(this, xid);
+      case "table_features_request":
+        return answerTableFeatures(this, message, xid);
+      case "table_mod":
+        rejectSecondary(this);
+        return answerTableMod(this, message);
+
+      case "port_mod":
+        rejectSecondary(this);
+        return answerPortMod(this, message);
+      case "port_stats_request":
+      case "port_desc_request":
+        return answerPortRequest(this, message, xid);
+      case "queue_stats_request":
+      case "queue_get_config_request":
+        return answerQueueRequest(this, message, xid);
+
+      case "packet_out":
+        rejectSecondary(this);
+        return answerPacketOut(this, message);
+
+      case "barrier_request":
+        return this.bridge.settle().then(() => this.send({ type: "barrier_reply" }, xid));
+
+      case "role_request":
+        return answerRole(this, message, xid);
+      case "set_async":
+        return answerSetAsync(this, message);
+      case "get_async_request":
+        return answerGetAsync(this, xid);
+
+      case "set_flow_format":
+        this.flowFormat = message.format;
+        return;
+      case "flow_mod_table_id":
+        this.flowModTableId = message.enabled;
+        return;
+      case "set_packet_in_format":
+        this.packetInFormat = message.format;
+        return;
+      case "set_controller_id":
+        this.controllerId = message.controllerId;
+        return;
+      case "flow_age":
+        return;
+
+      case "error":
+        this.log.info(`${this.name}: received an error message: ${describeError(message.error)}`);
+        return;
+
+      case "table_desc_request":
+      case "group_features_request":
+      case "group_stats_request":
+      case "group_desc_request":
+      case "meter_stats_request":
+      case "meter_config_request":
+      case "meter_features_request":
+      case "flow_monitor_request":
+      case "ipfix_bridge_request":
+      case "ipfix_flow_request":
+        throw refused("OFPBRC_BAD_STAT", message.type);
+      case "group_mod":
+      case "meter_mod":
+      case "bundle_control":
+      case "bundle_add":
+      case "flow_monitor_cancel":
+      case "tlv_table_request":
+      case "resume":
+        throw refused("OFPBRC_BAD_TYPE", message.type);
+      case "unsupported":
+        throw refused(message.error, message.name);
+
+      case "desc_reply":
+      case "flow_stats_reply":
+      case "aggregate_stats_reply":
+      case "table_stats_reply":
+      case "port_stats_reply":
+      case "queue_stats_reply":
+      case "port_desc_reply":
+      case "group_stats_reply":
+      case "group_desc_reply":
+      case "group_features_reply":
+      case "meter_stats_reply":
+      case "meter_config_reply":
+      case "meter_features_reply":
+      case "table_features_reply":
+      case "flow_monitor_reply":
+        throw refused("OFPBRC_BAD_STAT", message.type);
+      case "hello":
+      case "echo_request":
+      case "echo_reply":
+      case "features_reply":
+      case "get_config_reply":
+      case "port_status":
+      case "packet_in":
+      case "flow_removed":
+      case "barrier_reply":
+      case "queue_get_config_reply":
+      case "role_reply":
+      case "get_async_reply":
+        throw refused("OFPBRC_BAD_TYPE", message.type);
+      default: {
+        const never: never = message;
+        throw new Error(`message ${JSON.stringify(never)}`);
+      }
+    }
+  }
+}
+
+function refused(error: ErrorName, what: string): OfError {
+  return new OfError(error, 1, `${what.replaceAll("_", " ")} is not supported`);
+}
+
+function describeError(error: Extract<OfMessage, { type: "error" }>["error"]): string {
+  return typeof error === "string"
+    ? error
+    : `vendor ${error.vendor} type ${error.type} code ${error.code}`;
+}

@@ -1,0 +1,114 @@
+/**
+ * All connections of one bridge, and what goes to several of them: packet-ins, port status,
+ * flow-removed messages. The election of the primary controller is theirs together.
+ */
+import type { FlowRemoved, PortDescription, PortStatus } from "../../openflow/messages/types.ts";
+import { OF12, OF15 } from "../../openflow/version.ts";
+import type { PacketIn } from "../pipeline/model.ts";
+import type { RuleChange } from "../pipeline/tables.ts";
+import type { Agent } from "./agent.ts";
+import { flowRemovedBit, packetInBit, PORT_STATUS_BITS } from "./async-config.ts";
+import { deliverPacketIn, packetInMetadata } from "./packet-in.ts";
+
+export class Agents {
+  private readonly agents = new Set<Agent>();
+  /** The newest generation id that any controller gave (OpenFlow 1.3.5 §6.3.6). */
+  generationId: bigint | undefined;
+  private missesWanted = false;
+
+  /** `onMissesWanted` is called when `wantsMisses` changes. */
+  constructor(private readonly onMissesWanted: () => void) {}
+
+  [Symbol.iterator](): Iterator<Agent> {
+    return this.agents[Symbol.iterator]();
+  }
+
+  add(agent: Agent): void {
+    this.agents.add(agent);
+    this.changed();
+  }
+
+  remove(agent: Agent): void {
+    this.agents.delete(agent);
+    this.changed();
+  }
+
+  /** To be called when an agent's role, async configuration or miss_send_len changed. */
+  changed(): void {
+    const wanted = [...this.agents].some((agent) =>
+      agent.version <= OF12 && agent.controllerId === 0 &&
+      agent.wants("packet_in", packetInBit("implicit_miss", agent.version))
+    );
+    if (wanted === this.missesWanted) return;
+    this.missesWanted = wanted;
+    this.onMissesWanted();
+  }
+
+  /** True while some connection of a version before 1.3 takes packets that match nothing. */
+  get wantsMisses(): boolean {
+    return this.missesWanted;
+  }
+
+  /** False if `id` is older than one seen before; they wrap around. */
+  acceptGeneration(id: bigint): boolean {
+    if (this.generationId !== undefined && BigInt.asIntN(64, id - this.generationId) < 0n) {
+      return false;
+    }
+    this.generationId = id;
+    return true;
+  }
+
+  /** There is one primary: whoever was it becomes secondary. */
+  demotePrimary(): void {
+    for (const agent of this.agents) if (agent.role === "primary") agent.role = "secondary";
+  }
+
+  packetIn(packetIn: PacketIn): void {
+    if (this.agents.size === 0) return;
+    const metadata = packetInMetadata(packetIn);
+    for (const agent of this.agents) deliverPacketIn(agent, packetIn, metadata);
+  }
+
+  /**
+   * `source` is the connection whose port-mod caused the change: before OpenFlow 1.5 it is not told
+   * what it did itself.
+   */
+  portStatus(reason: PortStatus["reason"], description: PortDescription, source?: object): void {
+    for (const agent of this.agents) {
+      if (agent === source && agent.version < OF15) continue;
+      if (agent.wants("port_status", PORT_STATUS_BITS[reason])) {
+        agent.send({ type: "port_status", reason, description });
+      }
+    }
+  }
+
+  /** Rules that went, those of them that said OFPFF_SEND_FLOW_REM. */
+  rulesChanged(changes: readonly RuleChange[], nowMs: number): void {
+    if (this.agents.size === 0) return;
+    for (const change of changes) {
+      if (change.event !== "removed" || !change.rule.sendsFlowRemoved || change.rule.hidden) {
+        continue;
+      }
+      const { rule, reason } = change;
+      const ageMs = Math.max(0, nowMs - rule.createdMs);
+      const message: FlowRemoved = {
+        type: "flow_removed",
+        match: rule.match(),
+        cookie: rule.cookie,
+        priority: rule.priority,
+        reason,
+        table: rule.table,
+        durationSeconds: Math.floor(ageMs / 1000),
+        durationNanoseconds: Math.floor((ageMs % 1000) * 1e6),
+        idleTimeout: rule.idleTimeout,
+        hardTimeout: rule.hardTimeout,
+        packets: BigInt(rule.packets),
+        bytes: BigInt(rule.bytes),
+      };
+      for (const agent of this.agents) {
+        if (!agent.wants("flow_removed", flowRemovedBit(reason))) continue;
+        agent.send(agent.flowFormat === "nxm" ? { ...message, form: "nicira" } : message);
+      }
+    }
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Which asynchronous messages a connection gets (OpenFlow 1.3.5 §6.3.4, §7.3.10; Open vSwitch
+ * Documentation/topics/design, "Asynchronous Messages").
+ *
+ * For each kind of message there are two bitmaps of reasons: one for connections whose role is
+ * equal or primary, one for secondary ones. Bits have the numbers that the wire gives the reasons.
+ */
+import type { PacketInReason } from "../../openflow/actions/types.ts";
+import type { AsyncKind, AsyncMasks, FlowRemoved } from "../../openflow/messages/types.ts";
+import { OF12, OF13, OF14, type OfVersion } from "../../openflow/version.ts";
+
+export type AsyncTable = Readonly<Record<AsyncKind, AsyncMasks>>;
+
+/** OFPR_*, as bits; the two misses are OFPR_NO_MATCH on the wire. */
+const PACKET_IN_BITS: Readonly<Record<PacketInReason, number>> = {
+  no_match: 1 << 0,
+  implicit_miss: 1 << 0,
+  explicit_miss: 1 << 0,
+  action: 1 << 1,
+  invalid_ttl: 1 << 2,
+  action_set: 1 << 3,
+  group: 1 << 4,
+  packet_out: 1 << 5,
+};
+
+/** Refinements of OFPR_ACTION, which versions before 1.4 send as that. */
+const ACTION_BITS = PACKET_IN_BITS.action_set | PACKET_IN_BITS.group | PACKET_IN_BITS.packet_out;
+
+const FLOW_REMOVED_BITS: Readonly<Record<FlowRemoved["reason"], number>> = {
+  idle_timeout: 1 << 0,
+  hard_timeout: 1 << 1,
+  delete: 1 << 2,
+  group_delete: 1 << 3,
+  meter_delete: 1 << 4,
+  eviction: 1 << 5,
+};
+
+export const PORT_STATUS_BITS = { add: 1 << 0, delete: 1 << 1, modify: 1 << 2 } as const;
+
+const NOTHING: AsyncMasks = { primary: 0, secondary: 0 };
+
+/** What a connection of this version gets until it says otherwise. */
+export function defaultAsync(version: OfVersion): AsyncTable {
+  const flowRemoved = version >= OF14 ? 0b111111 : version === OF13 ? 0b1111 : 0b111;
+  return {
+    packet_in: { primary: 0b111111 & ~PACKET_IN_BITS.invalid_ttl, secondary: 0 },
+    port_status: { primary: 0b111, secondary: 0b111 },
+    flow_removed: { primary: flowRemoved, secondary: 0 },
+    role_status: NOTHING,
+    table_status: NOTHING,
+    requestforward: NOTHING,
+  };
+}
+
+/** `masks` as a connection of `version` means them. */
+export function changeAsync(
+  table: AsyncTable,
+  masks: Readonly<Partial<Record<AsyncKind, AsyncMasks>>>,
+  version: OfVersion,
+): AsyncTable {
+  const changed = { ...table, ...masks };
+  if (version >= OF14) return changed;
+  const refine = (bits: number) => bits & PACKET_IN_BITS.action ? bits | ACTION_BITS : bits;
+  const { primary, secondary } = changed.packet_in;
+  return { ...changed, packet_in: { primary: refine(primary), secondary: refine(secondary) } };
+}
+
+/** The bit of a packet-in's reason; 0 if connections of this version never get it. */
+export function packetInBit(reason: PacketInReason, version: OfVersion): number {
+  if (reason === "implicit_miss" && version > OF12) return 0;
+  return PACKET_IN_BITS[reason];
+}
+
+export function flowRemovedBit(reason: FlowRemoved["reason"]): number {
+  return FLOW_REMOVED_BITS[reason];
+}

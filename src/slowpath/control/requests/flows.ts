@@ -1,0 +1,91 @@
+/** Flow table changes and flow statistics (OpenFlow 1.3.5 §7.3.4.1, §7.3.5.2, §7.3.5.3). */
+import { OfError } from "../../../openflow/errors.ts";
+import type { FlowMod, FlowStats, FlowStatsRequest } from "../../../openflow/messages/types.ts";
+import { FLOW_FLAGS } from "../../../openflow/messages/types.ts";
+import { OF10, PORTS } from "../../../openflow/version.ts";
+import { anyMatch, maskField } from "../../../packet/key.ts";
+import { FIELDS } from "../../../packet/layout.ts";
+import type { Rule } from "../../pipeline/rule.ts";
+import type { Agent } from "../agent.ts";
+import { releaseBuffer } from "./packets.ts";
+import { sendParts } from "./parts.ts";
+
+export function answerFlowMod(agent: Agent, request: FlowMod, bytes: Uint8Array): void {
+  if (request.flags & FLOW_FLAGS.EMERGENCY) {
+    throw new OfError("OFPFMFC_TABLE_FULL", 0, "there is no emergency flow table");
+  }
+  agent.bridge.tables.apply(tableOf(agent, request), agent);
+  const deletes = request.command === "delete" || request.command === "delete_strict";
+  if (request.bufferId === undefined || deletes) return;
+  // The flow stays even if the buffer is gone: only the packet's error is reported.
+  try {
+    sendBuffered(agent, request, request.bufferId);
+  } catch (error) {
+    if (!(error instanceof OfError)) throw error;
+    agent.log.info(`${agent.name}: sending ${error.error} error reply: ${error.message}`);
+    agent.connection.sendError(bytes, error.error);
+  }
+}
+
+/**
+ * With NXT_FLOW_MOD_TABLE_ID the upper byte of an OpenFlow 1.0 command is the table; without it the
+ * table is the switch's choice, and the upper byte must be zero.
+ */
+function tableOf(agent: Agent, request: FlowMod): FlowMod {
+  if (agent.version !== OF10 || agent.flowModTableId || request.table === 0xff) return request;
+  return { ...request, table: 0xff };
+}
+
+/** Sends the packet that a flow-mod names on its way, now that the flow is there. */
+function sendBuffered(agent: Agent, request: FlowMod, bufferId: number): void {
+  const { packet, inPort } = releaseBuffer(agent, bufferId);
+  const metadata = anyMatch();
+  metadata.key.set(FIELDS.in_port, inPort);
+  maskField(metadata.mask, FIELDS.in_port);
+  // OpenFlow 1.0 applies the flow's actions; later versions run the packet through the tables.
+  const actions = agent.version === OF10
+    ? request.actions
+    : [{ type: "output", port: PORTS.TABLE, maxLength: 0 }] as const;
+  agent.bridge.executePacketOut(packet, metadata, actions);
+}
+
+export function answerFlowStats(agent: Agent, request: FlowStatsRequest, xid: number): void {
+  const { tables, clock } = agent.bridge;
+  const form = request.form === undefined ? {} : { form: request.form };
+  if (request.type === "aggregate_stats_request") {
+    const { packets, bytes, flows } = tables.aggregate(request);
+    return agent.send({
+      type: "aggregate_stats_reply",
+      ...form,
+      packets: BigInt(packets),
+      bytes: BigInt(bytes),
+      flows,
+    }, xid);
+  }
+  const now = clock.now();
+  const flows: FlowStats[] = [];
+  for (const rule of tables.select(request)) flows.push(describeRule(rule, now));
+  sendParts(agent, xid, flows, (part) => ({ type: "flow_stats_reply", ...form, flows: part }));
+}
+
+export function describeRule(rule: Rule, nowMs: number): FlowStats {
+  const age = Math.max(0, nowMs - rule.createdMs);
+  const seconds = (since: number) => Math.max(0, Math.floor((nowMs - since) / 1000));
+  return {
+    table: rule.table,
+    match: rule.match(),
+    priority: rule.priority,
+    cookie: rule.cookie,
+    durationSeconds: Math.floor(age / 1000),
+    durationNanoseconds: Math.floor((age % 1000) * 1e6),
+    idleTimeout: rule.idleTimeout,
+    hardTimeout: rule.hardTimeout,
+    idleAge: seconds(rule.usedMs),
+    hardAge: seconds(rule.modifiedMs),
+    importance: rule.importance,
+    flags: rule.flags,
+    packets: rule.flags & FLOW_FLAGS.NO_PKT_COUNTS ? undefined : BigInt(rule.packets),
+    bytes: rule.flags & FLOW_FLAGS.NO_BYT_COUNTS ? undefined : BigInt(rule.bytes),
+    actions: rule.actions,
+  };
+}

@@ -1,0 +1,44 @@
+/** Packets that a controller sends or releases (OpenFlow 1.3.5 §7.3.7). */
+import { OfError } from "../../../openflow/errors.ts";
+import type { PacketOut } from "../../../openflow/messages/types.ts";
+import { PORTS } from "../../../openflow/version.ts";
+import { unsupportedAction } from "../../pipeline/supported.ts";
+import type { Agent } from "../agent.ts";
+import type { BufferedPacket } from "../buffers.ts";
+
+/** An Ethernet header. */
+const MIN_PACKET_BYTES = 14;
+
+export function answerPacketOut(agent: Agent, request: PacketOut): void {
+  const { inPort, actions, metadata } = request;
+  const isPhysical = inPort < PORTS.MAX;
+  if (
+    !isPhysical && inPort !== PORTS.LOCAL && inPort !== PORTS.NONE && inPort !== PORTS.CONTROLLER
+  ) {
+    throw new OfError("OFPBRC_BAD_PORT", 0, `a packet cannot have come in by port ${inPort}`);
+  }
+  const refused = unsupportedAction(actions);
+  if (refused) throw new OfError("OFPBAC_BAD_TYPE", 0, `action ${refused} is not supported`);
+  if (request.bufferId !== undefined) {
+    const { packet } = releaseBuffer(agent, request.bufferId);
+    return agent.bridge.executePacketOut(packet, metadata, actions);
+  }
+  if (request.packet.length < MIN_PACKET_BYTES) {
+    throw new OfError(
+      "OFPBRC_BAD_LEN",
+      0,
+      `a packet of ${request.packet.length} bytes is shorter than an Ethernet header`,
+    );
+  }
+  agent.bridge.executePacketOut({ data: request.packet }, metadata, actions);
+}
+
+/** Takes a packet out of its buffer; throws the error that OpenFlow has for a wrong id. */
+export function releaseBuffer(agent: Agent, bufferId: number): BufferedPacket {
+  const result = agent.buffers.release(bufferId);
+  if (result.ok) return result.buffered;
+  const id = `0x${bufferId.toString(16)}`;
+  throw result.error === "empty"
+    ? new OfError("OFPBRC_BUFFER_EMPTY", 0, `buffer ${id} was released before`)
+    : new OfError("OFPBRC_BUFFER_UNKNOWN", 0, `there is no buffer ${id} (any more)`);
+}

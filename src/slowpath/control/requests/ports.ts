@@ -1,0 +1,95 @@
+/** Ports and queues (OpenFlow 1.3.5 §7.3.4.3, §7.3.5.6–§7.3.5.8). */
+import { OfError } from "../../../openflow/errors.ts";
+import type {
+  PortDescRequest,
+  PortMod,
+  PortStats,
+  PortStatsRequest,
+  QueueGetConfigRequest,
+  QueueStatsRequest,
+} from "../../../openflow/messages/types.ts";
+import { PORTS, QUEUE_ALL } from "../../../openflow/version.ts";
+import { sameMac } from "../../bridge/identity.ts";
+import type { BridgePort } from "../../bridge/ports.ts";
+import type { Agent } from "../agent.ts";
+import { sendParts } from "./parts.ts";
+
+export function answerPortMod(agent: Agent, request: PortMod): void {
+  const port = agent.bridge.ports.get(request.port);
+  if (!port) throw new OfError("OFPPMFC_BAD_PORT", 0, `there is no port ${request.port}`);
+  if (!sameMac(port.mac, request.hwAddr)) {
+    throw new OfError("OFPPMFC_BAD_HW_ADDR", 0, `port ${port.name} has another Ethernet address`);
+  }
+  agent.bridge.modifyPort(port, request.config, request.mask, agent);
+}
+
+export function answerPortRequest(
+  agent: Agent,
+  request: PortStatsRequest | PortDescRequest,
+  xid: number,
+): void {
+  const ports = chosen(agent, request.port);
+  if (request.type === "port_desc_request") {
+    return sendParts(agent, xid, ports, (part) => ({
+      type: "port_desc_reply",
+      ports: part.map((port) => port.describe()),
+    }));
+  }
+  sendParts(agent, xid, ports, (part) => ({
+    type: "port_stats_reply",
+    ports: part.map((port) => statsOf(agent, port)),
+  }));
+}
+
+function chosen(agent: Agent, number: number): BridgePort[] {
+  if (number === PORTS.ANY) {
+    return [...agent.bridge.ports.values()].sort((a, b) => a.ofport - b.ofport);
+  }
+  // A port that is not there has no statistics, which is no error (as in Open vSwitch).
+  const port = agent.bridge.ports.get(number);
+  return port ? [port] : [];
+}
+
+function statsOf(agent: Agent, port: BridgePort): PortStats {
+  const stats = port.patchStats
+    ? { ...port.patchStats, rxDropped: 0, txDropped: 0, rxErrors: 0, txErrors: 0 }
+    : agent.bridge.portStats(port);
+  const count = (value: number | undefined) => value === undefined ? undefined : BigInt(value);
+  const age = Math.max(0, agent.bridge.clock.now() - port.createdAt);
+  return {
+    port: port.ofport,
+    rxPackets: count(stats?.rxPackets),
+    txPackets: count(stats?.txPackets),
+    rxBytes: count(stats?.rxBytes),
+    txBytes: count(stats?.txBytes),
+    rxDropped: count(stats?.rxDropped),
+    txDropped: count(stats?.txDropped),
+    rxErrors: count(stats?.rxErrors),
+    txErrors: count(stats?.txErrors),
+    rxFrameErrors: undefined,
+    rxOverErrors: undefined,
+    rxCrcErrors: undefined,
+    collisions: undefined,
+    durationSeconds: Math.floor(age / 1000),
+    durationNanoseconds: Math.floor((age % 1000) * 1e6),
+  };
+}
+
+/** There are no queues yet: asking for all of them gives an empty list, for one an error. */
+export function answerQueueRequest(
+  agent: Agent,
+  request: QueueStatsRequest | QueueGetConfigRequest,
+  xid: number,
+): void {
+  const { port, queue } = request;
+  if (port !== PORTS.ANY && !agent.bridge.ports.has(port)) {
+    throw new OfError("OFPQOFC_BAD_PORT", 0, `there is no port ${port}`);
+  }
+  if (request.type === "queue_get_config_request") {
+    return agent.send({ type: "queue_get_config_reply", port, queues: [] }, xid);
+  }
+  if (queue !== QUEUE_ALL) {
+    throw new OfError("OFPQOFC_BAD_QUEUE", 0, `there is no queue ${queue}`);
+  }
+  agent.send({ type: "queue_stats_reply", queues: [] }, xid);
+}

@@ -1,0 +1,96 @@
+/** Tables: statistics, features, configuration (OpenFlow 1.3.5 §7.3.4.2, §7.3.5.4, §7.3.5.5). */
+import { OfError } from "../../../openflow/errors.ts";
+import type {
+  TableAbility,
+  TableFeatures,
+  TableFeaturesRequest,
+  TableMod,
+} from "../../../openflow/messages/types.ts";
+import { TABLE_ALL } from "../../../openflow/version.ts";
+import { type Field, FIELD_LIST } from "../../../packet/layout.ts";
+import { OXM_CLASSES } from "../../../packet/fields.ts";
+import { MAX_RULES, USER_TABLES } from "../../pipeline/tables.ts";
+import type { Agent } from "../agent.ts";
+import { sendParts } from "./parts.ts";
+
+export function answerTableStats(agent: Agent, xid: number): void {
+  const tables = agent.bridge.tables.stats().map((stats) => ({
+    table: stats.table,
+    name: agent.bridge.tableName(stats.table),
+    maxEntries: stats.limit,
+    active: stats.active,
+    lookups: BigInt(stats.lookups),
+    matched: BigInt(stats.matched),
+  }));
+  sendParts(agent, xid, tables, (part) => ({ type: "table_stats_reply", tables: part }));
+}
+
+export function answerTableFeatures(
+  agent: Agent,
+  request: TableFeaturesRequest,
+  xid: number,
+): void {
+  if (request.tables.length > 0) {
+    throw new OfError("OFPTFFC_EPERM", 0, "the features of tables cannot be set");
+  }
+  const tables = Array.from({ length: USER_TABLES }, (_, id) => featuresOf(agent, id));
+  sendParts(agent, xid, tables, (part) => ({ type: "table_features_reply", tables: part }));
+}
+
+export function answerTableMod(agent: Agent, request: TableMod): void {
+  if (request.table !== TABLE_ALL && request.table >= USER_TABLES) {
+    throw new OfError("OFPTMFC_BAD_TABLE", 0, `there is no table ${request.table}`);
+  }
+  if (request.eviction || request.vacancyEvents) {
+    throw new OfError("OFPTMFC_BAD_CONFIG", 0, "eviction and vacancy events are not supported yet");
+  }
+  agent.bridge.tables.setMiss(request.table, request.miss);
+}
+
+/** goto_table, write_metadata, write_actions, apply_actions, clear_actions. */
+const INSTRUCTIONS = [1, 2, 3, 4, 5];
+const GOTO_TABLE = 1;
+/** output, push_vlan, pop_vlan, set_queue, set_nw_ttl, dec_nw_ttl, set_field. */
+const ACTIONS = [0, 17, 18, 21, 23, 24, 25];
+
+function featuresOf(agent: Agent, table: number): TableFeatures {
+  const last = table === USER_TABLES - 1;
+  const match = FIELD_LIST.flatMap((field) => oxmHeader(field, field.maskable === true));
+  const writable = FIELD_LIST.flatMap((field) => field.writable ? oxmHeader(field, false) : []);
+  const ability: TableAbility = {
+    nextTables: Array.from({ length: USER_TABLES - table - 1 }, (_, i) => table + 1 + i),
+    instructions: last ? INSTRUCTIONS.filter((type) => type !== GOTO_TABLE) : INSTRUCTIONS,
+    writeActions: ACTIONS,
+    applyActions: ACTIONS,
+    writeSetFields: writable,
+    applySetFields: writable,
+  };
+  return {
+    table,
+    name: agent.bridge.tableName(table),
+    metadataMatch: 0xffffffffffffffffn,
+    metadataWrite: 0xffffffffffffffffn,
+    config: 0,
+    maxEntries: MAX_RULES,
+    nonmiss: ability,
+    miss: ability,
+    match,
+    wildcards: FIELD_LIST.flatMap((field) => oxmHeader(field, false)),
+  };
+}
+
+/**
+ *      31            16 15       9  8  7        0
+ *     +----------------+----------+---+----------+
+ *     |     class      |  field   | M |  length  |   length counts the mask too when M is set
+ *     +----------------+----------+---+----------+
+ *
+ * Fields of experimenter classes, whose headers are longer, are left out.
+ */
+function oxmHeader(field: Field, withMask: boolean): number[] {
+  const id = field.oxm ?? field.nxm;
+  if (!id || "experimenter" in OXM_CLASSES[id[0]]) return [];
+  const length = withMask ? 2 * field.bytes : field.bytes;
+  const bits = OXM_CLASSES[id[0]].class * 0x10000 + (id[1] << 9) + (withMask ? 0x100 : 0) + length;
+  return [bits >>> 0];
+}

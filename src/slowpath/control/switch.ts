@@ -1,0 +1,42 @@
+/**
+ * What an OpenFlow connection may read and do of its bridge. The bridge (../bridge/bridge.ts)
+ * implements it.
+ */
+import type { DpPortStats, Packet } from "../../fastpath/datapath.ts";
+import type { Action } from "../../openflow/actions/types.ts";
+import type { Match } from "../../packet/key.ts";
+import type { BridgePort } from "../bridge/ports.ts";
+import type { Clock } from "../clock.ts";
+import type { BridgeModel } from "../pipeline/model.ts";
+
+/** OFPMP_DESC's texts. */
+export interface SwitchDescription {
+  readonly manufacturer: string;
+  readonly hardware: string;
+  readonly software: string;
+  readonly serial: string;
+  readonly datapath: string;
+}
+
+export type FragmentMode = "normal" | "drop" | "nx-match";
+
+export interface Switch extends BridgeModel {
+  readonly clock: Clock;
+  readonly ports: ReadonlyMap<number, BridgePort>;
+  readonly datapathId: bigint;
+  readonly description: SwitchDescription;
+  /** `Flow_Table.name` of a table, or "". */
+  tableName(table: number): string;
+  portStats(port: BridgePort): DpPortStats | undefined;
+  setFragmentMode(mode: FragmentMode): void;
+  setInvalidTtlToController(on: boolean): void;
+  /**
+   * OFPT_PORT_MOD: changes the configuration bits of `mask`. Switching the device on or off happens
+   * in the background; its outcome shows as a port status. `source` is not told of the change.
+   */
+  modifyPort(port: BridgePort, bits: number, mask: number, source: object): void;
+  /** Runs `actions` on a packet as if it had come in by `metadata`'s in_port. */
+  executePacketOut(packet: Packet, metadata: Match, actions: readonly Action[]): void;
+  /** Resolves when all changes made so far are in force for all later packets. */
+  settle(): Promise<void>;
+}
