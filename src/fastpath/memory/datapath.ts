@@ -1,0 +1,324 @@
+/**
+ * The datapath in memory: Open vSwitch's "dummy" type. It needs no privilege and no device, and runs
+ * in the caller's thread: tests of the slow path stand on it, and the conformance suite holds the
+ * other implementations to what it does.
+ *
+ *     inject(port, packet) ──> extract ──> flows ──hit──> actions ──> transmitted(port) / listener
+ *                                            └──miss──> upcall
+ *
+ * Invariants
+ * - Commands and packets act at once, in the order of the calls. Upcalls and lost ports are told
+ *   later, from a microtask, as from another thread: a listener never runs inside a caller's call.
+ *   `barrier()` resolves when all of them have been told.
+ * - Ports are dummies: a `device` port exists if `devices` says so (every name does if it is left
+ *   out), an `internal` one always. A dummy's ifindex is 1000 + its port number.
+ * - Packets are copied on the way in and out: nobody sees a buffer that changes later.
+ *
+ * Limits: `maxFlows` flows; upcalls waiting beyond `maxUpcalls` are dropped and counted.
+ */
+import { extract, EXTRACT_RESULTS } from "../../packet/extract.ts";
+import { Frame, VNET_BYTES } from "../../packet/frame.ts";
+import { FlowKey } from "../../packet/key.ts";
+import { DP_KEY_BYTES, slot } from "../../packet/layout.ts";
+import { popVlan, pushVlan } from "../../packet/rewrite.ts";
+import type { DpAction } from "../actions.ts";
+import { DP_COUNTERS, type DpCounter, EXTRACT_COUNTERS } from "../counters.ts";
+import {
+  type Datapath,
+  DatapathError,
+  type DatapathListener,
+  type DpFlow,
+  type DpFlowStats,
+  type DpPort,
+  type DpPortSpec,
+  type DpPortStats,
+  type Packet,
+  type UpcallReason,
+} from "../datapath.ts";
+import { applySet, checkActions, packetOf } from "./actions.ts";
+import { MemoryFlows } from "./flows.ts";
+
+/** Room for pushed headers in front of a packet. */
+const HEADROOM = 64;
+const ETH_TOO_SHORT = EXTRACT_RESULTS.indexOf("eth_too_short");
+const TCP_FLAGS = slot("tcp_flags").offset;
+
+export interface MemoryDatapathOptions {
+  /** Devices that exist; all if left out. May be changed while the datapath lives. */
+  readonly devices?: ReadonlySet<string>;
+  readonly maxFlows?: number;
+  readonly maxUpcalls?: number;
+  /** Milliseconds of a monotonic clock. */
+  readonly now?: () => number;
+}
+
+interface MemoryPort extends DpPort {
+  readonly stats: DpPortStats;
+  readonly sent: Packet[];
+}
+
+export interface MemoryDatapath extends Datapath {
+  /** A packet arrives at the port (from the wire, or from the host for an internal port). */
+  inject(portNo: number, packet: Packet): void;
+  /** The packets that left through the port since the last call. */
+  transmitted(portNo: number): Packet[];
+  /** Called for each packet that leaves, besides `transmitted`. */
+  onTransmit(listener: (portNo: number, packet: Packet) => void): void;
+  /** The port's device vanishes. */
+  loseDevice(portNo: number, reason: string): void;
+  /** The flows as they were put. */
+  flows(): Iterable<DpFlow>;
+}
+
+/** Opens an empty datapath. */
+export function openMemoryDatapath(options: MemoryDatapathOptions = {}): MemoryDatapath {
+  return new InMemory(options);
+}
+
+class InMemory implements MemoryDatapath {
+  readonly type = "dummy";
+  readonly maxFlows: number;
+  private readonly portMap = new Map<number, MemoryPort>();
+  private readonly table = new MemoryFlows();
+  private readonly stats = new Map<number, DpFlowStats>();
+  private readonly counts = new Map<string, number>();
+  private readonly frame = new Frame();
+  private listener: DatapathListener | undefined;
+  private transmitListener: ((portNo: number, packet: Packet) => void) | undefined;
+  private upcalls = 0;
+  private closed = false;
+  private readonly now: () => number;
+
+  constructor(private readonly options: MemoryDatapathOptions) {
+    this.maxFlows = options.maxFlows ?? 200_000;
+    this.now = options.now ?? (() => performance.now());
+    for (const name of [...DP_COUNTERS, ...EXTRACT_COUNTERS]) this.counts.set(name, 0);
+  }
+
+  listen(listener: DatapathListener): void {
+    this.listener = listener;
+  }
+
+  addPort(spec: DpPortSpec): Promise<DpPort> {
+    if (this.closed) return refuse("system", "the datapath is closed");
+    for (const port of this.portMap.values()) {
+      if (port.name === spec.name) {
+        return refuse("exists", `a port named ${spec.name} is already in the datapath`);
+      }
+    }
+    const { devices } = this.options;
+    if (spec.type === "device" && devices && !devices.has(spec.name)) {
+      return refuse("no-device", `no device named ${spec.name}; create it, or check its name`);
+    }
+    let portNo = 0;
+    while (this.portMap.has(portNo)) portNo++;
+    const port: MemoryPort = {
+      ...spec,
+      portNo,
+      ifindex: 1000 + portNo,
+      stats: noPortStats(),
+      sent: [],
+    };
+    this.portMap.set(portNo, port);
+    return Promise.resolve(port);
+  }
+
+  removePort(portNo: number): Promise<void> {
+    if (!this.portMap.delete(portNo)) {
+      return refuse("no-such-port", `the datapath has no port ${portNo}`);
+    }
+    return Promise.resolve();
+  }
+
+  ports(): ReadonlyMap<number, DpPort> {
+    return this.portMap;
+  }
+
+  portStats(portNo: number): DpPortStats | undefined {
+    const port = this.portMap.get(portNo);
+    return port && { ...port.stats };
+  }
+
+  putFlow(flow: DpFlow): void {
+    if (!this.table.has(flow.id) && this.table.size >= this.maxFlows) {
+      throw new DatapathError("full", `the datapath holds ${this.maxFlows} flows already`);
+    }
+    checkActions(flow.actions);
+    if (!this.table.has(flow.id)) this.stats.set(flow.id, noFlowStats());
+    this.table.put(flow);
+  }
+
+  deleteFlow(id: number): void {
+    this.table.delete(id);
+  }
+
+  flowStats(id: number): DpFlowStats {
+    return { ...(this.stats.get(id) ?? noFlowStats()) };
+  }
+
+  flows(): Iterable<DpFlow> {
+    return this.table.list();
+  }
+
+  execute(packet: Packet, actions: readonly DpAction[], inPort: number): void {
+    checkActions(actions);
+    this.load(packet, inPort);
+    this.run(actions);
+  }
+
+  barrier(): Promise<void> {
+    return new Promise((resolve) => queueMicrotask(resolve));
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.counts);
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    this.portMap.clear();
+    this.listener = undefined;
+    return Promise.resolve();
+  }
+
+  inject(portNo: number, packet: Packet): void {
+    const port = this.portMap.get(portNo);
+    if (!port) throw new DatapathError("no-such-port", `the datapath has no port ${portNo}`);
+    port.stats.rxPackets++;
+    port.stats.rxBytes += packet.data.length;
+    this.load(packet, portNo);
+    const { frame } = this;
+    if (frame.result !== 0) this.count(`extract_${EXTRACT_RESULTS[frame.result]}`);
+    if (frame.result === ETH_TOO_SHORT) {
+      port.stats.rxErrors++;
+      this.count("datapath_drop_rx_invalid_packet");
+      return;
+    }
+    const flow = this.table.lookup(frame.key);
+    if (!flow) {
+      this.count("miss");
+      this.upcall("miss", packetOf(frame, Infinity), 0);
+      return;
+    }
+    this.count("masked_hit");
+    const stats = this.stats.get(flow.id)!;
+    stats.packets++;
+    stats.bytes += frame.length;
+    stats.lastUsedMs = this.now();
+    const { bytes } = frame.key;
+    stats.tcpFlags |= (bytes[TCP_FLAGS]! << 8) | bytes[TCP_FLAGS + 1]!;
+    if (flow.actions.length === 0) this.count("drop_action");
+    this.run(flow.actions);
+  }
+
+  transmitted(portNo: number): Packet[] {
+    return this.portMap.get(portNo)?.sent.splice(0) ?? [];
+  }
+
+  onTransmit(listener: (portNo: number, packet: Packet) => void): void {
+    this.transmitListener = listener;
+  }
+
+  loseDevice(portNo: number, reason: string): void {
+    if (!this.portMap.delete(portNo)) return;
+    queueMicrotask(() => this.listener?.portLost(portNo, reason));
+  }
+
+  private count(name: DpCounter | `extract_${string}`): void {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+  }
+
+  /** Copies the packet behind headroom and parses it there. */
+  private load(packet: Packet, inPort: number): void {
+    const at = HEADROOM + VNET_BYTES;
+    const buffer = new Uint8Array(at + packet.data.length);
+    buffer.set(packet.data, at);
+    if (packet.vnet) buffer.set(packet.vnet.subarray(0, VNET_BYTES), HEADROOM);
+    this.frame.set(buffer, at, packet.data.length, packet.vnet !== undefined, 0);
+    extract(this.frame, inPort, 0, 0);
+  }
+
+  private run(actions: readonly DpAction[]): void {
+    let limit = Infinity;
+    for (const action of actions) {
+      switch (action.type) {
+        case "output":
+          this.output(action.port, limit);
+          limit = Infinity;
+          break;
+        case "userspace":
+          this.count("action_upcall");
+          this.upcall("action", packetOf(this.frame, limit), action.userdata);
+          limit = Infinity;
+          break;
+        case "trunc":
+          limit = action.maxLength;
+          break;
+        case "push_vlan":
+          if (!pushVlan(this.frame, action.tpid, action.tci)) {
+            this.count("datapath_drop_push_error");
+            return;
+          }
+          break;
+        case "pop_vlan":
+          if (!popVlan(this.frame)) this.count("action_not_applicable");
+          break;
+        case "set":
+          if (!applySet(this.frame, action)) this.count("action_not_applicable");
+          break;
+        default: {
+          const never: never = action;
+          return never;
+        }
+      }
+    }
+  }
+
+  private output(portNo: number, limit: number): void {
+    const port = this.portMap.get(portNo);
+    if (!port) {
+      this.count("datapath_drop_invalid_port");
+      return;
+    }
+    const packet = packetOf(this.frame, limit);
+    port.stats.txPackets++;
+    port.stats.txBytes += packet.data.length;
+    port.sent.push(packet);
+    queueMicrotask(() => this.transmitListener?.(portNo, packet));
+  }
+
+  private upcall(reason: UpcallReason, packet: Packet, userdata: number): void {
+    if (this.upcalls >= (this.options.maxUpcalls ?? 1024)) {
+      this.count("datapath_drop_upcall_error");
+      return;
+    }
+    this.upcalls++;
+    const key = new FlowKey();
+    key.bytes.set(this.frame.key.bytes.subarray(0, DP_KEY_BYTES));
+    queueMicrotask(() => {
+      this.upcalls--;
+      this.listener?.upcall({ reason, packet, key, userdata });
+    });
+  }
+}
+
+function refuse(code: DatapathError["code"], message: string): Promise<never> {
+  return Promise.reject(new DatapathError(code, message));
+}
+
+function noPortStats(): DpPortStats {
+  return {
+    rxPackets: 0,
+    txPackets: 0,
+    rxBytes: 0,
+    txBytes: 0,
+    rxDropped: 0,
+    txDropped: 0,
+    rxErrors: 0,
+    txErrors: 0,
+  };
+}
+
+function noFlowStats(): DpFlowStats {
+  return { packets: 0, bytes: 0, lastUsedMs: 0, tcpFlags: 0 };
+}
