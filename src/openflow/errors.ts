@@ -7,6 +7,7 @@
  */
 import { ERROR_ROWS, type ErrorName } from "./error-table.ts";
 import { NX_VENDOR, type OfVersion, ONF_VENDOR } from "./version.ts";
+import { parseVersions } from "./version-range.ts";
 
 export type { ErrorName } from "./error-table.ts";
 
@@ -44,18 +45,17 @@ function buildTables(): {
     const error = key as ErrorName;
     const versions = new Map<OfVersion, ErrorNumbers>();
     for (const spec of row.split(" ")) {
-      const parts = /^(OF|NX|ONF)1\.(\d)(?:-1\.(\d)|(\+))?\((\d+)(?:,(\d+))?\)$/.exec(spec);
+      const parts = /^(OF|NX|ONF)([\d.+-]+)\((\d+)(?:,(\d+))?\)$/.exec(spec);
       if (!parts) throw new Error(`error table: ${error} has a bad row "${spec}"`);
-      const first = Number(parts[2]);
-      const last = parts[4] ? 5 : Number(parts[3] ?? first);
       const numbers: ErrorNumbers = {
         vendor: VENDORS[parts[1]!]!,
-        type: Number(parts[5]),
-        code: Number(parts[6] ?? 0),
+        type: Number(parts[3]),
+        code: Number(parts[4] ?? 0),
       };
-      for (let minor = first; minor <= last; minor++) {
-        const version = (minor + 1) as OfVersion;
-        if (versions.has(version)) throw new Error(`error table: ${error} is twice in 1.${minor}`);
+      for (const version of parseVersions(parts[2]!)) {
+        if (versions.has(version)) {
+          throw new Error(`error table: ${error} has two rows for ${spec}`);
+        }
         versions.set(version, numbers);
         const id = numbersKey(version, numbers);
         if (!byNumbers.has(id)) byNumbers.set(id, error);

@@ -11,7 +11,7 @@
  * `length` counts everything after the first four bytes. Entries come from the field table; the
  * order in which `writeOxmFields` emits them is `ORDER`, prerequisites first.
  */
-import { OXM_CLASSES, type OxmId } from "../packet/fields.ts";
+import { type FieldName, OXM_CLASSES, type OxmId } from "../packet/fields.ts";
 import { type Field, fieldByOxm, FIELDS } from "../packet/layout.ts";
 import { anyMatch, type Match } from "../packet/key.ts";
 import { type ErrorName, OfError } from "./errors.ts";

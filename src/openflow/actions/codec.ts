@@ -1,0 +1,346 @@
+/**
+ * Lists of actions ↔ bytes, for every version, from the rows of output.ts, set.ts, conntrack.ts,
+ * learn.ts and encap.ts.
+ *
+ * An action that a version cannot say in its own words is said in others, as Open vSwitch does:
+ * `mod_vlan_vid` becomes set_field from OpenFlow 1.2 on, `set_field` becomes `load` or one of the
+ * old actions before 1.2, and so on (`restate`). What cannot be said at all is left out only where
+ * Open vSwitch leaves it out too (`push_vlan` in 1.0, where the set actions push).
+ *
+ * Limits: actions nest at most `MAX_NESTING` deep (clone, ct, write_actions); a longer list than
+ * the message cannot exist. Errors: OFPBAC_*.
+ */
+import { FIELDS } from "../../packet/layout.ts";
+import type { FlowKey } from "../../packet/key.ts";
+import { OfError } from "../errors.ts";
+import { fullMask } from "../field-bits.ts";
+import {
+  NX_VENDOR,
+  OF10,
+  OF11,
+  OF12,
+  OF15,
+  type OfVersion,
+  ONF_VENDOR,
+  PORTS,
+} from "../version.ts";
+import { parseVersions } from "../version-range.ts";
+import type { Reader, Writer } from "../wire.ts";
+import { CONNTRACK_ROWS } from "./conntrack.ts";
+import { ENCAP_ROWS } from "./encap.ts";
+import { LEARN_ROWS } from "./learn.ts";
+import { OUTPUT_ROWS } from "./output.ts";
+import type { ActionContext, ActionRow } from "./rows.ts";
+import { SET_ROWS } from "./set.ts";
+import { hasShortHeader, loadSegments, subfieldMask } from "./subfield.ts";
+import type { Action, ActionOf, ActionType } from "./types.ts";
+
+const VENDOR_TYPE = 0xffff;
+export const MAX_NESTING = 8;
+
+interface Instance {
+  readonly row: ActionRow;
+  /** 0 for the standard's. */
+  readonly vendor: number;
+  readonly number: number;
+}
+
+const VENDORS: Readonly<Record<string, number>> = { OF: 0, NX: NX_VENDOR, ONF: ONF_VENDOR };
+
+function buildTables(): {
+  byWire: ReadonlyMap<string, Instance>;
+  byType: ReadonlyMap<string, readonly Instance[]>;
+} {
+  const byWire = new Map<string, Instance>();
+  const byType = new Map<string, Instance[]>();
+  for (
+    const row of [...OUTPUT_ROWS, ...SET_ROWS, ...CONNTRACK_ROWS, ...LEARN_ROWS, ...ENCAP_ROWS]
+  ) {
+    const parts = /^(OF|NX|ONF)([\d.+-]+)\((\d+)\)$/.exec(row.ids);
+    if (!parts) throw new Error(`action table: ${row.type} has a bad row "${row.ids}"`);
+    if (row.bytes % 8 !== 0) throw new Error(`action table: ${row.type} is not padded`);
+    const instance = { row, vendor: VENDORS[parts[1]!]!, number: Number(parts[3]) };
+    for (const version of parseVersions(parts[2]!)) {
+      const key = wireKey(version, instance.vendor, instance.number);
+      if (byWire.has(key)) throw new Error(`action table: ${row.ids} is declared twice`);
+      byWire.set(key, instance);
+      const list = byType.get(`${version}/${row.type}`) ?? [];
+      list.push(instance);
+      byType.set(`${version}/${row.type}`, list);
+    }
+  }
+  return { byWire, byType };
+}
+
+function wireKey(version: OfVersion, vendor: number, number: number): string {
+  return `${version}/${vendor}/${number}`;
+}
+
+const TABLES = buildTables();
+
+function makeContext(version: OfVersion, depth: number, key?: FlowKey): ActionContext {
+  return {
+    version,
+    readActions: (reader) => readList(reader, version, depth + 1),
+    writeActions: (writer, actions) => writeList(writer, version, actions, key),
+  };
+}
+
+function readList(reader: Reader, version: OfVersion, depth: number): Action[] {
+  if (depth > MAX_NESTING) {
+    throw new OfError("OFPBAC_TOO_MANY", reader.offset, `actions nest over ${MAX_NESTING} deep`);
+  }
+  const context = makeContext(version, depth);
+  const actions: Action[] = [];
+  while (reader.left > 0) actions.push(readAction(reader, context));
+  return actions;
+}
+
+function readAction(reader: Reader, context: ActionContext): Action {
+  const at = reader.offset;
+  const bad = (detail: string): never => reader.fail(detail, "OFPBAC_BAD_LEN", at);
+  if (reader.left < 8) bad(`${reader.left} bytes are no action`);
+  const type = reader.peek16();
+  const length = reader.peek16(2);
+  let vendor = 0;
+  let number = type;
+  if (type === VENDOR_TYPE) {
+    vendor = reader.peek32(4);
+    if (vendor !== NX_VENDOR && vendor !== ONF_VENDOR) {
+      throw new OfError("OFPBAC_BAD_VENDOR", at, `vendor 0x${vendor.toString(16)} is unknown`);
+    }
+    if (reader.left < 16) bad(`${reader.left} bytes are no vendor action`);
+    number = reader.peek16(8);
+  }
+  const found = TABLES.byWire.get(wireKey(context.version, vendor, number));
+  if (!found) {
+    throw new OfError(
+      vendor === 0 ? "OFPBAC_BAD_TYPE" : "OFPBAC_BAD_VENDOR_TYPE",
+      at,
+      `action ${number} of vendor 0x${vendor.toString(16)} is unknown`,
+    );
+  }
+  const { row } = found;
+  if (length > reader.left) bad(`action of ${length} bytes, ${reader.left} are left`);
+  if (length < row.bytes || (length !== row.bytes && !row.variable) || length % 8 !== 0) {
+    bad(`${row.type} cannot be ${length} bytes long`);
+  }
+  const body = reader.sub(length, "OFPBAC_BAD_LEN");
+  body.skip(vendor === 0 ? 4 : 10);
+  return row.read(body, context);
+}
+
+/** Reads `length` bytes of actions. A length that cannot be throws `OFPBRC_BAD_LEN`. */
+export function readActions(reader: Reader, version: OfVersion, length = reader.left): Action[] {
+  if (length % 8 !== 0 || length > reader.left) {
+    reader.fail(`${length} bytes of actions, ${reader.left} are left`, "OFPBRC_BAD_LEN");
+  }
+  return readList(reader.sub(length, "OFPBAC_BAD_LEN"), version, 0);
+}
+
+/**
+ * Writes a list of actions. `key`, the flow's match, lets what depends on the packet (a tag that is
+ * there already, the transport protocol) be said exactly.
+ */
+export function writeActions(
+  writer: Writer,
+  version: OfVersion,
+  actions: readonly Action[],
+  key?: FlowKey,
+): void {
+  writeList(writer, version, actions, key);
+}
+
+function writeList(
+  writer: Writer,
+  version: OfVersion,
+  actions: readonly Action[],
+  key?: FlowKey,
+): void {
+  const context = makeContext(version, 0, key);
+  for (const action of actions) {
+    const restated = restate(action, version, key);
+    if (!restated) writeOne(writer, action, context);
+    else for (const other of restated) writeOne(writer, other, context);
+  }
+}
+
+function writeOne(writer: Writer, action: Action, context: ActionContext): void {
+  const forms = TABLES.byType.get(`${context.version}/${action.type}`) ?? [];
+  const form = forms.find(({ row }) => !row.when || row.when(action as never, context.version));
+  if (!form) {
+    throw new OfError("OFPBAC_BAD_TYPE", 0, `${action.type} has no form in this version`);
+  }
+  const open = writer.open(2);
+  if (form.vendor === 0) writer.u16(form.number).u16(0);
+  else writer.u16(VENDOR_TYPE).u16(0).u32(form.vendor).u16(form.number);
+  form.row.write(writer, action as never, context);
+  writer.pad8(open.start);
+  writer.end(open);
+}
+
+/** A record that sets all of a field. */
+export function setWhole(
+  field: ActionOf<"set_field">["field"],
+  value: bigint | number,
+  form: "set_field" | "load" = "set_field",
+): ActionOf<"set_field"> {
+  return { type: "set_field", field, value: BigInt(value), mask: fullMask(field), form };
+}
+
+const bytesToBig = (bytes: Uint8Array): bigint =>
+  bytes.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
+
+/** The transport port field that a flow with `key` has, or undefined when it may have none. */
+function transportField(key: FlowKey | undefined, side: "src" | "dst") {
+  switch (key?.get(FIELDS.nw_proto)) {
+    case 6:
+      return FIELDS[`tcp_${side}`];
+    case 17:
+      return FIELDS[`udp_${side}`];
+    case 132:
+      return FIELDS[`sctp_${side}`];
+    default:
+      return undefined;
+  }
+}
+
+/** What `version` says instead of `action`; undefined: the action itself. */
+function restate(action: Action, version: OfVersion, key?: FlowKey): Action[] | undefined {
+  const modern = version >= OF12;
+  switch (action.type) {
+    case "set_vlan_vid":
+    case "set_vlan_pcp": {
+      const tagged = key !== undefined && (key.get(FIELDS.vlan_tci) & 0x1000) !== 0;
+      const out: Action[] = [];
+      if (version > OF10 && action.pushIfNone && !tagged) {
+        out.push({ type: "push_vlan", ethType: 0x8100 });
+      }
+      if (!modern) out.push(action);
+      else if (action.type === "set_vlan_vid") {
+        out.push(setWhole(FIELDS.vlan_vid, action.vid | 0x1000));
+      } else out.push(setWhole(FIELDS.vlan_pcp, action.pcp));
+      return out;
+    }
+    case "push_vlan":
+      return version === OF10 ? [] : undefined;
+    case "set_eth_src":
+      return modern ? [setWhole(FIELDS.eth_src, bytesToBig(action.address))] : undefined;
+    case "set_eth_dst":
+      return modern ? [setWhole(FIELDS.eth_dst, bytesToBig(action.address))] : undefined;
+    case "set_ipv4_src":
+      return modern ? [setWhole(FIELDS.ip_src, action.address)] : undefined;
+    case "set_ipv4_dst":
+      return modern ? [setWhole(FIELDS.ip_dst, action.address)] : undefined;
+    case "set_ip_dscp":
+      return modern ? [setWhole(FIELDS.ip_dscp, action.tos >> 2)] : undefined;
+    case "set_ip_ecn":
+      if (version === OF11) return undefined;
+      return [setWhole(FIELDS.nw_ecn, action.ecn, modern ? "set_field" : "load")];
+    case "set_ip_ttl":
+      return version === OF10 ? [setWhole(FIELDS.nw_ttl, action.ttl, "load")] : undefined;
+    case "set_tp_src": {
+      const field = modern ? transportField(key, "src") : undefined;
+      return field ? [setWhole(field, action.port)] : undefined;
+    }
+    case "set_tp_dst": {
+      const field = modern ? transportField(key, "dst") : undefined;
+      return field ? [setWhole(field, action.port)] : undefined;
+    }
+    case "set_tunnel":
+      return modern ? [setWhole(FIELDS.tun_id, action.id)] : undefined;
+    case "set_mpls_label":
+      return modern ? [setWhole(FIELDS.mpls_label, action.label)] : undefined;
+    case "set_mpls_tc":
+      return modern ? [setWhole(FIELDS.mpls_tc, action.tc)] : undefined;
+    case "enqueue":
+      if (version === OF10) return undefined;
+      return [
+        { type: "set_queue", queue: action.queue },
+        { type: "output", port: action.port, maxLength: 0xffff },
+        { type: "pop_queue" },
+      ];
+    case "goto_table":
+      if (version !== OF10) return undefined;
+      return [{ type: "resubmit", port: PORTS.IN_PORT, table: action.table, ct: false }];
+    case "clear_actions":
+    case "write_actions":
+      return version === OF10 ? [] : undefined;
+    case "meter":
+      return version === OF10 ? [] : undefined;
+    case "set_field":
+      return restateSetField(action, version);
+    default:
+      return undefined;
+  }
+}
+
+function restateSetField(action: ActionOf<"set_field">, version: OfVersion): Action[] | undefined {
+  const { field, value, mask } = action;
+  if (version >= OF15) return undefined;
+  const whole = mask === fullMask(field);
+  if (action.form === "set_field" && whole && version >= OF12) return undefined;
+  if (action.form === "set_field" && whole) {
+    const old = legacyForm(action, version);
+    if (old) return old;
+  }
+  if (!hasShortHeader(field)) return undefined;
+  return loadSegments(field, value, mask).map(({ subfield, value: part }) => ({
+    type: "set_field",
+    field,
+    value: part << BigInt(subfield.start),
+    mask: subfieldMask(subfield),
+    form: "load",
+  }));
+}
+
+/** OpenFlow 1.0 and 1.1: the old action that sets all of a field, if there is one. */
+function legacyForm(action: ActionOf<"set_field">, version: OfVersion): Action[] | undefined {
+  const value = Number(action.value);
+  const pushIfNone = version === OF10;
+  const address = (): Uint8Array =>
+    Uint8Array.from({ length: 6 }, (_, i) => Number((action.value >> BigInt(8 * (5 - i))) & 0xffn));
+  switch (action.field.name) {
+    case "vlan_tci": {
+      if ((value & 0x1000) === 0) return [{ type: "pop_vlan" }];
+      const set: Action[] = [
+        { type: "set_vlan_vid", vid: value & 0xfff, pushIfNone },
+        { type: "set_vlan_pcp", pcp: value >> 13, pushIfNone },
+      ];
+      return version === OF10 ? set : [{ type: "push_vlan", ethType: 0x8100 }, ...set];
+    }
+    case "vlan_vid":
+      return [{ type: "set_vlan_vid", vid: value & 0xfff, pushIfNone }];
+    case "vlan_pcp":
+      return [{ type: "set_vlan_pcp", pcp: value, pushIfNone }];
+    case "eth_src":
+      return [{ type: "set_eth_src", address: address() }];
+    case "eth_dst":
+      return [{ type: "set_eth_dst", address: address() }];
+    case "ip_src":
+      return [{ type: "set_ipv4_src", address: value }];
+    case "ip_dst":
+      return [{ type: "set_ipv4_dst", address: value }];
+    case "nw_tos":
+      return [{ type: "set_ip_dscp", tos: value & 0xfc }];
+    case "ip_dscp":
+      return [{ type: "set_ip_dscp", tos: value << 2 }];
+    case "nw_ecn":
+      return version === OF11
+        ? [{ type: "set_ip_ecn", ecn: value }]
+        : [{ ...action, form: "load" }];
+    case "tcp_src":
+    case "udp_src":
+      return [{ type: "set_tp_src", port: value }];
+    case "tcp_dst":
+    case "udp_dst":
+      return [{ type: "set_tp_dst", port: value }];
+    default:
+      return undefined;
+  }
+}
+
+/** Types that have a wire form of their own in some version (instructions excepted). */
+export function hasWireForm(type: ActionType, version: OfVersion): boolean {
+  return TABLES.byType.has(`${version}/${type}`);
+}
