@@ -32,6 +32,7 @@ export function unsupportedAction(actions: readonly Action[]): ActionType | unde
   for (const action of actions) {
     if (UNSUPPORTED.has(action.type)) return action.type;
     if (action.type === "controller" && action.pause) return action.type;
+    if (action.type === "resubmit" && action.ct) return action.type;
     if (action.type === "write_actions" || action.type === "clone") {
       const nested = unsupportedAction(action.actions);
       if (nested) return nested;

@@ -1,0 +1,102 @@
+/**
+ * What a packet does to the switch besides leaving it: counters, learned addresses, timeouts.
+ *
+ * Translation only lists effects. They are run once for the packet that was translated, and again
+ * each time the datapath reports more packets of the same megaflow: then nothing is translated anew,
+ * the list is simply credited with the difference.
+ */
+import type { BridgeModel, PatchStats } from "./model.ts";
+import type { Rule } from "./rule.ts";
+import type { FlowTables } from "./tables.ts";
+
+export type Effect =
+  /** The rule handled the packet. */
+  | { readonly type: "rule"; readonly rule: Rule }
+  /** A table was searched. */
+  | {
+    readonly type: "lookup";
+    readonly tables: FlowTables;
+    readonly table: number;
+    readonly rule: Rule | undefined;
+    /** The packet was as it came in: a match on it can be told from the megaflow alone. */
+    readonly pristine: boolean;
+  }
+  /** NORMAL saw a source address. */
+  | {
+    readonly type: "learn";
+    readonly bridge: BridgeModel;
+    readonly vlan: number;
+    readonly mac: number;
+    /** OpenFlow port that it came in by: what is behind that number when the packets are counted. */
+    readonly port: number;
+    readonly gratuitousArp: boolean;
+  }
+  /** The packet went through a patch. */
+  | {
+    readonly type: "patch";
+    readonly out: PatchStats | undefined;
+    readonly in: PatchStats | undefined;
+  }
+  /** `fin_timeout`: acts when the packets had FIN or RST. Seconds, 0: leave. */
+  | {
+    readonly type: "fin";
+    readonly tables: FlowTables;
+    readonly rule: Rule;
+    readonly idle: number;
+    readonly hard: number;
+  };
+
+const FIN_OR_RST = 0x005;
+
+/** Runs the effects for some packets, the last of them seen at `usedMs` (clock time). */
+export function credit(
+  effects: readonly Effect[],
+  packets: number,
+  bytes: number,
+  usedMs: number,
+  tcpFlags: number,
+): void {
+  for (const effect of effects) {
+    switch (effect.type) {
+      case "rule":
+        effect.rule.credit(packets, bytes, usedMs);
+        break;
+      case "lookup":
+        effect.tables.countLookups(
+          effect.table,
+          effect.rule ? packets : 0,
+          effect.rule ? 0 : packets,
+        );
+        break;
+      case "learn": {
+        const bundle = effect.bridge.ports.get(effect.port)?.bundle;
+        if (!bundle) break;
+        effect.bridge.macs.learn(effect.vlan, effect.mac, bundle, {
+          gratuitousArp: effect.gratuitousArp,
+          fromBond: bundle.members.length > 1,
+          seenMs: usedMs,
+        });
+        break;
+      }
+      case "patch":
+        if (effect.out) {
+          effect.out.txPackets += packets;
+          effect.out.txBytes += bytes;
+        }
+        if (effect.in) {
+          effect.in.rxPackets += packets;
+          effect.in.rxBytes += bytes;
+        }
+        break;
+      case "fin":
+        if (tcpFlags & FIN_OR_RST) {
+          effect.tables.reduceTimeouts(effect.rule, effect.idle, effect.hard);
+        }
+        break;
+      default: {
+        const never: never = effect;
+        throw new Error(`effect ${never}`);
+      }
+    }
+  }
+}

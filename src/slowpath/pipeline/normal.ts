@@ -1,0 +1,130 @@
+/**
+ * NORMAL: the packet is switched as a learning VLAN bridge would (IEEE 802.1Q-2018 §8).
+ *
+ * - The input bundle's VLAN configuration says in which VLAN the packet is, or drops it.
+ * - 01:80:c2:00:00:00..0f and the like are not forwarded unless `forward-bpdu` is set.
+ * - The source address is learned behind the input bundle; the destination is looked up in the same
+ *   VLAN; an unknown, broadcast or multicast one goes to every bundle of the VLAN but the input's.
+ * - Nothing ever goes back through the bundle that it came from.
+ *
+ * The lookup of the destination is a dependency: when the (VLAN, MAC) changes, the megaflow is made
+ * again. Packets of a packet-out whose input is no port count as coming from a trunk, learn nothing.
+ */
+import { PORTS } from "../../openflow/version.ts";
+import type { FlowKey } from "../../packet/key.ts";
+import { macNumber } from "../bridge/learning.ts";
+import { AT, ETH_ARP, inPort, look16, lookSlot, u16, VLAN_CFI, VLAN_VID } from "./bits.ts";
+import type { BundleModel, PortModel } from "./model.ts";
+import { outputToPort } from "./output.ts";
+import type { Xlate } from "./xlate.ts";
+import { admitsVid, includes, innerVlans, putWireVlans, type Vlans, wireVlans } from "./vlan.ts";
+
+/** Where packets come from that no port sent. */
+const NO_PORT: BundleModel = {
+  name: "none",
+  vlan: { mode: "trunk", tag: 0, trunks: undefined, priorityTags: "no" },
+  protected: false,
+  members: [],
+};
+
+const BROADCAST = 0xffffffffffff;
+/** Ranges of destination addresses that a bridge does not forward. */
+const RESERVED: readonly (readonly [first: number, last: number])[] = [
+  [0x0180c2000000, 0x0180c200000f], // IEEE 802.1D/Q
+  [0x00e02b000000, 0x00e02b000000], // Extreme EDP
+  [0x00e02b000004, 0x00e02b000004], // Extreme EAPS
+  [0x00e02b000006, 0x00e02b000006],
+  [0x01000c000000, 0x01000c000000], // Cisco ISL
+  [0x01000ccccccc, 0x01000ccccccd], // Cisco CDP, PVST+ and relatives
+  [0x01000ccdcdcd, 0x01000ccdcdcd], // STP uplink fast
+  [0x01000cccccc0, 0x01000cccccc7], // Cisco CFM
+];
+
+export function normal(x: Xlate): void {
+  const { key, mask } = x;
+  lookSlot(mask, "eth_src");
+  lookSlot(mask, "eth_dst");
+  look16(mask, AT.vlanTci, VLAN_VID | VLAN_CFI);
+
+  const port = x.bridge.ports.get(inPort(key));
+  const from = port?.bundle ?? (noPort(inPort(key)) ? NO_PORT : undefined);
+  if (!from) return;
+  // A tag that was cut off.
+  const type = u16(key, AT.ethType);
+  if ((type === 0x8100 || type === 0x88a8) && !(u16(key, AT.vlanTci) & VLAN_CFI)) return;
+
+  if (from.vlan.mode === "dot1q-tunnel") look16(mask, AT.vlan2Tci, 0xffff);
+  const wire = wireVlans(key);
+  if (!admitsVid(from, wire.outer.vid)) return;
+  const vlans = innerVlans(from, wire);
+  const vlan = vlans.outer.vid;
+
+  const destination = macNumber(key.bytes, AT.ethDst);
+  if (port && !x.bridge.forwardBpdu && isReserved(destination)) return;
+
+  if (port) {
+    x.effect({
+      type: "learn",
+      bridge: x.bridge,
+      vlan,
+      mac: macNumber(key.bytes, AT.ethSrc),
+      port: port.ofport,
+      gratuitousArp: isGratuitousArp(key, mask),
+    });
+  }
+
+  const known = x.lookupMac(vlan, destination);
+  if (!known) return flood(x, from, vlans);
+  if (known !== from) outputToBundle(x, known, vlans);
+}
+
+function flood(x: Xlate, from: BundleModel, vlans: Vlans): void {
+  for (const bundle of x.bridge.bundles) {
+    if (bundle === from || !includes(bundle, vlans)) continue;
+    if (bundle.members.every(({ config }) => !config.noFlood)) outputToBundle(x, bundle, vlans);
+  }
+}
+
+function outputToBundle(x: Xlate, bundle: BundleModel, vlans: Vlans): void {
+  const port = choose(bundle);
+  if (!port) return;
+  const { key, mask } = x;
+  if (bundle.vlan.mode === "dot1q-tunnel" && bundle.vlan.cvlans) {
+    look16(mask, AT.vlan2Tci, 0xffff);
+  }
+  const before = [AT.vlanTci, AT.vlanTpid, AT.vlan2Tci, AT.vlan2Tpid].map((at) => u16(key, at));
+  putWireVlans(bundle, vlans, key, mask);
+  outputToPort(x, port.ofport);
+  [AT.vlanTci, AT.vlanTpid, AT.vlan2Tci, AT.vlan2Tpid].forEach((at, i) => {
+    key.bytes[at] = before[i]! >> 8;
+    key.bytes[at + 1] = before[i]! & 0xff;
+  });
+}
+
+/** The member that carries the packet: the first whose link is up, else the first. */
+function choose({ members }: BundleModel): PortModel | undefined {
+  return members.length > 1 ? members.find(({ linkUp }) => linkUp) : members[0];
+}
+
+function noPort(ofport: number): boolean {
+  return ofport === PORTS.NONE || ofport === PORTS.CONTROLLER;
+}
+
+function isReserved(mac: number): boolean {
+  return RESERVED.some(([first, last]) => mac >= first && mac <= last);
+}
+
+/** An ARP broadcast by which a host says that it has moved. */
+function isGratuitousArp(key: FlowKey, mask: FlowKey): boolean {
+  if (u16(key, AT.ethType) !== ETH_ARP) return false;
+  if (macNumber(key.bytes, AT.ethDst) !== BROADCAST) return false;
+  mask.bytes[AT.nwProto] = 0xff;
+  if (key.bytes[AT.nwProto] === 2) return true;
+  if (key.bytes[AT.nwProto] !== 1) return false;
+  lookSlot(mask, "nw_src");
+  lookSlot(mask, "nw_dst");
+  for (let i = 0; i < 4; i++) {
+    if (key.bytes[AT.nwSrc + i] !== key.bytes[AT.nwDst + i]) return false;
+  }
+  return true;
+}

@@ -1,0 +1,304 @@
+/**
+ * The state of one translation, and the way from table to table. See translate.ts for the whole.
+ *
+ * `key` is the packet as the pipeline sees it, `base` as the datapath has it after the actions so
+ * far, `mask` the bits of the original packet that anything depended on. A bit that an action has
+ * overwritten and something later looks at goes into the mask too: more than needed, never less.
+ */
+import type { DpAction } from "../../fastpath/actions.ts";
+import type { Action } from "../../openflow/actions/types.ts";
+import { PORTS } from "../../openflow/version.ts";
+import { FlowKey } from "../../packet/key.ts";
+import { DP_KEY_BYTES, FIELDS, SLOTS } from "../../packet/layout.ts";
+import type { MacTable } from "../bridge/learning.ts";
+import { runActions, runActionSet } from "./actions.ts";
+import { AT, inPort, setInPort, u16 } from "./bits.ts";
+import { commit } from "./commit.ts";
+import type { Effect } from "./effects.ts";
+import type { BridgeModel, BundleModel, PortModel } from "./model.ts";
+import { sendToController } from "./output.ts";
+import type { PuntNumbers } from "./punt.ts";
+import type { Rule } from "./rule.ts";
+import { USER_TABLES } from "./tables.ts";
+
+/** How deep resubmits, patches and clones nest, and how many tables one packet may search. */
+export const MAX_DEPTH = 64;
+export const MAX_RESUBMITS = 4096;
+/** Datapath actions of one translation. */
+const MAX_ACTIONS = 4096;
+const MAX_STACK = 1024;
+
+export type XlateError =
+  | "recursion too deep"
+  | "too many resubmits"
+  | "too many actions"
+  | "stack too deep"
+  | "unsupported action";
+
+/** A (VLAN, MAC) whose lookup decided where the packet goes. */
+export interface MacDependency {
+  readonly macs: MacTable<BundleModel>;
+  readonly vlan: number;
+  readonly mac: number;
+}
+
+/** Listens to a translation step by step (`ofproto/trace`). */
+export interface Tracer {
+  table(bridge: BridgeModel, table: number, rule: Rule | undefined): void;
+  action(action: Action): void;
+  /** A remark, or why something was not done. */
+  note(text: string): void;
+}
+
+const TUNNEL = [...SLOTS.values()].filter(({ name }) => name.startsWith("tun_"));
+const CT = [...SLOTS.values()].filter(({ name }) => name.startsWith("ct_"));
+
+export class Xlate {
+  readonly actions: DpAction[] = [];
+  readonly effects: Effect[] = [];
+  readonly macs: MacDependency[] = [];
+  /** Numbers held in `actions`, for whoever releases them. */
+  readonly punts: number[] = [];
+  readonly base: FlowKey;
+  /** The packet's key at the start. */
+  private readonly initial: FlowKey;
+  /** skb_priority as it came in. */
+  readonly originalPriority: number;
+  error: XlateError | undefined;
+
+  /** Where the packet is now. */
+  table = 0;
+  rule: Rule | undefined;
+  cookie = 0xffffffffffffffffn;
+  stack: bigint[] = [];
+  actionSet: Action[] = [];
+  inActionSet = false;
+  /** `exit` was run: nothing more of this bridge's pipeline. */
+  exit = false;
+  private depth = 0;
+  private resubmits = 0;
+
+  constructor(
+    public bridge: BridgeModel,
+    public readonly key: FlowKey,
+    readonly mask: FlowKey,
+    readonly puntNumbers: PuntNumbers,
+    readonly inPacketOut: boolean,
+    readonly tracer: Tracer | undefined,
+  ) {
+    this.base = key.clone();
+    this.originalPriority = key.get(FIELDS.skb_priority);
+    key.set(FIELDS.actset_output, PORTS.UNSET);
+    this.initial = key.clone();
+  }
+
+  note(text: string): void {
+    this.tracer?.note(text);
+  }
+
+  effect(effect: Effect): void {
+    this.effects.push(effect);
+  }
+
+  fail(error: XlateError): void {
+    this.error ??= error;
+    this.note(error);
+  }
+
+  /** Brings the datapath's packet up to date before something is done with it. */
+  commit(): void {
+    commit(this.key, this.base, this.mask, this.actions);
+  }
+
+  emit(action: DpAction): void {
+    if (this.actions.length >= MAX_ACTIONS) this.fail("too many actions");
+    else this.actions.push(action);
+  }
+
+  push(value: bigint): void {
+    if (this.stack.length >= MAX_STACK) this.fail("stack too deep");
+    else this.stack.push(value);
+  }
+
+  lookupMac(vlan: number, mac: number): BundleModel | undefined {
+    const { macs } = this.bridge;
+    this.macs.push({ macs, vlan, mac });
+    return macs.lookup(vlan, mac)?.bundle;
+  }
+
+  port(ofport: number): PortModel | undefined {
+    return this.bridge.ports.get(ofport);
+  }
+
+  /**
+   * Looks the packet up in a table and runs what it finds. `port` stands in for the input port
+   * during the lookup only. `asPipeline`: a miss follows the table's setting (goto_table, the first
+   * lookup, OFPP_TABLE); a resubmit's miss does nothing.
+   */
+  runTable(
+    table: number,
+    port: number,
+    asPipeline: boolean,
+    mayPacketIn: boolean,
+  ): Rule | undefined {
+    if (this.error) return undefined;
+    if (this.depth >= MAX_DEPTH) this.fail("recursion too deep");
+    else if (this.resubmits >= MAX_RESUBMITS) this.fail("too many resubmits");
+    if (this.error) return undefined;
+    const { table: oldTable, rule: oldRule, cookie: oldCookie } = this;
+    const deepens = table <= oldTable ? 1 : 0;
+    this.table = table;
+    const rule = this.find(port, asPipeline);
+    this.tracer?.table(this.bridge, this.table, rule);
+    this.resubmits++;
+    this.depth += deepens;
+    if (rule) {
+      this.effect({ type: "rule", rule });
+      this.rule = rule;
+      this.cookie = rule.cookie;
+      runActions(this, rule.actions);
+    } else if (mayPacketIn) this.miss(port);
+    this.depth -= deepens;
+    this.rule = oldRule;
+    this.cookie = oldCookie;
+    this.table = oldTable;
+    return rule;
+  }
+
+  /** The rule of `this.table` or, where a miss goes on to the next table, of a later one. */
+  private find(port: number, asPipeline: boolean): Rule | undefined {
+    const { bridge, key } = this;
+    const { tables } = bridge;
+    const wirePort = inPort(key);
+    const tpSrc = u16(key, AT.tpSrc);
+    const tpDst = u16(key, AT.tpDst);
+    if (bridge.fragMode === "normal" && (key.bytes[AT.nwFrag]! & 1) !== 0) {
+      // Fragments are matched as if they had no transport header, the first one too.
+      key.bytes.fill(0, AT.tpSrc, AT.tpDst + 2);
+    }
+    setInPort(key, port);
+    const pristine = key.equals(this.initial);
+    let rule: Rule | undefined;
+    for (;;) {
+      rule = tables.lookup(this.table, key, this.mask);
+      this.effect({ type: "lookup", tables, table: this.table, rule, pristine });
+      if (rule || !asPipeline || tables.missSetting(this.table) !== "continue") break;
+      if (this.table + 1 >= USER_TABLES) break;
+      this.table++;
+    }
+    setInPort(key, wirePort);
+    key.bytes[AT.tpSrc] = tpSrc >> 8;
+    key.bytes[AT.tpSrc + 1] = tpSrc & 0xff;
+    key.bytes[AT.tpDst] = tpDst >> 8;
+    key.bytes[AT.tpDst + 1] = tpDst & 0xff;
+    return rule;
+  }
+
+  /** No rule matched: the table's setting decides (OpenFlow 1.1 §A.3.3, 1.3.5 §5.4). */
+  private miss(port: number): void {
+    const setting = this.bridge.tables.missSetting(this.table);
+    switch (setting) {
+      case "drop":
+        return this.note("no match, drop");
+      case "default":
+        // Dropped from OpenFlow 1.3 on; earlier versions ask the controller.
+        if (!this.bridge.wantsMisses()) return this.note("no match, drop");
+        break;
+      case "continue":
+      case "controller": {
+        const from = this.port(port);
+        if (!from || from.config.noPacketIn) return this.note("no match, no packet-in");
+        break;
+      }
+      default: {
+        const never: never = setting;
+        throw new Error(`miss setting ${never}`);
+      }
+    }
+    this.rule = undefined;
+    this.cookie = 0n;
+    sendToController(this, {
+      reason: setting === "default" ? "implicit_miss" : "no_match",
+      maxLength: 0xffff,
+      controllerId: 0,
+      userdata: undefined,
+      meterId: undefined,
+    });
+  }
+
+  /** May the port's packets enter the pipeline at all? */
+  mayReceive({ config }: PortModel): boolean {
+    if (!config.noRecv && !config.noRecvStp) return true;
+    this.mask.bytes.fill(0xff, AT.ethDst, AT.ethDst + 6);
+    let isStp = true;
+    for (let i = 0; i < 6; i++) if (this.key.bytes[AT.ethDst + i] !== STP[i]) isStp = false;
+    return !(isStp ? config.noRecvStp : config.noRecv);
+  }
+
+  /** Runs the action set, if there is one: the end of a pipeline that began with `first`. */
+  finish(first: Rule | undefined): void {
+    if (this.exit || this.error || this.actionSet.length === 0) return;
+    this.rule = first;
+    this.cookie = first?.cookie ?? this.cookie;
+    const set = this.actionSet;
+    this.actionSet = [];
+    this.inActionSet = true;
+    runActionSet(this, set);
+    this.inActionSet = false;
+  }
+
+  /** Runs `body`; the changes that it makes to the packet and to pipeline state do not last. */
+  isolated(body: () => void): void {
+    const { stack, actionSet, exit, inActionSet } = this;
+    const words = this.key.words.slice();
+    this.stack = [...stack];
+    this.actionSet = [...actionSet];
+    this.exit = false;
+    this.inActionSet = false;
+    body();
+    this.key.words.set(words);
+    this.stack = stack;
+    this.actionSet = actionSet;
+    this.exit = exit;
+    this.inActionSet = inActionSet;
+  }
+
+  /** The packet crosses a patch: the peer bridge's pipeline runs over it from the start. */
+  crossPatch(out: PortModel): void {
+    const peer = out.patchPeer!;
+    this.effect({ type: "patch", out: out.patchStats, in: peer.port.patchStats });
+    const { bridge, table, rule, cookie } = this;
+    this.isolated(() => {
+      this.stack = [];
+      this.actionSet = [];
+      this.bridge = peer.bridge;
+      const { key } = this;
+      setInPort(key, peer.port.ofport);
+      key.bytes.fill(0, DP_KEY_BYTES);
+      key.set(FIELDS.actset_output, PORTS.UNSET);
+      for (const { offset, bytes } of [...TUNNEL, ...CT]) {
+        key.bytes.fill(0, offset, offset + bytes);
+      }
+      if (!this.mayReceive(peer.port)) return;
+      // Table 0 after table 0 counts as a step deeper: bridges patched in a circle end.
+      this.table = 0;
+      this.finish(this.runTable(0, peer.port.ofport, true, true));
+    });
+    // What goes wrong in the peer is not this bridge's concern; the counts that bound the work stay.
+    if (this.error !== "too many actions") this.error = undefined;
+    this.bridge = bridge;
+    this.table = table;
+    this.rule = rule;
+    this.cookie = cookie;
+  }
+
+  /** One step deeper for `body`, for what nests without a table. */
+  nested(body: () => void): void {
+    if (this.depth >= MAX_DEPTH) return this.fail("recursion too deep");
+    this.depth++;
+    body();
+    this.depth--;
+  }
+}
+
+const STP = [0x01, 0x80, 0xc2, 0, 0, 0];
