@@ -120,6 +120,11 @@ export class Connection implements StreamEvents {
     this.sendAs(this.version, message, xid, more);
   }
 
+  /** Sends a message as it stands, whatever its version (for snoopers). */
+  sendRaw(bytes: Uint8Array): void {
+    if (this.isOpen) this.stream.write(bytes);
+  }
+
   /** Answers the message `request` with an error (OpenFlow 1.3.5 §7.5.4). */
   sendError(request: Uint8Array, error: ErrorName): void {
     const view = new DataView(request.buffer, request.byteOffset, request.byteLength);

@@ -1,0 +1,238 @@
+/**
+ * The OpenFlow services of one bridge: RUNDIR/BRIDGE.mgmt, RUNDIR/BRIDGE.snoop, and a service for
+ * each Controller row. Compares what is wanted with what is there, and reports back by row.
+ *
+ * Two rows with one target share one service. A row whose target cannot be used (unknown or
+ * unsupported kind, a port that is taken) is logged once and shows its reason in `status:last_error`.
+ */
+import { join } from "node:path";
+import type { Row, Uuid } from "../../db/replica.ts";
+import type { Logger } from "../../log/log.ts";
+import type { Clock } from "../clock.ts";
+import type { Agents } from "./agents.ts";
+import { type ControllerHealth, type FailMode, FailModeKeeper } from "./fail-mode.ts";
+import { Service, type ServiceContext, type ServiceSettings } from "./service.ts";
+import { Snoop } from "./snoop.ts";
+import type { Switch } from "./switch.ts";
+import { isPassive, parseTarget, type Target } from "./targets.ts";
+
+const DEFAULT_PROBE_MS = 5000;
+const MANAGEMENT_PROBE_MS = 60_000;
+const DEFAULT_MAX_BACKOFF_MS = 8000;
+const DEFAULT_PACKET_IN_QUEUE = 100;
+
+export interface ControllerStatus {
+  readonly connected: boolean;
+  readonly role: "other" | "master" | "slave" | undefined;
+  readonly status: ReadonlyMap<string, string>;
+}
+
+export interface ServicesOptions {
+  readonly bridge: Switch;
+  readonly agents: Agents;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly runDir: string;
+  /** The status of a controller may have changed. */
+  readonly changed: () => void;
+}
+
+export interface ServicesConfig {
+  readonly controllers: readonly Row<"Controller">[];
+  /** Bitmap of wire versions. */
+  readonly versions: number;
+  readonly failMode: FailMode;
+  /** `Bridge.other_config:controller-queue-size`. */
+  readonly packetInQueue: number | undefined;
+}
+
+const ROLES = { equal: "other", primary: "master", secondary: "slave" } as const;
+
+export class Services {
+  readonly failMode: FailModeKeeper;
+  private readonly services = new Map<string, Service>();
+  /** Why the target of a row is not served, by target. */
+  private readonly errors = new Map<string, string>();
+  private snoop: Snoop | undefined;
+  private controllers: readonly Row<"Controller">[] = [];
+
+  constructor(private readonly options: ServicesOptions) {
+    const { bridge, clock, log, agents } = options;
+    this.failMode = new FailModeKeeper({
+      bridge: bridge.name,
+      tables: bridge.tables,
+      clock,
+      log,
+      health: () => this.health(),
+      packetIn: (packetIn) => agents.packetIn(packetIn),
+    });
+  }
+
+  configure(config: ServicesConfig): void {
+    const wanted = new Map<string, { target: Target; settings: ServiceSettings }>();
+    this.controllers = config.controllers;
+    wanted.set(`punix:${this.socketPath("mgmt")}`, {
+      target: { kind: "punix", path: this.socketPath("mgmt") },
+      settings: {
+        kind: "service",
+        versions: config.versions,
+        probeMs: MANAGEMENT_PROBE_MS,
+        maxBackoffMs: DEFAULT_MAX_BACKOFF_MS,
+        enableAsync: true,
+        packetInQueue: config.packetInQueue ?? DEFAULT_PACKET_IN_QUEUE,
+      },
+    });
+    const refused = new Set<string>();
+    for (const row of config.controllers) {
+      const parsed = parseTarget(row.target, this.options.runDir);
+      const settings = settingsOf(row, config, parsed.ok ? parsed.target : undefined);
+      if (parsed.ok) wanted.set(row.target, { target: parsed.target, settings });
+      else {
+        refused.add(row.target);
+        this.fail(row.target, parsed.error);
+      }
+      if (row.connection_mode === "in-band") this.warnInBand(row.target);
+    }
+    for (const target of [...this.errors.keys()]) {
+      if (!refused.has(target) && !wanted.has(target)) this.errors.delete(target);
+    }
+    this.apply(wanted);
+    this.snoop ??= this.openSnoop();
+    this.failMode.configure(config.failMode);
+  }
+
+  status(target: string): ControllerStatus {
+    const service = this.services.get(target);
+    if (!service) {
+      const error = this.errors.get(target);
+      const status = new Map(error === undefined ? [] : [["last_error", error]]);
+      return { connected: false, role: undefined, status };
+    }
+    const { connected, role, pairs } = service.status();
+    return { connected, role: role && ROLES[role], status: pairs };
+  }
+
+  /** Every configured controller with whether it is connected. */
+  overview(): { target: string; connected: boolean }[] {
+    return this.controllers.map(({ target }) => ({
+      target,
+      connected: this.status(target).connected,
+    }));
+  }
+
+  /** Drops and makes again the connections to all controllers (`bridge/reconnect`). */
+  reconnect(): void {
+    for (const service of this.services.values()) service.reconnect();
+  }
+
+  close(): void {
+    this.failMode.close();
+    for (const service of this.services.values()) service.close();
+    this.services.clear();
+    this.snoop?.close();
+    this.snoop = undefined;
+  }
+
+  private apply(wanted: ReadonlyMap<string, { target: Target; settings: ServiceSettings }>): void {
+    const { bridge, log } = this.options;
+    for (const [name, service] of [...this.services]) {
+      const config = wanted.get(name);
+      if (config && service.reconfigure(config.settings)) continue;
+      const why = config ? "its settings changed" : "it is no longer configured";
+      log.info(`${bridge.name}: closing ${service.settings.kind} controller "${name}": ${why}`);
+      service.close();
+      this.services.delete(name);
+    }
+    for (const [name, { target, settings }] of wanted) {
+      if (this.services.has(name)) continue;
+      try {
+        this.services.set(name, new Service(name, target, settings, this.context()));
+        this.errors.delete(name);
+        log.info(`${bridge.name}: added ${settings.kind} controller "${name}"`);
+      } catch (error) {
+        const text = error instanceof Error ? error.message : String(error);
+        this.fail(name, `cannot listen on ${name}: ${text}`);
+      }
+    }
+  }
+
+  private context(): ServiceContext {
+    const { bridge, agents, clock, log, changed } = this.options;
+    return {
+      bridge,
+      agents,
+      clock,
+      log,
+      changed: () => {
+        this.failMode.check();
+        changed();
+      },
+      snoop: (agent, bytes) => this.snoop?.copy(agent, bytes),
+    };
+  }
+
+  private health(): ControllerHealth {
+    const primary = [...this.services.values()].filter((s) =>
+      s.settings.kind === "primary" && !isPassive(s.target)
+    );
+    const configured = [...this.services.values()].some((s) => s.settings.kind === "primary");
+    return {
+      hasControllers: configured,
+      failureMs: primary.length === 0 ? 0 : Math.min(...primary.map((s) => s.failureMs)),
+      maxProbeMs: Math.max(0, ...primary.map((s) => s.settings.probeMs)),
+      anyConnected: primary.some((s) => s.isConnected),
+    };
+  }
+
+  private openSnoop(): Snoop | undefined {
+    const { agents, clock, log } = this.options;
+    try {
+      return new Snoop(this.socketPath("snoop"), agents, clock, log);
+    } catch (error) {
+      log.err(`cannot listen on ${this.socketPath("snoop")}: ${String(error)}`);
+      return undefined;
+    }
+  }
+
+  private socketPath(suffix: string): string {
+    return join(this.options.runDir, `${this.options.bridge.name}.${suffix}`);
+  }
+
+  private fail(target: string, error: string): void {
+    if (this.errors.get(target) === error) return;
+    this.errors.set(target, error);
+    this.options.log.err(`${this.options.bridge.name}: controller ${error}`);
+  }
+
+  private readonly warned = new Set<Uuid>();
+
+  private warnInBand(target: string): void {
+    if (this.warned.has(target)) return;
+    this.warned.add(target);
+    this.options.log.warn(
+      `${this.options.bridge.name}: controller ${target}: connection_mode=in-band is not supported ` +
+        `yet; the controller is reached as the host's own routes say`,
+    );
+  }
+}
+
+function settingsOf(
+  row: Row<"Controller">,
+  config: ServicesConfig,
+  target: Target | undefined,
+): ServiceSettings {
+  const probe = row.inactivity_probe;
+  return {
+    kind: row.type ?? (target && isPassive(target) ? "service" : "primary"),
+    versions: config.versions,
+    // Whole seconds, at least one, 0 for never: as Open vSwitch takes them.
+    probeMs: probe === undefined
+      ? DEFAULT_PROBE_MS
+      : probe <= 0
+      ? 0
+      : Math.max(1000, Math.floor(probe / 1000) * 1000),
+    maxBackoffMs: Math.floor((row.max_backoff ?? DEFAULT_MAX_BACKOFF_MS) / 1000) * 1000,
+    enableAsync: row.enable_async_messages ?? true,
+    packetInQueue: row.controller_queue_size ?? config.packetInQueue ?? DEFAULT_PACKET_IN_QUEUE,
+  };
+}
