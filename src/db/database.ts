@@ -1,0 +1,352 @@
+/**
+ * The database engine: one database in memory, its transactions, and the order in which their
+ * effects become visible.
+ *
+ * A transaction runs at once against the tables in memory, so that the next one sees it; but nobody
+ * is told before it is durable. All transactions of one turn of the event loop form a *group*: the
+ * storage writes them together with one sync, then, commit by commit, monitors are told and the
+ * requester gets its reply. So durability costs one sync a turn, not one a transaction.
+ *
+ * Invariants:
+ * - Listeners see commits in order, each once, each only when durable.
+ * - A reply never leaves before the updates that its transaction caused.
+ * - If the storage refuses a group, the tables go back to where they were before it; transactions
+ *   that had to be stored fail with `I/O error`, the others (reads, changes of ephemeral columns)
+ *   run again. The engine goes on.
+ * - A transaction whose `wait` does not hold yet is forgotten and run again from its start after
+ *   each commit, until it succeeds, fails, times out, or is cancelled.
+ *
+ * Limits: everything is in memory; a row's count of references and each index cost a map entry.
+ * The last `HISTORY_COMMITS` commits (at most `HISTORY_ROWS` row changes) are kept for clients that
+ * reconnect (`monitor_cond_since`).
+ *
+ * References: RFC 7047 §4.1.3, §5.2; ovsdb-server(7).
+ */
+import type { Logger } from "../log/log.ts";
+import { type Commit, isPersistent, storedColumns } from "./commit.ts";
+import { OvsdbError } from "./error.ts";
+import { type Json, type JsonObject, member } from "./json.ts";
+import type { DatabaseDeclaration } from "./schema/declare.ts";
+import { type DatabaseSchema, parseSchema, schemaToJson } from "./schema/schema.ts";
+import { type Storage, StorageError, type StoredRow } from "./storage/storage.ts";
+import { applyDeltas, createTables, revertDeltas, type RowDelta, type Tables } from "./table.ts";
+import { Execution, NotYet } from "./transaction/execute.ts";
+import { prepareCommit } from "./transaction/integrity.ts";
+import { Transaction } from "./transaction/transaction.ts";
+import { defaultDatum, scalar } from "./values/datum.ts";
+import { parseDatum } from "./values/parse.ts";
+
+const HISTORY_COMMITS = 1000;
+const HISTORY_ROWS = 100_000;
+
+/** Whoever asks for transactions. */
+export interface Requester {
+  readonly who: string;
+  readonly readOnly: boolean;
+  holdsLock(name: string): boolean;
+}
+
+/** The `transact` reply: one element an operation, and an error more if the commit failed. */
+export type TransactResult = readonly Json[];
+
+interface Request {
+  readonly operations: readonly Json[];
+  readonly requester: Requester;
+  readonly startedMs: number;
+  done(result: TransactResult): void;
+  cancelled: boolean;
+  timer?: ReturnType<typeof setTimeout>;
+}
+
+/** A transaction that has run and now waits for its group to be durable. */
+interface Executed {
+  readonly request: Request;
+  readonly result: Json[];
+  readonly commit: Commit | undefined;
+}
+
+/** Lives as long as one commit is being told: listeners that compute the same share the result. */
+export type SharedResults = Map<string, JsonObject | undefined>;
+export type CommitListener = (commit: Commit, shared: SharedResults) => void;
+
+export interface DatabaseOptions {
+  readonly logger: Logger;
+  /** Clients may only read; the server itself writes (`_Server`). */
+  readonly reserved?: boolean;
+}
+
+export class Database {
+  private tablesNow: Tables;
+  private group: Executed[] = [];
+  private flushScheduled = false;
+  private readonly waiting = new Set<Request>();
+  private readonly listeners = new Set<CommitListener>();
+  private readonly history: Commit[] = [];
+  private historyRows = 0;
+  private lastId: string = crypto.randomUUID();
+  /** The state before `history[0]`. */
+  private baseId = this.lastId;
+  private closed = false;
+
+  /** Loads what is stored. A storage that is empty gets `schema`; else the stored schema rules. */
+  static open(
+    schema: Json | DatabaseDeclaration,
+    storage: Storage,
+    options: DatabaseOptions,
+  ): Database {
+    const stored = storage.load();
+    if (stored === undefined) {
+      const parsed = parseSchema(schema);
+      storage.replace(schemaToJson(parsed), []);
+      return new Database(parsed, storage, options, []);
+    }
+    return new Database(parseSchema(stored.schema), storage, options, stored.rows);
+  }
+
+  private constructor(
+    readonly schema: DatabaseSchema,
+    private readonly storage: Storage,
+    private readonly options: DatabaseOptions,
+    rows: Iterable<StoredRow>,
+  ) {
+    this.tablesNow = createTables(schema);
+    applyDeltas(this.tablesNow, [...this.loadRows(rows)]);
+  }
+
+  get name(): string {
+    return this.schema.name;
+  }
+
+  get tables(): Tables {
+    return this.tablesNow;
+  }
+
+  /** The id of the last commit that everyone knows. */
+  get lastTransactionId(): string {
+    return this.lastId;
+  }
+
+  private *loadRows(rows: Iterable<StoredRow>): Generator<RowDelta> {
+    for (const { table: name, uuid, columns } of rows) {
+      const table = this.tablesNow.get(name);
+      if (table === undefined) throw new OvsdbError("ovsdb error", `unknown table ${name} stored`);
+      const fields = table.schema.columnList.map((column) => {
+        const json = member(columns, column.name);
+        return json === undefined ? defaultDatum(column.type) : parseDatum(json, column.type);
+      });
+      fields[0] = scalar(uuid);
+      fields[1] = scalar(crypto.randomUUID());
+      const after = { uuid, fields };
+      yield { table, uuid, after, changed: table.schema.columnList };
+    }
+  }
+
+  /** Every stored row, as it would be written anew. */
+  *storedRows(): Generator<StoredRow> {
+    for (const { schema, rows } of this.tablesNow.values()) {
+      for (const row of rows.values()) {
+        yield { table: schema.name, uuid: row.uuid, columns: storedColumns(schema, row) };
+      }
+    }
+  }
+
+  /** Called for each commit, once durable, in order. Returns what ends it. */
+  onCommit(listener: CommitListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /**
+   * The commits after the one named, oldest first; undefined if it is not known (any more), and the
+   * client must start from the whole content.
+   */
+  commitsSince(id: string): readonly Commit[] | undefined {
+    if (id === this.baseId) return this.history;
+    const at = this.history.findIndex((commit) => commit.id === id);
+    return at < 0 ? undefined : this.history.slice(at + 1);
+  }
+
+  /**
+   * Runs a transaction. `done` is called exactly once, unless the returned function is called first,
+   * which cancels a transaction that is still waiting (true) or comes too late (false).
+   */
+  transact(
+    operations: readonly Json[],
+    requester: Requester,
+    done: (result: TransactResult) => void,
+  ): () => boolean {
+    const request: Request = {
+      operations,
+      requester,
+      startedMs: performance.now(),
+      done,
+      cancelled: false,
+    };
+    this.attempt(request, 0);
+    return () => {
+      if (!this.waiting.has(request)) return false;
+      this.forget(request);
+      request.cancelled = true;
+      return true;
+    };
+  }
+
+  private forget(request: Request): void {
+    this.waiting.delete(request);
+    clearTimeout(request.timer);
+  }
+
+  private attempt(request: Request, elapsedMs: number): void {
+    const txn = new Transaction(this.tablesNow);
+    const { requester, operations } = request;
+    const execution = new Execution({
+      txn,
+      elapsedMs,
+      readOnly: requester.readOnly,
+      reserved: this.options.reserved === true ? this.name : undefined,
+      holdsLock: (name) => requester.holdsLock(name),
+    });
+    const result: Json[] = [];
+    try {
+      operations.forEach((operation, i) => {
+        result.push(execution.run(operation, i + 1, operations.length));
+      });
+    } catch (error) {
+      if (error instanceof NotYet) {
+        this.postpone(request, execution.timeoutMs);
+        return;
+      }
+      result.push(this.errorJson(error));
+      while (result.length < operations.length) result.push(null);
+      this.enqueue({ request, result, commit: undefined });
+      return;
+    }
+    this.enqueue({ request, result, commit: this.commit(txn, requester.who, result) });
+  }
+
+  /** Applies the transaction to the tables; a violated constraint goes into the result instead. */
+  private commit(txn: Transaction, who: string, result: Json[]): Commit | undefined {
+    try {
+      const deltas = prepareCommit(txn);
+      if (deltas.length === 0) return undefined;
+      applyDeltas(this.tablesNow, deltas);
+      const { comment } = txn;
+      return { id: crypto.randomUUID(), timeMs: Date.now(), who, comment, deltas };
+    } catch (error) {
+      result.push(this.errorJson(error));
+      return undefined;
+    }
+  }
+
+  private errorJson(error: unknown): JsonObject {
+    if (error instanceof OvsdbError) return error.toJson();
+    this.options.logger.err(
+      `internal error in transaction: ${error instanceof Error ? error.stack : String(error)}`,
+    );
+    return new OvsdbError("internal error", String(error)).toJson();
+  }
+
+  private postpone(request: Request, timeoutMs: number | undefined): void {
+    this.waiting.add(request);
+    clearTimeout(request.timer);
+    if (timeoutMs === undefined) return;
+    const remaining = request.startedMs + timeoutMs - performance.now();
+    // Timers take no more than 31 bits; a longer wait starts the timer again.
+    request.timer = setTimeout(() => {
+      const elapsed = performance.now() - request.startedMs;
+      this.retry(request, remaining > 0x7fff_ffff ? elapsed : Math.max(elapsed, timeoutMs));
+    }, Math.max(0, Math.min(remaining, 0x7fff_ffff)));
+  }
+
+  private retry(request: Request, elapsedMs: number): void {
+    if (request.cancelled || this.closed) return;
+    this.forget(request);
+    this.attempt(request, Math.floor(elapsedMs));
+  }
+
+  private enqueue(executed: Executed): void {
+    // Nothing to store and nothing pending before it: its reply need not wait.
+    if (executed.commit === undefined && this.group.length === 0) {
+      executed.request.done(executed.result);
+      return;
+    }
+    this.group.push(executed);
+    if (this.flushScheduled) return;
+    this.flushScheduled = true;
+    setImmediate(() => this.flush());
+  }
+
+  /** Makes everything that has run durable, and tells everyone. */
+  flush(): void {
+    this.flushScheduled = false;
+    while (this.group.length > 0) {
+      const group = this.group;
+      this.group = [];
+      if (!this.store(group)) continue;
+      for (const executed of group) {
+        if (executed.commit !== undefined) this.publish(executed.commit);
+        executed.request.done(executed.result);
+      }
+      if (group.some((executed) => executed.commit !== undefined)) this.retryWaiting();
+    }
+  }
+
+  private store(group: readonly Executed[]): boolean {
+    const commits = group.flatMap(({ commit }) => commit === undefined ? [] : [commit]);
+    const toStore = commits.filter(isPersistent);
+    if (toStore.length === 0) return true;
+    try {
+      this.storage.write(toStore);
+      return true;
+    } catch (error) {
+      const failure = error instanceof OvsdbError
+        ? error
+        : new StorageError("cannot store the transaction", error);
+      this.options.logger.err(`${this.name}: ${failure.message}`);
+      for (const { deltas } of commits.toReversed()) revertDeltas(this.tablesNow, deltas);
+      for (const { request, result, commit } of group) {
+        if (commit !== undefined && isPersistent(commit)) {
+          request.done([...result, failure.toJson()]);
+        } else this.attempt(request, performance.now() - request.startedMs);
+      }
+      return false;
+    }
+  }
+
+  private publish(commit: Commit): void {
+    this.lastId = commit.id;
+    this.history.push(commit);
+    this.historyRows += commit.deltas.length;
+    while (
+      this.history.length > HISTORY_COMMITS ||
+      (this.historyRows > HISTORY_ROWS && this.history.length > 1)
+    ) {
+      const oldest = this.history.shift() as Commit;
+      this.baseId = oldest.id;
+      this.historyRows -= oldest.deltas.length;
+    }
+    const shared: SharedResults = new Map();
+    for (const listener of [...this.listeners]) {
+      try {
+        listener(commit, shared);
+      } catch (error) {
+        this.options.logger.err(`${this.name}: a listener failed: ${String(error)}`);
+      }
+    }
+  }
+
+  private retryWaiting(): void {
+    for (const request of [...this.waiting]) {
+      this.retry(request, performance.now() - request.startedMs);
+    }
+  }
+
+  /** Stores what is pending and lets the storage go. Waiting transactions get no answer. */
+  close(): void {
+    if (this.closed) return;
+    this.flush();
+    this.closed = true;
+    for (const request of [...this.waiting]) this.forget(request);
+    this.storage.close();
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * Passive remotes: listens on `punix:` and `ptcp:`, and gives each client that connects a session
+ * on the server.
+ */
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import type { Socket, TCPSocketListener, UnixSocketListener } from "bun";
+import type { Logger } from "../../log/log.ts";
+import { OvsdbError } from "../error.ts";
+import type { OvsdbServer } from "../server.ts";
+import type { ServerSession } from "../server-session.ts";
+import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
+import type { Message } from "./message.ts";
+import { parseRemote } from "./remote.ts";
+
+export interface ListenerLimits extends ConnectionLimits {
+  /** Clients at one time; one more is turned away at once. */
+  readonly connections: number;
+}
+
+/** 2,000 clients; TCP clients are probed after 5 s of silence, Unix ones never. */
+export const defaultListenerLimits: ListenerLimits = {
+  ...defaultConnectionLimits,
+  connections: 2000,
+};
+
+const TCP_PROBE_MS = 5000;
+
+interface Client {
+  readonly connection: Connection | undefined;
+}
+
+export interface Listener {
+  /** The remote, as it was given. */
+  readonly remote: string;
+  /** The TCP port listened on (that the system chose, if asked for 0). */
+  readonly port: number | undefined;
+  readonly connections: number;
+  close(): void;
+}
+
+/** Throws `OvsdbError` if it cannot listen there. */
+export function listen(
+  server: OvsdbServer,
+  remote: string,
+  logger: Logger,
+  limits: ListenerLimits = defaultListenerLimits,
+): Listener {
+  const address = parseRemote(remote);
+  if (!address.passive) {
+    throw new OvsdbError("bad remote", `${remote}: cannot listen on an active remote`);
+  }
+  const clients = new Set<Connection>();
+  let count = 0;
+  const socket = {
+    open(socket: Socket<Client>): void {
+      const name = address.kind === "unix"
+        ? `unix#${count++}`
+        : `tcp:${socket.remoteAddress}:${socket.remotePort}`;
+      if (clients.size >= limits.connections) {
+        logger.warn(`${remote}: already ${limits.connections} clients, turned ${name} away`);
+        socket.end();
+        return;
+      }
+      const probeMs = limits.probeMs || (address.kind === "tcp" ? TCP_PROBE_MS : 0);
+      // The listener's own `data` is one object for all: each socket needs its own.
+      socket.data = {
+        connection: serve(server, name, socket, logger, { ...limits, probeMs }, clients),
+      };
+    },
+    data(socket: Socket<Client>, bytes: Uint8Array): void {
+      socket.data.connection?.received(bytes);
+    },
+    drain(socket: Socket<Client>): void {
+      socket.data.connection?.drain();
+    },
+    close(socket: Socket<Client>): void {
+      socket.data.connection?.ended("connection closed by peer");
+    },
+    end(socket: Socket<Client>): void {
+      socket.data.connection?.close("connection closed by peer");
+    },
+    error(socket: Socket<Client>, error: Error): void {
+      socket.data.connection?.ended(error.message);
+    },
+  };
+  const listener = open(address, remote, socket);
+  return {
+    remote,
+    port: address.kind === "tcp" ? (listener as TCPSocketListener<Client>).port : undefined,
+    get connections() {
+      return clients.size;
+    },
+    close() {
+      listener.stop(false);
+      for (const connection of [...clients]) connection.close("server stops");
+      if (address.kind === "unix") removeSocket(address.path);
+    },
+  };
+}
+
+type Handlers = Parameters<typeof Bun.listen<Client>>[0]["socket"];
+
+function open(
+  address: ReturnType<typeof parseRemote>,
+  remote: string,
+  socket: Handlers,
+): TCPSocketListener<Client> | UnixSocketListener<Client> {
+  try {
+    if (address.kind === "tcp") {
+      const listener = Bun.listen<Client>({
+        hostname: address.host,
+        port: address.port,
+        socket,
+        data: { connection: undefined },
+      });
+      return listener;
+    }
+    removeSocket(address.path);
+    const listener = Bun.listen<Client>({
+      unix: address.path,
+      socket,
+      data: { connection: undefined },
+    });
+    chmodSync(address.path, 0o770);
+    return listener;
+  } catch (error) {
+    if (error instanceof OvsdbError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new OvsdbError("I/O error", `${remote}: listen failed`, undefined, reason);
+  }
+}
+
+/** Removes a socket that someone left behind; nothing else that has this name. */
+function removeSocket(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) throw new OvsdbError("I/O error", `${path} exists and is no socket`);
+  unlinkSync(path);
+}
+
+function serve(
+  server: OvsdbServer,
+  name: string,
+  socket: Socket<Client>,
+  logger: Logger,
+  limits: ListenerLimits,
+  clients: Set<Connection>,
+): Connection {
+  const session: ServerSession = server.createSession({
+    who: name,
+    notify: (method, params) => connection.send({ kind: "notification", method, params }),
+    disconnect: (reason) => {
+      logger.info(`${name}: disconnecting (${reason})`);
+      connection.close(reason);
+    },
+  });
+  const message = (message: Message): void => {
+    switch (message.kind) {
+      case "request": {
+        const { id } = message;
+        session.request(message.method, message.params, id, ({ result, error }) => {
+          connection.send(
+            error === undefined ? { kind: "reply", result, id } : { kind: "error", error, id },
+          );
+        });
+        return;
+      }
+      case "notification":
+        session.notification(message.method, message.params);
+        return;
+      case "reply":
+      case "error":
+        // The only request that the server makes is its probe.
+        if (message.id === "echo") return;
+        logger.warn(`${name}: received unexpected ${message.kind} message`);
+        connection.close(`unexpected ${message.kind} message`);
+        return;
+      default: {
+        const never: never = message;
+        return never;
+      }
+    }
+  };
+  const closed = (reason: string): void => {
+    clients.delete(connection);
+    session.close();
+    logger.dbg(`${name}: ${reason}`);
+  };
+  const connection = new Connection(name, socket, { message, closed }, logger, limits);
+  clients.add(connection);
+  return connection;
+}

@@ -1,0 +1,55 @@
+/** Connection methods as Open vSwitch writes them (ovsdb(7), "Connection Methods"). */
+import { OvsdbError } from "../error.ts";
+
+export type Remote =
+  | { readonly kind: "unix"; readonly passive: boolean; readonly path: string }
+  | {
+    readonly kind: "tcp";
+    readonly passive: boolean;
+    readonly host: string;
+    readonly port: number;
+  };
+
+const DEFAULT_PORT = 6640;
+
+/** `punix:FILE`, `unix:FILE`, `ptcp:[PORT][:HOST]`, `tcp:HOST[:PORT]`; `[…]` around IPv6. */
+export function parseRemote(text: string): Remote {
+  const [, scheme = "", rest = ""] = /^([a-z]+):(.*)$/s.exec(text) ?? [];
+  switch (scheme) {
+    case "unix":
+    case "punix":
+      if (rest === "") throw badRemote(text, "a file name must follow");
+      return { kind: "unix", passive: scheme === "punix", path: rest };
+    case "ptcp": {
+      const [, port = "", host = ""] = /^(\d*)(?::(.*))?$/.exec(rest) ?? badRemote(text, portForm);
+      return {
+        kind: "tcp",
+        passive: true,
+        host: unbracket(host) || "0.0.0.0",
+        port: parsePort(text, port),
+      };
+    }
+    case "tcp": {
+      const [, bracketed, plain = "", port = ""] =
+        /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(rest) ??
+          badRemote(text, "HOST[:PORT] must follow");
+      return { kind: "tcp", passive: false, host: bracketed ?? plain, port: parsePort(text, port) };
+    }
+    default:
+      throw badRemote(text, "unix:, punix:, tcp: or ptcp: expected");
+  }
+}
+
+const portForm = "[PORT][:HOST] must follow";
+
+function badRemote(text: string, problem: string): never {
+  throw new OvsdbError("bad remote", `${text}: ${problem}`);
+}
+
+const unbracket = (host: string): string => host.replace(/^\[(.*)\]$/, "$1");
+
+function parsePort(text: string, port: string): number {
+  const number = port === "" ? DEFAULT_PORT : Number(port);
+  if (number > 65535) badRemote(text, `${port} is not a port`);
+  return number;
+}

@@ -1,0 +1,92 @@
+/**
+ * The OVSDB server, sockets apart: the databases it serves, their locks, the sessions of its
+ * clients, and the `_Server` database that describes the others.
+ */
+import type { Logger } from "../log/log.ts";
+import { Database } from "./database.ts";
+import { stringify } from "./json.ts";
+import { LocalSession } from "./local-session.ts";
+import { Locks } from "./locks.ts";
+import { schemaToJson } from "./schema/schema.ts";
+import { serverSchema } from "./schema/server.ts";
+import { ServerSession, type SessionOptions } from "./server-session.ts";
+import type { OvsdbSession } from "./session.ts";
+import { volatileStorage } from "./storage/storage.ts";
+
+export class OvsdbServer {
+  /** What `get_server_id` answers: new with each start. */
+  readonly id: string = crypto.randomUUID();
+  readonly databases = new Map<string, Database>();
+  readonly locks = new Locks();
+  readonly sessions = new Set<ServerSession>();
+  /** The server writes `_Server` through this: clients may only read it. */
+  private readonly serverDatabase: Database;
+  private readonly internal: { reserved: boolean };
+
+  constructor(readonly logger: Logger) {
+    const options = { logger, reserved: true };
+    this.internal = options;
+    this.serverDatabase = Database.open(serverSchema, volatileStorage(), options);
+    this.addDatabase(this.serverDatabase);
+  }
+
+  addDatabase(database: Database): void {
+    this.databases.set(database.name, database);
+    const { name } = database;
+    this.writeServerDatabase([{
+      op: "insert",
+      table: "Database",
+      row: {
+        name,
+        model: "standalone",
+        connected: true,
+        leader: true,
+        schema: stringify(schemaToJson(database.schema)),
+      },
+    }]);
+    this.dropUnaware(`adding ${name} database`);
+  }
+
+  removeDatabase(name: string): void {
+    const database = this.databases.get(name);
+    if (database === undefined || database === this.serverDatabase) return;
+    for (const session of this.sessions) session.databaseRemoved(database);
+    this.databases.delete(name);
+    this.writeServerDatabase([
+      { op: "delete", table: "Database", where: [["name", "==", name]] },
+    ]);
+    this.dropUnaware(`removing ${name} database`);
+    database.close();
+  }
+
+  private writeServerDatabase(operations: Parameters<Database["transact"]>[0]): void {
+    this.internal.reserved = false;
+    const requester = { who: "ovsdb-server", readOnly: false, holdsLock: () => false };
+    this.serverDatabase.transact(operations, requester, () => {});
+    this.internal.reserved = true;
+  }
+
+  /** Clients that do not watch `_Server` learn of a change in it by losing their connection. */
+  private dropUnaware(reason: string): void {
+    for (const session of [...this.sessions]) {
+      if (!session.databaseChangeAware) session.disconnect(reason);
+    }
+  }
+
+  createSession(options: SessionOptions): ServerSession {
+    const session = new ServerSession(this, options);
+    this.sessions.add(session);
+    return session;
+  }
+
+  /** A session without a socket, for the daemon's own parts. */
+  openSession(who: string): OvsdbSession {
+    return new LocalSession(this, who);
+  }
+
+  close(): void {
+    for (const session of [...this.sessions]) session.disconnect("server stops");
+    for (const database of this.databases.values()) database.close();
+    this.databases.clear();
+  }
+}

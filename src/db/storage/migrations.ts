@@ -1,0 +1,35 @@
+/**
+ * The SQLite file's migrations, embedded: drizzle-kit writes the SQL, this list names the files in
+ * order. They are recorded as drizzle's own migrator records them.
+ */
+import type { Database as Sqlite } from "bun:sqlite";
+import journal from "../migrations/meta/_journal.json" with { type: "json" };
+import rows from "../migrations/0000_rows.sql" with { type: "text" };
+import { StorageError } from "./storage.ts";
+
+const sqlByTag: ReadonlyMap<string, string> = new Map([["0000_rows", rows]]);
+
+/** Brings the file to this version's tables, in one transaction. Throws if it is from a later one. */
+export function migrate(sqlite: Sqlite): void {
+  sqlite.transaction(() => {
+    sqlite.run(
+      "CREATE TABLE IF NOT EXISTS __drizzle_migrations " +
+        "(id INTEGER PRIMARY KEY AUTOINCREMENT, hash text NOT NULL, created_at numeric)",
+    );
+    const { last } = sqlite.query<{ last: number }, []>(
+      "SELECT coalesce(max(created_at), 0) AS last FROM __drizzle_migrations",
+    ).get() ?? { last: 0 };
+    const newest = journal.entries.at(-1)?.when ?? 0;
+    if (last > newest) {
+      throw new StorageError("cannot open the database", "it was written by a newer version");
+    }
+    for (const { tag, when } of journal.entries) {
+      if (when <= last) continue;
+      const sql = sqlByTag.get(tag);
+      if (sql === undefined) throw new Error(`migration ${tag} is not embedded`);
+      for (const statement of sql.split("--> statement-breakpoint")) sqlite.run(statement);
+      const hash = new Bun.CryptoHasher("sha256").update(sql).digest("hex");
+      sqlite.run("INSERT INTO __drizzle_migrations (hash, created_at) VALUES (?, ?)", [hash, when]);
+    }
+  })();
+}

@@ -1,0 +1,153 @@
+/**
+ * A database in an SQLite file, through drizzle.
+ *
+ * Write-ahead log with a sync at each commit (`synchronous=FULL`): when `write` returns, the commits
+ * are on the disk; when the process or the machine dies at any moment, the next open finds the last
+ * complete group of commits, by itself. The file is locked for as long as it is open: a second
+ * process that opens it is refused and told who has it. A file that is not a database, or that is
+ * damaged, is refused too and never written to.
+ */
+import { Database as Sqlite } from "bun:sqlite";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { and, eq, sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/bun-sqlite";
+import { type Commit, isPersistentDelta, storedColumns } from "../commit.ts";
+import { type JsonObject, stringify } from "../json.ts";
+import { parseJsonText } from "../rpc/json-stream.ts";
+import { migrate } from "./migrations.ts";
+import { type Storage, StorageError, type StoredDatabase, type StoredRow } from "./storage.ts";
+import { databases, rows } from "./tables.ts";
+
+/** Opens the file, or makes it. Throws `StorageError` that says what to do. */
+export function openSqliteStorage(file: string): Storage {
+  let sqlite: Sqlite | undefined;
+  try {
+    sqlite = new Sqlite(file, { create: true, strict: true });
+    prepare(sqlite);
+    writeFileSync(ownerFile(file), `${process.pid}\n`);
+    return new SqliteStorage(file, sqlite);
+  } catch (error) {
+    sqlite?.close();
+    throw explain(file, error);
+  }
+}
+
+const ownerFile = (file: string): string => `${file}.pid`;
+
+function prepare(sqlite: Sqlite): void {
+  sqlite.run("PRAGMA busy_timeout = 500");
+  sqlite.run("PRAGMA locking_mode = EXCLUSIVE");
+  sqlite.run("PRAGMA journal_mode = WAL");
+  sqlite.run("PRAGMA synchronous = FULL");
+  sqlite.run("BEGIN EXCLUSIVE");
+  sqlite.run("COMMIT");
+  const damage = sqlite.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get();
+  if (damage?.quick_check !== "ok") throw new DamagedFile(damage?.quick_check ?? "unreadable");
+  migrate(sqlite);
+}
+
+class DamagedFile extends Error {}
+
+function explain(file: string, error: unknown): StorageError {
+  if (error instanceof StorageError) return error;
+  const { code } = error as { code?: string };
+  if (code === "SQLITE_BUSY") {
+    return new StorageError(
+      `${file} is in use by ${owner(file)}: stop it, or use another file`,
+      error,
+    );
+  }
+  if (error instanceof DamagedFile || code === "SQLITE_NOTADB" || code === "SQLITE_CORRUPT") {
+    return new StorageError(
+      `${file} is damaged or not a solovs database, and was left as it is: restore a backup, or ` +
+        "move it away to start with an empty database",
+      error,
+    );
+  }
+  return new StorageError(`cannot open ${file}`, error);
+}
+
+function owner(file: string): string {
+  try {
+    return `process ${readFileSync(ownerFile(file), "utf8").trim()}`;
+  } catch {
+    return "another process";
+  }
+}
+
+class SqliteStorage implements Storage {
+  private readonly db;
+  private readonly upsert;
+  private readonly remove;
+
+  constructor(private readonly file: string, private readonly sqlite: Sqlite) {
+    this.db = drizzle({ client: sqlite });
+    this.upsert = this.db.insert(rows).values({
+      table: sql.placeholder("table"),
+      uuid: sql.placeholder("uuid"),
+      columns: sql.placeholder("columns"),
+    }).onConflictDoUpdate({
+      target: [rows.table, rows.uuid],
+      set: { columns: sql`excluded.columns` },
+    }).prepare();
+    this.remove = this.db.delete(rows).where(
+      and(eq(rows.table, sql.placeholder("table")), eq(rows.uuid, sql.placeholder("uuid"))),
+    ).prepare();
+  }
+
+  load(): StoredDatabase | undefined {
+    const database = this.db.select().from(databases).get();
+    if (database === undefined) return undefined;
+    return { schema: parseJsonText(database.schema), rows: this.storedRows() };
+  }
+
+  private *storedRows(): Generator<StoredRow> {
+    for (const { table, uuid, columns } of this.db.select().from(rows).all()) {
+      yield { table, uuid, columns: parseJsonText(columns) as JsonObject };
+    }
+  }
+
+  replace(schema: JsonObject, stored: Iterable<StoredRow>): void {
+    this.atomically("cannot store the database", () => {
+      this.db.delete(databases).run();
+      this.db.delete(rows).run();
+      const { name } = schema as { name: string };
+      this.db.insert(databases).values({ name, schema: stringify(schema) }).run();
+      for (const { table, uuid, columns } of stored) {
+        this.upsert.run({ table, uuid, columns: stringify(columns) });
+      }
+    });
+  }
+
+  write(commits: readonly Commit[]): void {
+    this.atomically("cannot store the transaction", () => {
+      for (const { deltas } of commits) {
+        for (const delta of deltas) {
+          if (!isPersistentDelta(delta)) continue;
+          const { table: { schema }, uuid, after } = delta;
+          const table = schema.name;
+          if (after === undefined) this.remove.run({ table, uuid });
+          else this.upsert.run({ table, uuid, columns: stringify(storedColumns(schema, after)) });
+        }
+      }
+    });
+  }
+
+  /** All or nothing; durable when it returns. */
+  private atomically(what: string, change: () => void): void {
+    try {
+      this.sqlite.run("BEGIN IMMEDIATE");
+      change();
+      this.sqlite.run("COMMIT");
+    } catch (error) {
+      // A failed COMMIT may leave the transaction open, or SQLite may have rolled it back already.
+      if (this.sqlite.inTransaction) this.sqlite.run("ROLLBACK");
+      throw new StorageError(`${what} in ${this.file}`, error);
+    }
+  }
+
+  close(): void {
+    this.sqlite.close();
+    rmSync(ownerFile(this.file), { force: true });
+  }
+}
