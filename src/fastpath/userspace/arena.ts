@@ -1,0 +1,38 @@
+/**
+ * Scratch memory for frames that are not in a receive ring: super-packets, frames from TAP devices,
+ * private copies. Handing out is moving a mark; everything is given back at once, between packets,
+ * when all sends that point here are done.
+ */
+import { address } from "../../linux/libc.ts";
+
+/** Headroom in front of each frame's virtio-net header, for pushed headers. */
+export const HEADROOM_BYTES = 64;
+const ARENA_BYTES = 4 << 20;
+
+export class Arena {
+  readonly bytes = new Uint8Array(ARENA_BYTES);
+  /** Address of `bytes[0]`: the array is never resized nor moved. */
+  readonly address = address(this.bytes);
+  private mark = 0;
+
+  /** Offset of `length` bytes, 64-byte aligned, or -1 if so much is not left. */
+  take(length: number): number {
+    const at = this.mark;
+    if (at + length > ARENA_BYTES) return -1;
+    this.mark = (at + length + 63) & ~63;
+    return at;
+  }
+
+  /** Gives back what the newest `take` got beyond `end`. */
+  trim(end: number): void {
+    this.mark = (end + 63) & ~63;
+  }
+
+  left(): number {
+    return ARENA_BYTES - this.mark;
+  }
+
+  reset(): void {
+    this.mark = 0;
+  }
+}

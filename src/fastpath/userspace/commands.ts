@@ -1,0 +1,110 @@
+/**
+ * Commands from the main thread to a worker, as records of the command ring. All 32-bit words:
+ *
+ *     PUT_FLOW     id, n, m, then n × (key word index, mask, value), then m words of program
+ *     DELETE_FLOW  id
+ *     EXECUTE      in port, m, frame bytes, then m words of program, then the virtio-net header
+ *                  (10 bytes) and the frame
+ *     BARRIER      sequence number
+ *     REQUEST      length, then JSON: the rare ones (ports, closing), answered by a message
+ *
+ * Only the words of the key that the mask looks at cross over: that is what the flow table keeps.
+ */
+import { DP_KEY_WORDS } from "../../packet/layout.ts";
+import { VNET_BYTES } from "../../packet/frame.ts";
+import type { Match } from "../../packet/key.ts";
+import { DatapathError, type DpPortType, type Packet } from "../datapath.ts";
+
+export const CMD_PUT_FLOW = 1;
+export const CMD_DELETE_FLOW = 2;
+export const CMD_EXECUTE = 3;
+export const CMD_BARRIER = 4;
+export const CMD_REQUEST = 5;
+
+/** A frame longer than this cannot come from a network interface. */
+export const MAX_FRAME_BYTES = 65536 + 64;
+
+/** Rare commands. `id` pairs the answer with it. */
+export type Request =
+  | {
+    readonly id: number;
+    readonly type: "addPort";
+    readonly portNo: number;
+    readonly name: string;
+    readonly portType: DpPortType;
+    readonly mac?: readonly number[];
+  }
+  | { readonly id: number; readonly type: "removePort"; readonly portNo: number }
+  | { readonly id: number; readonly type: "close" };
+
+/** What a worker posts to the main thread. */
+export type WorkerMessage =
+  /** Something is in the upcall ring, a barrier was passed, or the command ring has room. */
+  | 0
+  | { readonly type: "ready" }
+  | { readonly type: "answer"; readonly id: number; readonly ifindex: number }
+  | {
+    readonly type: "refused";
+    readonly id: number;
+    readonly code: DatapathError["code"];
+    readonly message: string;
+  }
+  | { readonly type: "portLost"; readonly portNo: number; readonly reason: string }
+  | { readonly type: "log"; readonly level: "warn" | "info" | "dbg"; readonly text: string };
+
+/** What `new Worker` is told first. */
+export interface WorkerStart {
+  readonly shared: SharedArrayBuffer;
+  readonly eventfd: number;
+}
+
+export function encodePutFlow(id: number, match: Match, program: Int32Array): Int32Array {
+  const mask = match.mask.words;
+  const key = match.key.words;
+  let n = 0;
+  for (let i = 0; i < DP_KEY_WORDS; i++) if (mask[i] !== 0) n++;
+  const words = new Int32Array(4 + 3 * n + program.length);
+  words[0] = CMD_PUT_FLOW;
+  words[1] = id;
+  words[2] = n;
+  words[3] = program.length;
+  let at = 4;
+  for (let i = 0; i < DP_KEY_WORDS; i++) {
+    if (mask[i] === 0) continue;
+    words[at++] = i;
+    words[at++] = mask[i]!;
+    words[at++] = key[i]! & mask[i]!;
+  }
+  words.set(program, at);
+  return words;
+}
+
+export function encodeExecute(inPort: number, packet: Packet, program: Int32Array): Int32Array {
+  const { data, vnet } = packet;
+  if (data.length > MAX_FRAME_BYTES) {
+    throw new DatapathError("not-supported", `a packet of ${data.length} bytes is too long`);
+  }
+  if (vnet && vnet.length !== VNET_BYTES) {
+    throw new DatapathError("not-supported", `a virtio-net header has ${VNET_BYTES} bytes`);
+  }
+  const frameWords = (VNET_BYTES + data.length + 3) >> 2;
+  const words = new Int32Array(4 + program.length + frameWords);
+  words[0] = CMD_EXECUTE;
+  words[1] = inPort;
+  words[2] = program.length;
+  words[3] = data.length;
+  words.set(program, 4);
+  const bytes = new Uint8Array(words.buffer, (4 + program.length) * 4);
+  if (vnet) bytes.set(vnet);
+  bytes.set(data, VNET_BYTES);
+  return words;
+}
+
+export function encodeRequest(request: Request): Int32Array {
+  const text = new TextEncoder().encode(JSON.stringify(request));
+  const words = new Int32Array(2 + ((text.length + 3) >> 2));
+  words[0] = CMD_REQUEST;
+  words[1] = text.length;
+  new Uint8Array(words.buffer).set(text, 8);
+  return words;
+}

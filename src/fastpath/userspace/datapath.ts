@@ -1,0 +1,413 @@
+/**
+ * The userspace datapath: the main thread's half. `Bridge.datapath_type=netdev`.
+ *
+ * It implements `Datapath` (../datapath.ts) over one worker (worker.ts), which owns every socket
+ * and moves every packet. What crosses between them:
+ *
+ *     commands ──ring──> worker          flows, packets to execute, barriers, port requests
+ *     upcalls  <─ring── worker           misses and "to userspace" packets
+ *     statistics, counters               in shared memory, read in place
+ *     answers, lost ports, log lines     postMessage
+ *
+ * Invariants
+ * - Commands reach the worker in the order in which they were given. Those that find the ring full
+ *   wait in a backlog in order; only `execute` is dropped when the backlog is long, and counted.
+ * - A side that is awake is never woken; one that goes to sleep looks at its ring once more after
+ *   it has said so (shared.ts).
+ * - Upcalls are delivered from the event loop, at most `UPCALLS_PER_TURN` before others get a turn.
+ * - Flow statistics are zeroed here when an id is used anew: the worker does not touch an id after
+ *   the barrier that follows its deletion.
+ *
+ * The worker's file: in an executable made by `bun build --compile` it is an extra entry point and
+ * found by its path from the repository's root; otherwise it lies next to this file.
+ *
+ * More workers: each gets its own `WorkerLink`; ports are spread over them, flow commands go to all
+ * of them, statistics are summed. Nothing else here assumes one.
+ */
+import { close, eventfd, write } from "../../linux/libc.ts";
+import type { Logger } from "../../log/log.ts";
+import type { DpAction } from "../actions.ts";
+import {
+  type Datapath,
+  DatapathError,
+  type DatapathListener,
+  type DpFlow,
+  type DpFlowStats,
+  type DpPort,
+  type DpPortSpec,
+  type DpPortStats,
+  type Packet,
+} from "../datapath.ts";
+import {
+  CMD_BARRIER,
+  CMD_DELETE_FLOW,
+  encodeExecute,
+  encodePutFlow,
+  encodeRequest,
+  type Request,
+  type WorkerMessage,
+  type WorkerStart,
+} from "./commands.ts";
+import { encodeProgram } from "./program.ts";
+import { RingWriter } from "./ring.ts";
+import {
+  COUNTERS,
+  CTL_BACKLOG,
+  CTL_BARRIER,
+  CTL_MAIN_SLEEPING,
+  CTL_WORKER_SLEEPING,
+  FLOW_STATS_DOUBLES,
+  FLOW_TCP_FLAGS_WORD,
+  MAX_FLOWS,
+  MAX_PORTS,
+  PORT_RX_BYTES,
+  PORT_RX_DROPPED,
+  PORT_RX_ERRORS,
+  PORT_RX_PACKETS,
+  PORT_STATS,
+  PORT_TX_BYTES,
+  PORT_TX_DROPPED,
+  PORT_TX_ERRORS,
+  PORT_TX_PACKETS,
+  SharedState,
+} from "./shared.ts";
+import { UpcallReader } from "./upcalls.ts";
+
+const UPCALLS_PER_TURN = 128;
+/** Commands that may wait for room before packets to execute are dropped. */
+const MAX_BACKLOG = 4096;
+const EMBEDDED_WORKER = "./src/fastpath/userspace/worker.ts";
+
+export interface UserspaceOptions {
+  readonly logger: Logger;
+}
+
+/** Starts a worker and opens the datapath, without ports. */
+export async function openUserspaceDatapath(options: UserspaceOptions): Promise<Datapath> {
+  const datapath = new UserspaceDatapath(options.logger);
+  await datapath.started;
+  return datapath;
+}
+
+interface Pending<T> {
+  resolve(value: T): void;
+  reject(error: Error): void;
+}
+
+function newWorker(): Worker {
+  const embedded = Bun.main.startsWith("/$bunfs/");
+  return embedded
+    ? new Worker(EMBEDDED_WORKER)
+    : new Worker(new URL("./worker.ts", import.meta.url).href);
+}
+
+class UserspaceDatapath implements Datapath {
+  readonly type = "netdev";
+  readonly maxFlows = MAX_FLOWS;
+  readonly started: Promise<void>;
+
+  private readonly shared = new SharedState();
+  private readonly commands = new RingWriter(this.shared.commands);
+  private readonly upcalls = new UpcallReader(this.shared);
+  private readonly eventfd = eventfd();
+  private readonly wakeWord = new Uint8Array(new BigUint64Array([1n]).buffer);
+  private readonly worker = newWorker();
+  private readonly listeners: DatapathListener[] = [];
+  private readonly byNumber = new Map<number, DpPort>();
+  private readonly names = new Set<string>();
+  private readonly liveFlows = new Set<number>();
+  private readonly requests = new Map<number, Pending<number>>();
+  private readonly barriers: { readonly sequence: number; readonly done: Pending<void> }[] = [];
+  private backlog: Int32Array[] = [];
+  private lastRequest = 0;
+  private lastBarrier = 0;
+  private executeDropped = 0;
+  private upcallErrors = 0;
+  private turnScheduled = false;
+  private failure: Error | undefined;
+  private closed = false;
+
+  constructor(private readonly logger: Logger) {
+    this.started = new Promise((resolve, reject) => {
+      this.worker.onmessage = (event: MessageEvent<WorkerMessage>) => {
+        const message = event.data;
+        if (message !== 0 && message.type === "ready") resolve();
+        else this.receive(message);
+      };
+      this.worker.onerror = (event: ErrorEvent) => {
+        const error = new DatapathError("system", `fast-path worker failed: ${event.message}`);
+        reject(error);
+        this.fail(error);
+      };
+    });
+    Atomics.store(this.shared.control, CTL_MAIN_SLEEPING, 1);
+    const start: WorkerStart = { shared: this.shared.buffer, eventfd: this.eventfd };
+    this.worker.postMessage(start);
+  }
+
+  listen(listener: DatapathListener): void {
+    this.listeners.push(listener);
+  }
+
+  async addPort(spec: DpPortSpec): Promise<DpPort> {
+    if (this.names.has(spec.name)) {
+      throw new DatapathError("exists", `the datapath has a port ${spec.name} already`);
+    }
+    let portNo = 0;
+    while (portNo < MAX_PORTS && this.byNumber.has(portNo)) portNo++;
+    if (portNo === MAX_PORTS) throw new DatapathError("full", `no more than ${MAX_PORTS} ports`);
+    // Both are taken now, so that a second call before the answer gets another number.
+    this.names.add(spec.name);
+    this.byNumber.set(portNo, { ...spec, portNo, ifindex: 0 });
+    try {
+      const ifindex = await this.request({
+        id: ++this.lastRequest,
+        type: "addPort",
+        portNo,
+        name: spec.name,
+        portType: spec.type,
+        ...(spec.mac ? { mac: [...spec.mac] } : {}),
+      });
+      const port: DpPort = { ...spec, portNo, ifindex };
+      this.byNumber.set(portNo, port);
+      return port;
+    } catch (error) {
+      this.names.delete(spec.name);
+      this.byNumber.delete(portNo);
+      throw error;
+    }
+  }
+
+  async removePort(portNo: number): Promise<void> {
+    const port = this.byNumber.get(portNo);
+    if (!port) throw new DatapathError("no-such-port", `there is no datapath port ${portNo}`);
+    await this.request({ id: ++this.lastRequest, type: "removePort", portNo });
+    this.forgetPort(portNo);
+  }
+
+  ports(): ReadonlyMap<number, DpPort> {
+    return this.byNumber;
+  }
+
+  portStats(portNo: number): DpPortStats | undefined {
+    if (!this.byNumber.has(portNo)) return undefined;
+    const { portStats } = this.shared;
+    const at = portNo * PORT_STATS;
+    return {
+      rxPackets: portStats[at + PORT_RX_PACKETS]!,
+      txPackets: portStats[at + PORT_TX_PACKETS]!,
+      rxBytes: portStats[at + PORT_RX_BYTES]!,
+      txBytes: portStats[at + PORT_TX_BYTES]!,
+      rxDropped: portStats[at + PORT_RX_DROPPED]!,
+      txDropped: portStats[at + PORT_TX_DROPPED]!,
+      rxErrors: portStats[at + PORT_RX_ERRORS]!,
+      txErrors: portStats[at + PORT_TX_ERRORS]!,
+    };
+  }
+
+  putFlow(flow: DpFlow): void {
+    const { id } = flow;
+    if (!Number.isInteger(id) || id < 0 || id >= MAX_FLOWS) {
+      throw new DatapathError("full", `flow id ${id}: this datapath has 0 to ${MAX_FLOWS - 1}`);
+    }
+    const command = encodePutFlow(id, flow.match, encodeProgram(flow.actions));
+    if (!this.liveFlows.has(id)) {
+      this.liveFlows.add(id);
+      const at = id * FLOW_STATS_DOUBLES;
+      this.shared.flowStats.fill(0, at, at + FLOW_STATS_DOUBLES);
+    }
+    this.send(command);
+  }
+
+  deleteFlow(id: number): void {
+    if (this.liveFlows.delete(id)) this.send(new Int32Array([CMD_DELETE_FLOW, id]));
+  }
+
+  flowStats(id: number): DpFlowStats {
+    const { flowStats, flowWords } = this.shared;
+    const at = id * FLOW_STATS_DOUBLES;
+    return {
+      packets: flowStats[at] ?? 0,
+      bytes: flowStats[at + 1] ?? 0,
+      lastUsedMs: flowStats[at + 2] ?? 0,
+      tcpFlags: flowWords[at * 2 + FLOW_TCP_FLAGS_WORD] ?? 0,
+    };
+  }
+
+  execute(packet: Packet, actions: readonly DpAction[], inPort: number): void {
+    if (this.backlog.length >= MAX_BACKLOG) {
+      this.executeDropped++;
+      return;
+    }
+    this.send(encodeExecute(inPort, packet, encodeProgram(actions)));
+  }
+
+  barrier(): Promise<void> {
+    if (this.failure) return Promise.reject(this.failure);
+    const sequence = this.lastBarrier = (this.lastBarrier + 1) | 0;
+    return new Promise((resolve, reject) => {
+      this.barriers.push({ sequence, done: { resolve, reject } });
+      this.send(new Int32Array([CMD_BARRIER, sequence]));
+    });
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    const all: Record<string, number> = {};
+    COUNTERS.forEach((name, i) => all[name] = this.shared.counters[i]!);
+    all["drop_execute_backlog"] = this.executeDropped;
+    all["upcall_errors"] = this.upcallErrors;
+    return all;
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    const answered = this.failure
+      ? Promise.resolve()
+      : this.request({ id: ++this.lastRequest, type: "close" });
+    this.closed = true;
+    await answered;
+    this.worker.terminate();
+    close(this.eventfd);
+    this.rejectAll(new DatapathError("system", "the datapath was closed"));
+    this.byNumber.clear();
+    this.names.clear();
+  }
+
+  private request(request: Request): Promise<number> {
+    if (this.failure) return Promise.reject(this.failure);
+    if (this.closed) {
+      return Promise.reject(new DatapathError("system", "the datapath was closed"));
+    }
+    return new Promise((resolve, reject) => {
+      this.requests.set(request.id, { resolve, reject });
+      this.send(encodeRequest(request));
+    });
+  }
+
+  /** Puts a command into the ring, behind the backlog if there is one, and wakes the worker. */
+  private send(command: Int32Array): void {
+    if (this.failure || this.closed) return;
+    if (this.backlog.length > 0 || !this.place(command)) {
+      this.backlog.push(command);
+      Atomics.store(this.shared.control, CTL_BACKLOG, 1);
+      // Room may have come between the attempt and the flag, and nobody would tell.
+      this.drainBacklog();
+    }
+    this.wakeWorker();
+  }
+
+  private place(command: Int32Array): boolean {
+    const at = this.commands.reserve(command.byteLength);
+    if (at < 0) return false;
+    this.commands.memory.words.set(command, at >> 2);
+    this.commands.commit();
+    return true;
+  }
+
+  private drainBacklog(): void {
+    let placed = 0;
+    while (placed < this.backlog.length && this.place(this.backlog[placed]!)) placed++;
+    if (placed > 0) this.backlog = this.backlog.slice(placed);
+    if (this.backlog.length === 0) Atomics.store(this.shared.control, CTL_BACKLOG, 0);
+  }
+
+  private wakeWorker(): void {
+    const { control } = this.shared;
+    if (Atomics.compareExchange(control, CTL_WORKER_SLEEPING, 1, 0) === 1) {
+      write(this.eventfd, this.wakeWord);
+    }
+  }
+
+  private receive(message: WorkerMessage): void {
+    if (message === 0) return this.turn();
+    switch (message.type) {
+      case "ready":
+        return;
+      case "answer":
+        this.requests.get(message.id)?.resolve(message.ifindex);
+        this.requests.delete(message.id);
+        return;
+      case "refused":
+        this.requests.get(message.id)?.reject(new DatapathError(message.code, message.message));
+        this.requests.delete(message.id);
+        return;
+      case "portLost":
+        if (!this.byNumber.has(message.portNo)) return;
+        this.forgetPort(message.portNo);
+        for (const listener of this.listeners) listener.portLost(message.portNo, message.reason);
+        return;
+      case "log":
+        this.logger[message.level](message.text);
+        return;
+      default: {
+        const never: never = message;
+        throw new Error(`unknown worker message ${String(never)}`);
+      }
+    }
+  }
+
+  /** One turn of work that the worker has left for this thread. */
+  private turn(): void {
+    this.turnScheduled = false;
+    if (this.closed) return;
+    for (let n = 0; n < UPCALLS_PER_TURN; n++) {
+      const upcall = this.upcalls.take();
+      if (!upcall) break;
+      for (const listener of this.listeners) {
+        try {
+          listener.upcall(upcall);
+        } catch (error) {
+          this.upcallErrors++;
+          this.logger.err(`upcall: ${error instanceof Error ? error.stack : String(error)}`);
+        }
+      }
+    }
+    this.passBarriers();
+    if (this.backlog.length > 0) {
+      this.drainBacklog();
+      this.wakeWorker();
+    }
+    const { control } = this.shared;
+    Atomics.store(control, CTL_MAIN_SLEEPING, 1);
+    if (this.upcalls.isEmpty() && !this.barrierPassed()) return;
+    if (Atomics.compareExchange(control, CTL_MAIN_SLEEPING, 1, 0) === 1 && !this.turnScheduled) {
+      this.turnScheduled = true;
+      setImmediate(() => this.turn());
+    }
+  }
+
+  private barrierPassed(): boolean {
+    const [oldest] = this.barriers;
+    if (!oldest) return false;
+    return ((Atomics.load(this.shared.control, CTL_BARRIER) - oldest.sequence) | 0) >= 0;
+  }
+
+  private passBarriers(): void {
+    while (this.barrierPassed()) this.barriers.shift()!.done.resolve();
+  }
+
+  private forgetPort(portNo: number): void {
+    const port = this.byNumber.get(portNo);
+    if (!port) return;
+    this.byNumber.delete(portNo);
+    this.names.delete(port.name);
+  }
+
+  private fail(error: Error): void {
+    if (this.closed || this.failure) return;
+    this.failure = error;
+    this.logger.emer(error.message);
+    this.rejectAll(error);
+    for (const portNo of [...this.byNumber.keys()]) {
+      this.forgetPort(portNo);
+      for (const listener of this.listeners) listener.portLost(portNo, error.message);
+    }
+  }
+
+  private rejectAll(error: Error): void {
+    for (const { reject } of this.requests.values()) reject(error);
+    this.requests.clear();
+    for (const { done } of this.barriers) done.reject(error);
+    this.barriers.length = 0;
+  }
+}

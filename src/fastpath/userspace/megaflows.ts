@@ -1,0 +1,187 @@
+/**
+ * The megaflow table: flows with masks, found by tuple space search.
+ *
+ * Flows with the same mask share a *subtable*: a hash table of keys reduced to the words where that
+ * mask is not zero. A lookup tries the subtables one after the other, the ones that hit most first
+ * (`rank` sorts them now and then). Flows do not overlap, so the first hit is the answer.
+ *
+ * - Keys, masks and hashes are 32-bit words as they lie in a `FlowKey`.
+ * - Memory grows with the flows: a subtable doubles when it is three quarters full. Removing closes
+ *   the gap (backward shift), so there are no tombstones and lookups stay short.
+ * - `generations[id]` moves on whenever the keys that belong to a flow id may have changed: the
+ *   exact-match cache compares it.
+ */
+const FREE = -1;
+
+class Subtable {
+  hits = 0;
+  count = 0;
+  private capacity = 16;
+  private hashes = new Int32Array(this.capacity);
+  private flows = new Int32Array(this.capacity).fill(FREE);
+  private keys: Int32Array;
+
+  /** `indexes`: the words of the key that are looked at; `masks`: the mask's words there. */
+  constructor(readonly indexes: Int32Array, readonly masks: Int32Array) {
+    this.keys = new Int32Array(this.capacity * indexes.length);
+  }
+
+  lookup(key: Int32Array): number {
+    const { indexes, masks, flows, hashes, keys } = this;
+    const n = indexes.length;
+    let hash = n;
+    for (let i = 0; i < n; i++) {
+      hash = Math.imul(hash ^ (key[indexes[i]!]! & masks[i]!), 0x9e3779b1);
+      hash ^= hash >>> 15;
+    }
+    const wrap = this.capacity - 1;
+    for (let slot = hash & wrap; flows[slot] !== FREE; slot = (slot + 1) & wrap) {
+      if (hashes[slot] !== hash) continue;
+      let i = 0;
+      while (i < n && keys[slot * n + i] === (key[indexes[i]!]! & masks[i]!)) i++;
+      if (i === n) return flows[slot]!;
+    }
+    return FREE;
+  }
+
+  /** `values`: the masked key's words at `indexes`. */
+  insert(values: Int32Array, flow: number): void {
+    if ((this.count + 1) * 4 > this.capacity * 3) this.grow();
+    const wrap = this.capacity - 1;
+    const hash = hashValues(values, 0, values.length);
+    let slot = hash & wrap;
+    while (this.flows[slot] !== FREE) slot = (slot + 1) & wrap;
+    this.hashes[slot] = hash;
+    this.flows[slot] = flow;
+    this.keys.set(values, slot * values.length);
+    this.count++;
+  }
+
+  remove(values: Int32Array, flow: number): void {
+    const wrap = this.capacity - 1;
+    const n = values.length;
+    let slot = hashValues(values, 0, n) & wrap;
+    while (this.flows[slot] !== flow) {
+      if (this.flows[slot] === FREE) return;
+      slot = (slot + 1) & wrap;
+    }
+    let hole = slot;
+    for (;;) {
+      slot = (slot + 1) & wrap;
+      if (this.flows[slot] === FREE) break;
+      const home = this.hashes[slot]! & wrap;
+      // An entry may fill the hole unless its home lies behind the hole.
+      if (((slot - home) & wrap) < ((slot - hole) & wrap)) continue;
+      this.hashes[hole] = this.hashes[slot]!;
+      this.flows[hole] = this.flows[slot]!;
+      this.keys.copyWithin(hole * n, slot * n, slot * n + n);
+      hole = slot;
+    }
+    this.flows[hole] = FREE;
+    this.count--;
+  }
+
+  private grow(): void {
+    const { capacity, flows, keys } = this;
+    const n = this.indexes.length;
+    this.capacity = capacity * 2;
+    this.hashes = new Int32Array(this.capacity);
+    this.flows = new Int32Array(this.capacity).fill(FREE);
+    this.keys = new Int32Array(this.capacity * n);
+    this.count = 0;
+    for (let slot = 0; slot < capacity; slot++) {
+      if (flows[slot] !== FREE) this.insert(keys.slice(slot * n, slot * n + n), flows[slot]!);
+    }
+  }
+}
+
+function hashValues(values: Int32Array, at: number, n: number): number {
+  let hash = n;
+  for (let i = 0; i < n; i++) {
+    hash = Math.imul(hash ^ values[at + i]!, 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  return hash;
+}
+
+interface Placed {
+  readonly subtable: Subtable;
+  readonly values: Int32Array;
+}
+
+export class MegaflowTable {
+  /** Best first. */
+  private readonly subtables: Subtable[] = [];
+  private readonly byMask = new Map<string, Subtable>();
+  private readonly placed = new Map<number, Placed>();
+  readonly generations: Int32Array;
+
+  constructor(maxFlows: number) {
+    this.generations = new Int32Array(maxFlows);
+  }
+
+  get flows(): number {
+    return this.placed.size;
+  }
+
+  get masks(): number {
+    return this.subtables.length;
+  }
+
+  /** The id of the flow that `key` belongs to, or -1. */
+  lookup(key: Int32Array): number {
+    const { subtables } = this;
+    for (let i = 0; i < subtables.length; i++) {
+      const subtable = subtables[i]!;
+      const flow = subtable.lookup(key);
+      if (flow !== FREE) {
+        subtable.hits++;
+        return flow;
+      }
+    }
+    return -1;
+  }
+
+  /**
+   * Adds the flow, or gives the flow of that id another match. `indexes` ascend; `values` are
+   * masked. True if the id was new.
+   */
+  put(flow: number, indexes: Int32Array, masks: Int32Array, values: Int32Array): boolean {
+    const name = `${indexes.join()}/${masks.join()}`;
+    const old = this.placed.get(flow);
+    let subtable = this.byMask.get(name);
+    if (old && old.subtable === subtable && sameWords(old.values, values)) return false;
+    if (old) this.delete(flow);
+    if (!subtable) {
+      subtable = new Subtable(indexes.slice(), masks.slice());
+      this.byMask.set(name, subtable);
+      this.subtables.push(subtable);
+    }
+    const kept = values.slice();
+    subtable.insert(kept, flow);
+    this.placed.set(flow, { subtable, values: kept });
+    return !old;
+  }
+
+  delete(flow: number): void {
+    const old = this.placed.get(flow);
+    if (!old) return;
+    this.placed.delete(flow);
+    this.generations[flow]!++;
+    const { subtable } = old;
+    subtable.remove(old.values, flow);
+    if (subtable.count > 0) return;
+    this.subtables.splice(this.subtables.indexOf(subtable), 1);
+    this.byMask.delete(`${subtable.indexes.join()}/${subtable.masks.join()}`);
+  }
+
+  /** Orders the subtables by their hits since the last time. Cheap; call it once a second or so. */
+  rank(): void {
+    this.subtables.sort((a, b) => b.hits - a.hits);
+    for (const subtable of this.subtables) subtable.hits = Math.floor(subtable.hits / 2);
+  }
+}
+
+function sameWords(a: Int32Array, b: Int32Array): boolean {
+  return a.length === b.length && a.every((word, i) => word === b[i]);
+}

@@ -1,0 +1,147 @@
+/**
+ * The memory that the main thread and one worker share, and what stands where in it.
+ *
+ *     control words | command ring ctl | upcall ring ctl | counters | port statistics |
+ *     upcall bytes by port | flow statistics | command ring | upcall ring
+ *
+ * - Rings (ring.ts): commands main → worker, upcalls worker → main. Each side sets its *sleeping*
+ *   word before it waits and looks at its ring once more after; whoever puts something into a ring
+ *   wakes the other side only if it can change that word from 1 to 0. So a busy side is never woken.
+ * - Statistics and counters are written by the worker only and read in place: each is an aligned
+ *   64-bit number, which is read whole.
+ * - `upcall bytes by port` counts what a port has in the upcall ring: the worker adds, main subtracts.
+ */
+import { EXTRACT_RESULTS } from "../../packet/extract.ts";
+import { RING_CONTROL_WORDS, RingMemory } from "./ring.ts";
+
+export const MAX_PORTS = 65535;
+export const MAX_FLOWS = 1 << 18;
+
+/** Indexes of the control words. */
+export const CTL_WORKER_SLEEPING = 0;
+export const CTL_MAIN_SLEEPING = 16;
+/** Sequence number of the newest barrier that the worker has passed. */
+export const CTL_BARRIER = 32;
+/** 1: main holds commands that did not fit; the worker wakes it when it has made room. */
+export const CTL_BACKLOG = 48;
+const CONTROL_WORDS = 64;
+
+/** Everything counted besides packets and bytes; `drop_…` lose a packet (or a copy of it). */
+const OWN_COUNTERS = [
+  "exact_hit",
+  "masked_hit",
+  "miss",
+  "upcalls",
+  "flows",
+  "masks",
+  "rounds",
+  "sleeps",
+  "ring_grown",
+  "drop_upcall_ring_full",
+  "drop_upcall_port_share",
+  "drop_no_actions",
+  "drop_rx_no_copy",
+  "drop_rx_too_big",
+  "drop_tx_no_port",
+  "drop_tx_queue_full",
+  "drop_tx_too_big",
+  "drop_tx_port_down",
+  "drop_tx_refused",
+  "drop_no_room",
+  "drop_bad_program",
+  "rewrite_no_header",
+] as const;
+const PARSE_COUNTERS = EXTRACT_RESULTS.slice(1).map((name) => `parse_${name}`);
+
+export type CounterName = (typeof OWN_COUNTERS)[number];
+/** All counters; the parse counters follow in the order of EXTRACT_RESULTS from index 1 on. */
+export const COUNTERS: readonly string[] = [...OWN_COUNTERS, ...PARSE_COUNTERS];
+/** Index of EXTRACT_RESULTS[0], which itself is not counted. */
+export const PARSE_COUNTER_BASE = OWN_COUNTERS.length - 1;
+
+export function counterIndex(name: CounterName): number {
+  return OWN_COUNTERS.indexOf(name);
+}
+
+/** Order of a port's statistics, 8 doubles. */
+export const PORT_RX_PACKETS = 0;
+export const PORT_TX_PACKETS = 1;
+export const PORT_RX_BYTES = 2;
+export const PORT_TX_BYTES = 3;
+export const PORT_RX_DROPPED = 4;
+export const PORT_TX_DROPPED = 5;
+export const PORT_RX_ERRORS = 6;
+export const PORT_TX_ERRORS = 7;
+export const PORT_STATS = 8;
+
+/** A flow's record, 32 bytes: packets f64, bytes f64, last used f64 (ms), TCP flags i32, unused. */
+export const FLOW_STATS_DOUBLES = 4;
+export const FLOW_TCP_FLAGS_WORD = 6;
+
+const COMMAND_RING_BYTES = 1 << 20;
+const UPCALL_RING_BYTES = 4 << 20;
+
+interface Layout {
+  readonly control: number;
+  readonly commandControl: number;
+  readonly upcallControl: number;
+  readonly counters: number;
+  readonly portStats: number;
+  readonly upcallBytes: number;
+  readonly flowStats: number;
+  readonly commands: number;
+  readonly upcalls: number;
+  readonly total: number;
+}
+
+function layOut(): Layout {
+  let at = 0;
+  const take = (bytes: number): number => {
+    const here = at;
+    at = (at + bytes + 127) & ~127;
+    return here;
+  };
+  return {
+    control: take(CONTROL_WORDS * 4),
+    commandControl: take(RING_CONTROL_WORDS * 4),
+    upcallControl: take(RING_CONTROL_WORDS * 4),
+    counters: take(COUNTERS.length * 8),
+    portStats: take(MAX_PORTS * PORT_STATS * 8),
+    upcallBytes: take(MAX_PORTS * 4),
+    flowStats: take(MAX_FLOWS * FLOW_STATS_DOUBLES * 8),
+    commands: take(COMMAND_RING_BYTES),
+    upcalls: take(UPCALL_RING_BYTES),
+    total: at,
+  };
+}
+const LAYOUT = layOut();
+
+/** Both threads build one over the same buffer. Pages are taken only when they are touched. */
+export class SharedState {
+  readonly control: Int32Array;
+  readonly counters: Float64Array;
+  readonly portStats: Float64Array;
+  readonly upcallBytes: Int32Array;
+  readonly flowStats: Float64Array;
+  /** The same memory as `flowStats`, for TCP flags. */
+  readonly flowWords: Int32Array;
+  readonly commands: RingMemory;
+  readonly upcalls: RingMemory;
+
+  constructor(readonly buffer: SharedArrayBuffer = new SharedArrayBuffer(LAYOUT.total)) {
+    this.control = new Int32Array(buffer, LAYOUT.control, CONTROL_WORDS);
+    this.counters = new Float64Array(buffer, LAYOUT.counters, COUNTERS.length);
+    this.portStats = new Float64Array(buffer, LAYOUT.portStats, MAX_PORTS * PORT_STATS);
+    this.upcallBytes = new Int32Array(buffer, LAYOUT.upcallBytes, MAX_PORTS);
+    const flowDoubles = MAX_FLOWS * FLOW_STATS_DOUBLES;
+    this.flowStats = new Float64Array(buffer, LAYOUT.flowStats, flowDoubles);
+    this.flowWords = new Int32Array(buffer, LAYOUT.flowStats, flowDoubles * 2);
+    this.commands = new RingMemory(
+      buffer,
+      LAYOUT.commandControl,
+      LAYOUT.commands,
+      COMMAND_RING_BYTES,
+    );
+    this.upcalls = new RingMemory(buffer, LAYOUT.upcallControl, LAYOUT.upcalls, UPCALL_RING_BYTES);
+  }
+}

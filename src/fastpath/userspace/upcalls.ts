@@ -1,0 +1,110 @@
+/**
+ * Upcalls from a worker to the main thread, as records of the upcall ring:
+ *
+ *     reason u32 (0 miss, 1 action) | userdata u32 | in port u32 | frame bytes u32 | key words u32 |
+ *     key (that many words; the rest are zero) | virtio-net header (10 bytes) | frame
+ *
+ * A port may have at most as many bytes in the ring as are free in it (dynamic thresholds, Choudhury
+ * and Hahne 1998): one port alone gets half, two get a third each, and a quiet port always finds
+ * room beside a flooding one.
+ */
+import { type Frame, VNET_BYTES } from "../../packet/frame.ts";
+import { FlowKey } from "../../packet/key.ts";
+import type { Upcall } from "../datapath.ts";
+import { RingReader, RingWriter } from "./ring.ts";
+import type { SharedState } from "./shared.ts";
+
+export const REASON_MISS = 0;
+export const REASON_ACTION = 1;
+const HEADER_BYTES = 20;
+
+export const UPCALL_SENT = 0;
+export const UPCALL_RING_FULL = 1;
+export const UPCALL_PORT_SHARE = 2;
+
+/** The worker's side. */
+export class UpcallWriter {
+  private readonly ring: RingWriter;
+
+  constructor(private readonly shared: SharedState) {
+    this.ring = new RingWriter(shared.upcalls);
+  }
+
+  /** Copies the frame's first `length` bytes into the ring. Returns UPCALL_SENT or why not. */
+  push(reason: number, userdata: number, inPort: number, frame: Frame, length: number): number {
+    const { ring } = this;
+    const { upcallBytes } = this.shared;
+    const keyWords = frame.keyWords;
+    const size = HEADER_BYTES + keyWords * 4 + VNET_BYTES + length;
+    const free = ring.memory.size - ring.used();
+    if (Atomics.load(upcallBytes, inPort) + size > free) return UPCALL_PORT_SHARE;
+    let at = ring.reserve(size);
+    if (at < 0) return UPCALL_RING_FULL;
+    const { words, bytes } = ring.memory;
+    let word = at >> 2;
+    words[word++] = reason;
+    words[word++] = userdata;
+    words[word++] = inPort;
+    words[word++] = length;
+    words[word++] = keyWords;
+    const key = frame.key.words;
+    for (let i = 0; i < keyWords; i++) words[word++] = key[i]!;
+    at = word << 2;
+    // A frame that was cut has no valid offload header, and one without it gets a zero one.
+    if (frame.vnet && length === frame.length) {
+      const from = frame.offset - VNET_BYTES;
+      bytes.set(frame.bytes.subarray(from, from + VNET_BYTES + length), at);
+    } else {
+      bytes.fill(0, at, at + VNET_BYTES);
+      bytes.set(frame.bytes.subarray(frame.offset, frame.offset + length), at + VNET_BYTES);
+    }
+    Atomics.add(upcallBytes, inPort, size);
+    ring.commit();
+    return UPCALL_SENT;
+  }
+}
+
+/** The main thread's side. */
+export class UpcallReader {
+  private readonly ring: RingReader;
+
+  constructor(private readonly shared: SharedState) {
+    this.ring = new RingReader(shared.upcalls);
+  }
+
+  isEmpty(): boolean {
+    return this.ring.isEmpty();
+  }
+
+  /** Takes the oldest upcall out, copied; undefined if there is none. */
+  take(): Upcall | undefined {
+    const { ring } = this;
+    const at = ring.next();
+    if (at < 0) return undefined;
+    const { words, bytes } = ring.memory;
+    let word = at >> 2;
+    const reason = words[word++]!;
+    const userdata = words[word++]! >>> 0;
+    const inPort = words[word++]!;
+    const length = words[word++]!;
+    const keyWords = words[word++]!;
+    const key = new FlowKey();
+    for (let i = 0; i < keyWords; i++) key.words[i] = words[word++]!;
+    const frameAt = (word << 2) + VNET_BYTES;
+    // `new Uint8Array` copies out of the shared memory.
+    const data = new Uint8Array(bytes.subarray(frameAt, frameAt + length));
+    let offloads = 0;
+    for (let i = word << 2; i < frameAt; i++) offloads |= bytes[i]!;
+    const vnet = offloads === 0
+      ? undefined
+      : new Uint8Array(bytes.subarray(frameAt - VNET_BYTES, frameAt));
+    Atomics.sub(this.shared.upcallBytes, inPort, ring.length);
+    ring.release();
+    return {
+      reason: reason === REASON_MISS ? "miss" : "action",
+      packet: vnet ? { data, vnet } : { data },
+      key,
+      userdata,
+    };
+  }
+}
