@@ -17,7 +17,14 @@ export class LocalSession implements OvsdbSession {
     this.session = server.createSession({
       who,
       notify: (method, params) => {
-        for (const listener of [...this.listeners]) listener(method, params);
+        for (const listener of [...this.listeners]) {
+          try {
+            listener(method, params);
+          } catch (error) {
+            const { stack } = error as Error;
+            server.logger.err(`${this.who}: a listener failed: ${stack ?? String(error)}`);
+          }
+        }
       },
       disconnect: (reason) => this.end(reason),
     });

@@ -5,8 +5,15 @@
  * the daemon's own database in process, or a JSON-RPC connection to any OVSDB server. A change is
  * seen through `rows()` first, then told to the listeners, once for each atomically applied update.
  */
+import { OvsdbError } from "./error.ts";
+import { isArray, isObject, type Json, type JsonObject } from "./json.ts";
+import { ReplicaTables, type TypedChange } from "./replica-tables.ts";
 import type { ColumnValuesOf, RowOf, TableNameOf, Uuid } from "./schema/declare.ts";
-import type { OpenVSwitchSchema } from "./schema/openvswitch.ts";
+import { type OpenVSwitchSchema, openVSwitchSchema } from "./schema/openvswitch.ts";
+import { type Column, type DatabaseSchema, parseSchema } from "./schema/schema.ts";
+import { isMap } from "./schema/type.ts";
+import type { OvsdbSession } from "./session.ts";
+import { keysToJson, valueToJson } from "./typed-row.ts";
 
 export type { Uuid };
 
@@ -69,3 +76,184 @@ export interface Replica {
   transact(build: (txn: Txn) => void, options?: TransactOptions): Promise<void>;
   close(): void;
 }
+
+/**
+ * Starts a replica of these tables and waits for their content. It lives as long as the session: it
+ * neither reconnects nor closes it. Tables or columns that an older server's schema lacks stay
+ * empty.
+ */
+export async function openReplica(
+  session: OvsdbSession,
+  tables: readonly TableName[],
+): Promise<Replica> {
+  const schema = parseSchema(openVSwitchSchema);
+  const known = parseSchema(await session.request("get_schema", [schema.name]));
+  const copy = new ReplicaTables(schema, tables);
+  const requests: Record<string, Json> = {};
+  for (const name of tables) {
+    const served = known.tables.get(name);
+    if (served === undefined) continue;
+    const columns = [...copy.schema(name).columns.keys()];
+    requests[name] = [{
+      columns: columns.filter((column) => !column.startsWith("_") && served.columns.has(column)),
+    }];
+  }
+  const replica = new LiveReplica(session, schema, copy);
+  await replica.start(requests);
+  return replica;
+}
+
+class LiveReplica implements Replica {
+  private readonly listeners = new Set<(changes: readonly RowChange[]) => void>();
+  private readonly monitorId = ["solovs", "replica", crypto.randomUUID()];
+  private stopNotifications = (): void => {};
+
+  constructor(
+    private readonly session: OvsdbSession,
+    private readonly schema: DatabaseSchema,
+    private readonly copy: ReplicaTables,
+  ) {}
+
+  async start(requests: JsonObject): Promise<void> {
+    this.stopNotifications = this.session.onNotification((method, params) => {
+      const [id, updates] = params;
+      const mine = isArray(id) && id[2] === this.monitorId[2];
+      if (method !== "update2" || !mine || !isObject(updates)) return;
+      const changes = this.applyOrClose(updates);
+      if (changes.length > 0) this.tell(changes);
+    });
+    const params = [this.schema.name, this.monitorId, requests];
+    const content = await this.session.request("monitor_cond", params);
+    if (!isObject(content)) throw new OvsdbError("protocol error", "monitor reply is no object");
+    this.copy.apply(content);
+  }
+
+  /** A server whose updates make no sense cannot be followed: the session ends. */
+  private applyOrClose(updates: JsonObject): readonly RowChange[] {
+    try {
+      return this.copy.apply(updates) as readonly TypedChange[] as unknown as readonly RowChange[];
+    } catch (error) {
+      this.session.close();
+      throw error;
+    }
+  }
+
+  private tell(changes: readonly RowChange[]): void {
+    const failures: unknown[] = [];
+    for (const listener of [...this.listeners]) {
+      try {
+        listener(changes);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    // One listener's failure is not another's; the session logs it.
+    if (failures.length > 0) throw failures[0];
+  }
+
+  rows<T extends TableName>(table: T): ReadonlyMap<Uuid, Row<T>> {
+    return this.copy.rows(table) as unknown as ReadonlyMap<Uuid, Row<T>>;
+  }
+
+  onChange(listener: (changes: readonly RowChange[]) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  async transact(build: (txn: Txn) => void, options: TransactOptions = {}): Promise<void> {
+    const txn = new OperationList(this.schema);
+    build(txn);
+    const { operations } = txn;
+    if (operations.length === 0) return;
+    if (options.comment !== undefined) {
+      operations.push({ op: "comment", comment: options.comment });
+    }
+    const results = await this.session.request("transact", [this.schema.name, ...operations]);
+    if (!isArray(results)) throw new OvsdbError("protocol error", "transact reply is no array");
+    const failed = results.find((result) => isObject(result) && "error" in result);
+    if (failed !== undefined) throw OvsdbError.fromJson(failed);
+  }
+
+  close(): void {
+    this.stopNotifications();
+    this.listeners.clear();
+    this.session.request("monitor_cancel", [this.monitorId]).catch(() => {
+      // The session is closing too: then the monitor is gone anyway.
+    });
+  }
+}
+
+class OperationList implements Txn {
+  readonly operations: JsonObject[] = [];
+
+  constructor(private readonly schema: DatabaseSchema) {}
+
+  private column(table: string, name: string): Column {
+    const column = this.schema.tables.get(table)?.columns.get(name);
+    if (column === undefined) {
+      throw new OvsdbError("unknown column", `No column ${name} in table ${table}.`);
+    }
+    return column;
+  }
+
+  private row(table: string, values: object): JsonObject {
+    return Object.fromEntries(
+      Object.entries(values).map((
+        [name, value],
+      ) => [name, valueToJson(value, this.column(table, name))]),
+    );
+  }
+
+  insert<T extends TableName>(table: T, columns: ColumnValues<T>): Uuid {
+    const uuid = crypto.randomUUID();
+    this.operations.push({ op: "insert", table, uuid, row: this.row(table, columns) });
+    return uuid;
+  }
+
+  update<T extends TableName>(table: T, uuid: Uuid, columns: ColumnValues<T>): void {
+    const row = this.row(table, columns);
+    this.operations.push({ op: "update", table, where: whereUuid(uuid), row });
+  }
+
+  mutate<T extends TableName, C extends keyof ColumnValues<T> & string>(
+    table: T,
+    uuid: Uuid,
+    name: C,
+    mutator: Mutator,
+    value: NonNullable<ColumnValues<T>[C]> | readonly (string | number | boolean)[] | number,
+  ): void {
+    const column = this.column(table, name);
+    const keysOnly = mutator === "delete" && isMap(column.type) && Array.isArray(value);
+    const arithmetic = mutator !== "insert" && mutator !== "delete";
+    const arg = arithmetic
+      ? value as number
+      : keysOnly
+      ? keysToJson(value as readonly unknown[], column)
+      : valueToJson(value, column);
+    this.operations.push({
+      op: "mutate",
+      table,
+      where: whereUuid(uuid),
+      mutations: [[name, mutator, arg]],
+    });
+  }
+
+  delete<T extends TableName>(table: T, uuid: Uuid): void {
+    this.operations.push({ op: "delete", table, where: whereUuid(uuid) });
+  }
+
+  verify<T extends TableName>(table: T, uuid: Uuid, columns: ColumnValues<T>): void {
+    const row = this.row(table, columns);
+    this.operations.push({
+      op: "wait",
+      table,
+      where: whereUuid(uuid),
+      columns: Object.keys(row),
+      until: "==",
+      rows: [row],
+      timeout: 0,
+    });
+  }
+}
+
+const whereUuid = (uuid: Uuid): Json => [["_uuid", "==", ["uuid", uuid]]];

@@ -53,8 +53,13 @@ export class ServerSession implements LockHolder, Requester {
       if (method === "transact") this.transact(params, id, reply);
       else reply({ result: this.answer(method, params) });
     } catch (error) {
-      if (!(error instanceof OvsdbError)) throw error;
-      reply({ error: error instanceof BareError ? error.tag : error.toJson() });
+      if (error instanceof OvsdbError) {
+        reply({ error: error instanceof BareError ? error.tag : error.toJson() });
+        return;
+      }
+      const { stack } = error as Error;
+      this.server.logger.err(`${this.who}: internal error in ${method}: ${stack ?? String(error)}`);
+      reply({ error: new OvsdbError("internal error", String(error)).toJson() });
     }
   }
 
