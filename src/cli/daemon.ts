@@ -1,0 +1,158 @@
+/**
+ * The daemon put together: which part gets what, in which order they start, and how they stop.
+ *
+ *     database ──> replica ──> vswitch ──> datapath, devices
+ *        │                        │
+ *        └── db.sock, remotes     └── BRIDGE.mgmt, BRIDGE.snoop, controllers      HTTP reads both
+ *
+ * This is the only place that knows all rooms. It makes the loggers, claims nothing and handles no
+ * signals (run.ts does), so that the lab and tests can hold a daemon in their own process.
+ *
+ * Invariants: what was started is stopped in reverse order, also when a later part fails to start;
+ * a part that fails to stop does not keep the others from stopping.
+ */
+import { join, resolve } from "node:path";
+import { openReplica, type Replica, type TableName } from "../db/replica.ts";
+import { startDatabaseService } from "../db/service.ts";
+import type { Datapath } from "../fastpath/datapath.ts";
+import { type Devices, DummyDevices } from "../fastpath/devices.ts";
+import { openDevices } from "../fastpath/host-devices.ts";
+import { openMemoryDatapath } from "../fastpath/memory/datapath.ts";
+import { openUserspaceDatapath } from "../fastpath/userspace/datapath.ts";
+import { startHttp } from "../http/server.ts";
+import type { LogSink } from "../log/log.ts";
+import { systemClock } from "../slowpath/clock.ts";
+import { startVswitch, type Vswitch } from "../slowpath/vswitch.ts";
+import { reason } from "./exit.ts";
+import type { RunOptions } from "./options.ts";
+
+/** What a switch reads of its database: all of it, but for what the database server itself needs. */
+const SWITCH_TABLES: readonly TableName[] = [
+  "Open_vSwitch",
+  "Bridge",
+  "Port",
+  "Interface",
+  "Controller",
+  "Mirror",
+  "NetFlow",
+  "sFlow",
+  "IPFIX",
+  "QoS",
+  "Queue",
+  "Flow_Table",
+  "Flow_Sample_Collector_Set",
+  "SSL",
+  "AutoAttach",
+  "Datapath",
+  "CT_Zone",
+  "CT_Timeout_Policy",
+];
+
+export interface Daemon {
+  readonly replica: Replica;
+  readonly vswitch: Vswitch;
+  /** Where `ovs-appctl` asks it for things. */
+  readonly controlSocket: string;
+  /** Of the HTTP API, with a slash at its end; undefined when it is switched off. */
+  readonly httpUrl: string | undefined;
+  /** Never rejects: what could not be stopped is logged. */
+  stop(): Promise<void>;
+}
+
+/** What has been started, to be stopped from the last to the first. */
+class Parts {
+  private readonly stops: { name: string; stop: () => void | Promise<void> }[] = [];
+
+  constructor(private readonly log: LogSink) {}
+
+  /** Notes how to stop a part that has just started. */
+  add<T>(name: string, part: T, stop: (part: T) => void | Promise<void>): T {
+    this.stops.push({ name, stop: () => stop(part) });
+    return part;
+  }
+
+  async stop(): Promise<void> {
+    for (const { name, stop } of this.stops.splice(0).reverse()) {
+      try {
+        await stop();
+      } catch (error) {
+        this.log.logger("solovs").err(`${name} did not stop cleanly: ${reason(error)}`);
+      }
+    }
+  }
+}
+
+/**
+ * Starts all parts. Rejects with the first part's error that does not start, after the others were
+ * stopped. `onExit` is called when a client asks the daemon to end.
+ */
+export async function startDaemon(
+  options: RunOptions,
+  log: LogSink,
+  onExit: () => void,
+): Promise<Daemon> {
+  const parts = new Parts(log);
+  try {
+    return await startParts(options, log, onExit, parts);
+  } catch (error) {
+    await parts.stop();
+    throw error;
+  }
+}
+
+async function startParts(
+  options: RunOptions,
+  log: LogSink,
+  onExit: () => void,
+  parts: Parts,
+): Promise<Daemon> {
+  const runDir = resolve(options.runDir);
+  const service = parts.add(
+    "the database",
+    startDatabaseService({
+      dbFile: resolve(options.db),
+      sockets: [`punix:${join(runDir, "db.sock")}`, ...options.remote],
+      logger: log.logger("db"),
+    }),
+    (database) => database.close(),
+  );
+  const replica = parts.add(
+    "the database's replica",
+    await openReplica(service.openSession("ovs-vswitchd"), SWITCH_TABLES),
+    (opened) => opened.close(),
+  );
+  const devices: Devices = parts.add(
+    "the view of devices",
+    options.dummy ? new DummyDevices() : await openDevices(log.logger("devices")),
+    (opened) => opened.close(),
+  );
+  const openDatapath = async (): Promise<Datapath> =>
+    options.dummy
+      ? openMemoryDatapath()
+      : await openUserspaceDatapath({ logger: log.logger("datapath") });
+  const vswitch = parts.add(
+    "the switch",
+    await startVswitch({
+      replica,
+      openDatapath,
+      devices,
+      clock: systemClock(),
+      log,
+      runDir,
+      onExit,
+    }),
+    (started) => started.close(),
+  );
+  const http = options.http === undefined ? undefined : parts.add(
+    "the HTTP API",
+    await startHttp({ ...options.http, vswitch, replica, log }),
+    (started) => started.close(),
+  );
+  return {
+    replica,
+    vswitch,
+    controlSocket: join(runDir, `ovs-vswitchd.${process.pid}.ctl`),
+    httpUrl: http?.url,
+    stop: () => parts.stop(),
+  };
+}

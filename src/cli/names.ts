@@ -1,0 +1,29 @@
+/**
+ * Which program is this? The executable may be called through links that bear the names of Open
+ * vSwitch's own programs; the name under which it was started then chooses the command.
+ */
+import { basename } from "node:path";
+
+/** Programs of Open vSwitch that solovs will answer for, and what to use while it does not. */
+const STOCK_PROGRAMS: Readonly<Record<string, string>> = {
+  "ovs-vswitchd": "run 'solovs', which holds the switch and its database",
+  "ovsdb-server": "run 'solovs', which holds the switch and its database",
+  "ovs-vsctl": "use ovs-vsctl of the package openvswitch-switch",
+  "ovs-ofctl": "use ovs-ofctl of the package openvswitch-common",
+  "ovs-appctl": "use ovs-appctl of the package openvswitch-common",
+  "ovs-dpctl": "use 'ovs-appctl dpctl/...' of the package openvswitch-common",
+  "ovsdb-client": "use ovsdb-client of the package openvswitch-common",
+  "ovsdb-tool": "use ovsdb-tool of the package openvswitch-common",
+  "ovs-testcontroller": "use ovs-testcontroller of the package openvswitch-testcontroller",
+};
+
+/**
+ * The stock program whose name the executable was started under (`argv0` may be a path), with a
+ * sentence on what to use instead as long as solovs does not play that role; undefined for any
+ * other name, `solovs` included.
+ */
+export function stockProgram(argv0: string): { name: string; instead: string } | undefined {
+  const name = basename(argv0);
+  const instead = Object.hasOwn(STOCK_PROGRAMS, name) ? STOCK_PROGRAMS[name] : undefined;
+  return instead === undefined ? undefined : { name, instead };
+}

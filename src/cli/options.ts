@@ -1,0 +1,44 @@
+/** The options of `solovs run`, as values that were checked. */
+import type { LogLevel } from "../log/log.ts";
+
+/** Where a TCP server listens. An IPv6 host stands without brackets. */
+export interface ListenAddress {
+  readonly host: string;
+  /** 0 asks the kernel for a free port. */
+  readonly port: number;
+}
+
+export interface LevelChange {
+  /** Undefined: all modules. */
+  readonly module?: string;
+  readonly level: LogLevel;
+}
+
+export interface RunOptions {
+  /** Sockets and the pid file are made here. */
+  readonly runDir: string;
+  /** The SQLite file. */
+  readonly db: string;
+  /** Where the HTTP API listens; undefined when it is switched off. */
+  readonly http: ListenAddress | undefined;
+  /** Further places where the database is served, in OVSDB's notation. */
+  readonly remote: readonly string[];
+  readonly logLevel: readonly LevelChange[];
+  /** Neither devices nor packets: the datapath in memory, which needs no privileges. */
+  readonly dummy: boolean;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** `$OVS_RUNDIR`, else the directory in which stock clients look. */
+export function defaultRunDir(environment: Environment): string {
+  return environment["OVS_RUNDIR"] || "/var/run/openvswitch";
+}
+
+/**
+ * The database is the machine's configuration: it outlives a reboot, so it is not in the run
+ * directory. `$OVS_DBDIR` moves it, as it moves Open vSwitch's.
+ */
+export function defaultDatabase(environment: Environment): string {
+  return `${environment["OVS_DBDIR"] || "/var/lib/solovs"}/solovs.db`;
+}

@@ -1,0 +1,143 @@
+/**
+ * The command line: argv in, exit code out.
+ *
+ * The name under which the executable was started, or else the first word, chooses the command; with
+ * neither, the command is `run`. Each command's code is imported only when the command runs, so that
+ * `--version` and `--help` answer at once (the budget is 50 ms).
+ *
+ * Invariants: a wrong command line changes nothing, prints to stderr what to do, and exits 2.
+ */
+import { Command, CommanderError } from "commander";
+import { parseListenAddress, parseLogLevel, parsePassiveRemote } from "./arguments.ts";
+import { CommandError, EXIT, reason } from "./exit.ts";
+import { stockProgram } from "./names.ts";
+import { defaultDatabase, defaultRunDir } from "./options.ts";
+import type { RunOptions } from "./options.ts";
+import { OVS_VERSION, SOLOVS_VERSION } from "./version.ts";
+
+/** Where the command's action leaves its exit code. */
+interface Outcome {
+  exitCode: number;
+}
+
+/** Makes an option repeatable: its values gather in an array. */
+function gather<T>(parse: (text: string) => T): (text: string, previous: readonly T[]) => T[] {
+  return (text, previous) => [...previous, parse(text)];
+}
+
+function declareRun(program: Command, outcome: Outcome): void {
+  program
+    .command("run", { isDefault: true })
+    .description("run the switch in the foreground (what 'solovs' alone does)")
+    .option("--run-dir <dir>", "directory of the sockets", defaultRunDir(process.env))
+    .option("--db <file>", "configuration database, SQLite", defaultDatabase(process.env))
+    .option(
+      "--http <address:port>",
+      "where the HTTP API listens, or 'none'",
+      parseListenAddress,
+      parseListenAddress("127.0.0.1:8080"),
+    )
+    .option(
+      "--remote <remote>",
+      "serve the database there too: ptcp:PORT[:ADDRESS] or punix:FILE (repeatable)",
+      gather(parsePassiveRemote),
+      [],
+    )
+    .option(
+      "--log-level <[module:]level>",
+      "off, emer, err, warn, info or dbg, for one module or for all (repeatable)",
+      gather(parseLogLevel),
+      [],
+    )
+    .showHelpAfterError("Run 'solovs run --help' to see the options.")
+    .option("--dummy", "no devices, no packets, no root: for trying out and for tests", false)
+    .action(async (options: RunOptions) => {
+      const { run } = await import("./run.ts");
+      outcome.exitCode = await run(options);
+    });
+}
+
+function declareLab(program: Command, outcome: Outcome): void {
+  program
+    .command("lab")
+    .description("a switch with two hosts in namespaces of their own, to look at and to try")
+    .option(
+      "--http <address:port>",
+      "where the HTTP API listens, or 'none' (default: 127.0.0.1:8080, or a free port)",
+      parseListenAddress,
+    )
+    .showHelpAfterError("Run 'solovs lab --help' to see the options.")
+    .option("--once", "end after the demonstration instead of waiting for Ctrl-C", false)
+    .action(async (options: { http?: ReturnType<typeof parseListenAddress>; once: boolean }) => {
+      const { lab } = await import("./lab/lab.ts");
+      outcome.exitCode = await lab(options);
+    });
+  program
+    .command("lab-host", { hidden: true })
+    .description("one host of the lab; started by it, takes requests on standard input")
+    .action(async () => {
+      const { labHost } = await import("./lab/host.ts");
+      outcome.exitCode = await labHost();
+    });
+}
+
+function declareProgram(outcome: Outcome): Command {
+  const program = new Command("solovs")
+    .description("Open vSwitch in one executable: database, OpenFlow switch, fast path, HTTP API.")
+    .version(
+      `solovs ${SOLOVS_VERSION} (behaves as Open vSwitch ${OVS_VERSION})`,
+      "-V, --version",
+      "print the version",
+    )
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [command]", "print the help of a command")
+    .addHelpText("after", "\nThe options of the switch itself: solovs run --help")
+    .showSuggestionAfterError(true)
+    .showHelpAfterError("Run 'solovs --help' to see commands and options.")
+    .exitOverride();
+  // Set on the parent before the commands are declared: they inherit it.
+  declareRun(program, outcome);
+  declareLab(program, outcome);
+  return program;
+}
+
+/**
+ * With a default command, commander takes a first word that names no command for an argument of that
+ * one, and would complain about it in its name.
+ */
+function refuseUnknownCommand(program: Command, words: readonly string[]): void {
+  const [first] = words;
+  if (first === undefined || first.startsWith("-") || first === "help") return;
+  if (program.commands.some((command) => command.name() === first)) return;
+  const listed = program.createHelp().visibleCommands(program).map((command) => command.name());
+  program.error(`error: unknown command '${first}'; the commands are: ${listed.join(", ")}`);
+}
+
+/**
+ * Runs the command that `words` ask for and resolves to the exit code. `argv0` is the name under
+ * which the executable was started.
+ */
+export async function runCommandLine(argv0: string, words: readonly string[]): Promise<number> {
+  const stock = stockProgram(argv0);
+  if (stock !== undefined) {
+    process.stderr.write(
+      `${stock.name}: solovs ${SOLOVS_VERSION} does not play this role yet; ${stock.instead}.\n`,
+    );
+    return EXIT.usage;
+  }
+  const outcome: Outcome = { exitCode: EXIT.ok };
+  try {
+    const program = declareProgram(outcome);
+    refuseUnknownCommand(program, words);
+    await program.parseAsync(words, { from: "user" });
+    return outcome.exitCode;
+  } catch (error) {
+    // commander has printed its message already; its code 0 stands for --help and --version.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    process.stderr.write(`solovs: ${reason(error)}\n`);
+    if (!(error instanceof CommandError) && error instanceof Error) {
+      process.stderr.write(`${error.stack ?? ""}\n`);
+    }
+    return error instanceof CommandError ? error.exitCode : EXIT.failure;
+  }
+}
