@@ -126,7 +126,8 @@ function run(x: Xlate, action: Action): "stop" | void {
 
     case "resubmit": {
       const port = action.port === PORTS.IN_PORT ? inPort(key) : action.port;
-      return x.runTable(action.table === 0xff ? x.table : action.table, port, false, false);
+      x.runTable(action.table === 0xff ? x.table : action.table, port, false, false);
+      return;
     }
     case "clone":
       return x.nested(() => x.isolated(() => runActions(x, action.actions)));
@@ -154,7 +155,8 @@ function run(x: Xlate, action: Action): "stop" | void {
     case "write_metadata":
       return writeMasked(key, FIELDS.metadata, action.metadata, action.mask);
     case "goto_table":
-      return x.runTable(action.table, inPort(key), true, true);
+      x.runTable(action.table, inPort(key), true, true);
+      return;
 
     case "group":
     case "bundle":

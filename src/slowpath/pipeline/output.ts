@@ -12,7 +12,8 @@ export function output(x: Xlate, port: number, maxLength: number): void {
     case PORTS.IN_PORT:
       return outputToPort(x, inPort(x.key));
     case PORTS.TABLE:
-      return x.runTable(0, inPort(x.key), true, true);
+      x.runTable(0, inPort(x.key), true, true);
+      return;
     case PORTS.NORMAL:
       return normal(x);
     case PORTS.FLOOD:

@@ -1,0 +1,114 @@
+/**
+ * What changed since megaflows were last looked through, and which of them that concerns.
+ *
+ * A megaflow is concerned when
+ * - a rule that its packets hit is gone or has another in its place;
+ * - a rule was added to a table that it searched, which could match its packets and outranks what
+ *   they hit there. When the packet reached that table unchanged, the megaflow's own key and mask
+ *   tell whether it could; otherwise it is taken to;
+ * - a (VLAN, MAC) whose lookup decided where it goes appeared, moved or went;
+ * - something else changed (ports, configuration): then every megaflow is.
+ *
+ * So a controller that adds a flow per conversation does not have all the others made again.
+ */
+import type { Match } from "../../packet/key.ts";
+import { KEY_WORDS } from "../../packet/layout.ts";
+import type { MacTable } from "../bridge/learning.ts";
+import type { BundleModel } from "../pipeline/model.ts";
+import type { Rule } from "../pipeline/rule.ts";
+import type { FlowTables, RuleChange } from "../pipeline/tables.ts";
+import type { Megaflow } from "./megaflows.ts";
+
+/** With more added rules than this in one table, its megaflows are all looked at again. */
+const MANY_RULES = 32;
+
+interface Added {
+  readonly priority: number;
+  readonly match: Match;
+}
+
+type Macs = MacTable<BundleModel>;
+
+export class Changes {
+  private all = false;
+  private readonly gone = new Set<Rule>();
+  private readonly added = new Map<FlowTables, Map<number, Added[]>>();
+  private readonly moved = new Map<Macs, Map<number, Set<number>>>();
+
+  get any(): boolean {
+    return this.all || this.gone.size > 0 || this.added.size > 0 || this.moved.size > 0;
+  }
+
+  everything(): void {
+    this.all = true;
+  }
+
+  /** An empty list stands for a change of the tables themselves. */
+  rules(tables: FlowTables, changes: readonly RuleChange[]): void {
+    if (changes.length === 0) this.all = true;
+    if (this.all) return;
+    for (const change of changes) {
+      switch (change.event) {
+        case "added": {
+          let byTable = this.added.get(tables);
+          if (!byTable) this.added.set(tables, byTable = new Map());
+          let list = byTable.get(change.rule.table);
+          if (!list) byTable.set(change.rule.table, list = []);
+          if (list.length > MANY_RULES) break;
+          list.push({ priority: change.rule.priority, match: change.rule.match() });
+          break;
+        }
+        case "modified":
+          this.gone.add(change.old);
+          break;
+        case "removed":
+          this.gone.add(change.rule);
+          break;
+        default: {
+          const never: never = change;
+          throw new Error(`rule change ${never}`);
+        }
+      }
+    }
+  }
+
+  mac(macs: Macs, vlan: number, mac: number): void {
+    if (this.all) return;
+    let vlans = this.moved.get(macs);
+    if (!vlans) this.moved.set(macs, vlans = new Map());
+    let set = vlans.get(vlan);
+    if (!set) vlans.set(vlan, set = new Set());
+    set.add(mac);
+  }
+
+  concern(flow: Megaflow): boolean {
+    if (this.all) return true;
+    if (this.moved.size > 0) {
+      for (const { macs, vlan, mac } of flow.macs) {
+        if (this.moved.get(macs)?.get(vlan)?.has(mac)) return true;
+      }
+    }
+    if (this.gone.size === 0 && this.added.size === 0) return false;
+    for (const effect of flow.effects) {
+      if (effect.type === "rule" && this.gone.has(effect.rule)) return true;
+      if (effect.type !== "lookup") continue;
+      const list = this.added.get(effect.tables)?.get(effect.table);
+      if (!list) continue;
+      if (list.length > MANY_RULES) return true;
+      for (const { priority, match } of list) {
+        if (effect.rule && effect.rule.priority > priority) continue;
+        if (!effect.pristine || mayMatch(flow, match)) return true;
+      }
+    }
+    return false;
+  }
+}
+
+/** Could a packet of the megaflow, unchanged, fit the match? */
+function mayMatch({ key, mask }: Megaflow, match: Match): boolean {
+  for (let i = 0; i < KEY_WORDS; i++) {
+    const bits = match.mask.words[i]! & mask.words[i]!;
+    if (((key.words[i]! ^ match.key.words[i]!) & bits) !== 0) return false;
+  }
+  return true;
+}

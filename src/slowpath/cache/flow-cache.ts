@@ -1,0 +1,201 @@
+/**
+ * The flow cache: what stands between the bridges' OpenFlow pipelines and the one datapath that all
+ * of them share. Bridges are added and removed by whoever keeps them; everything else happens here:
+ *
+ *     datapath ──upcalls──> Upcalls ──translate──> Megaflows ──putFlow──> datapath
+ *                                                      ▲ │
+ *              tables, MACs, ports change ──> Revalidator  counters ──> rules, MAC ages, timeouts
+ *
+ * - Tables and MAC tables of an added bridge report their own changes. Any other change to a model
+ *   (ports, VLANs, OpenFlow configuration, connections' versions) is told by `changed()`.
+ * - `settle()` resolves when the datapath obeys every change made before: await it before a barrier
+ *   reply, and before removing a datapath port whose number may be reused.
+ * - Once a second rules and MAC entries whose time is over are removed.
+ *
+ * Limits: one datapath; `limits` are Open vSwitch's defaults. Nothing here starts a thread.
+ */
+import type { Datapath, Packet } from "../../fastpath/datapath.ts";
+import type { Logger } from "../../log/log.ts";
+import type { Action } from "../../openflow/actions/types.ts";
+import type { Clock } from "../clock.ts";
+import type { BridgeModel } from "../pipeline/model.ts";
+import { Megaflow, Megaflows } from "./megaflows.ts";
+import { Punts } from "./punts.ts";
+import { Revalidator, type RevalidatorLimits } from "./revalidator.ts";
+import { type Attachment, Upcalls } from "./upcalls.ts";
+
+export const DEFAULT_LIMITS: Readonly<RevalidatorLimits> = {
+  maxIdleMs: 1500,
+  flowLimit: 200_000,
+  maxRevalidatorMs: 500,
+};
+const EXPIRE_MS = 1000;
+
+export interface FlowCacheOptions {
+  readonly datapath: Datapath;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The bridge and port of a datapath port number; undefined: of none (yet). */
+  readonly attachment: (dpPort: number) => Attachment | undefined;
+  /** Runs its argument in a later turn, soon; `setImmediate` unless a test says otherwise. */
+  readonly defer?: (run: () => void) => void;
+  /** The clock of `DpFlowStats.lastUsedMs`; CLOCK_MONOTONIC unless the datapath has another. */
+  readonly datapathNow?: () => number;
+}
+
+export class FlowCache {
+  readonly limits: RevalidatorLimits = { ...DEFAULT_LIMITS };
+  readonly flows: Megaflows;
+  private readonly punts: Punts;
+  private readonly upcalls: Upcalls;
+  private readonly revalidator: Revalidator;
+  private readonly bridges = new Map<BridgeModel, () => void>();
+  private readonly datapath: Datapath;
+  private readonly clock: Clock;
+  private stopTimers: (() => void)[] = [];
+  private running = false;
+
+  constructor(options: FlowCacheOptions) {
+    const { datapath, clock, log, attachment } = options;
+    const defer = options.defer ?? ((run) => void setImmediate(run));
+    const datapathNow = options.datapathNow ?? monotonicNow;
+    this.datapath = datapath;
+    this.clock = clock;
+    this.punts = new Punts(clock);
+    this.flows = new Megaflows(datapath, clock, this.punts, datapathNow);
+    this.revalidator = new Revalidator(
+      clock,
+      this.flows,
+      this.punts,
+      attachment,
+      defer,
+      this.limits,
+    );
+    this.upcalls = new Upcalls(
+      datapath,
+      clock,
+      log,
+      this.flows,
+      this.punts,
+      attachment,
+      defer,
+      () => Math.min(this.limits.flowLimit, datapath.maxFlows),
+      (flow) => this.revalidator.isStale(flow),
+    );
+  }
+
+  /**
+   * The datapath's listener is the caller's (it also hears of lost ports); it passes upcalls on:
+   * `datapath.listen({ upcall: cache.upcall, portLost: … })`.
+   */
+  readonly upcall: Upcalls["upcall"] = (upcall) => this.upcalls.upcall(upcall);
+
+  /** Begins the rounds. */
+  start(): void {
+    if (this.running) return;
+    this.running = true;
+    this.every(() => this.limits.maxRevalidatorMs, () => this.revalidator.round());
+    this.every(() => EXPIRE_MS, () => {
+      this.expire();
+      return Promise.resolve();
+    });
+  }
+
+  /** Ends the rounds and removes all megaflows. */
+  async stop(): Promise<void> {
+    this.running = false;
+    for (const stop of this.stopTimers) stop();
+    this.stopTimers = [];
+    this.revalidator.purge();
+    await this.flows.collect();
+  }
+
+  addBridge(bridge: BridgeModel): void {
+    const { tables, macs } = bridge;
+    const ends = [
+      tables.listen((changes) => this.revalidator.rulesChanged(tables, changes)),
+      macs.listen((vlan, mac) => this.revalidator.macChanged(macs, vlan, mac)),
+    ];
+    tables.onRead(() => this.flows.readAll());
+    this.bridges.set(bridge, () => {
+      for (const end of ends) end();
+      tables.onRead(undefined);
+    });
+    this.changed();
+  }
+
+  removeBridge(bridge: BridgeModel): void {
+    this.revalidator.dropBridge(bridge);
+    this.bridges.get(bridge)?.();
+    this.bridges.delete(bridge);
+    this.changed();
+  }
+
+  /** Something in a model changed other than tables and MACs. */
+  changed(): void {
+    this.revalidator.everythingChanged();
+  }
+
+  /** Resolves when the datapath obeys every change made before the call. */
+  async settle(): Promise<void> {
+    await this.revalidator.finish();
+    await Promise.all([this.flows.collect(), this.datapath.barrier()]);
+  }
+
+  /** Reads the datapath's counters into rules, tables, patches and MAC entries, at once. */
+  readStats(): void {
+    this.flows.readAll();
+  }
+
+  /** See `Upcalls.packetOut`. */
+  packetOut(
+    bridge: BridgeModel,
+    packet: Packet,
+    inPort: number,
+    actions: readonly Action[],
+  ): void {
+    this.upcalls.packetOut(bridge, packet, inPort, actions);
+  }
+
+  /** Removes rules and MAC entries whose time is over; once a second by itself. */
+  expire(): void {
+    const timed = [...this.bridges.keys()].filter(({ tables }) => tables.hasTimeouts);
+    if (timed.length > 0) this.flows.readAll();
+    for (const { tables } of timed) tables.expire();
+    for (const { macs } of this.bridges.keys()) macs.expire();
+  }
+
+  /** Removes all megaflows; traffic brings them back. */
+  purge(): void {
+    this.revalidator.purge();
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    const named = (prefix: string, counters: object): [string, number][] =>
+      Object.entries(counters).map(([name, value]) => [`${prefix}_${name}`, value as number]);
+    return Object.fromEntries([
+      ...named("upcall", this.upcalls.counters),
+      ...named("megaflow", this.flows.counters),
+      ...named("revalidator", this.revalidator.counters),
+      ["megaflow_now", this.flows.size],
+      ["punts_now", this.punts.size],
+    ]);
+  }
+
+  /** Runs again `ms` after each run has ended, while started. */
+  private every(ms: () => number, run: () => Promise<void>): void {
+    const slot = this.stopTimers.length;
+    const arm = (): void => {
+      if (!this.running) return;
+      this.stopTimers[slot] = this.clock.after(ms(), () => void run().finally(arm));
+    };
+    this.stopTimers[slot] = () => {};
+    arm();
+  }
+}
+
+export type { Attachment, Megaflow };
+
+function monotonicNow(): number {
+  return Number(process.hrtime.bigint() / 1000n) / 1000;
+}

@@ -1,0 +1,248 @@
+/**
+ * The slow path's side of the datapath's flow table: each megaflow that is installed, with what its
+ * translation said (effects, MAC lookups, punts) and how far its counters have been read.
+ *
+ *     upcall ──> install ──> [in the datapath] ──> credit … ──> remove ──barrier──> counters read a
+ *                   └── replace (same id, new actions) ──┘                     last time, id free
+ *
+ * Invariants
+ * - At most one megaflow of a given match; the datapath's id is its slot number here.
+ * - Statistics are read as totals; each difference is credited once, to the effects that were in
+ *   force when it was read. A megaflow whose effects change is read first.
+ * - An id is given out again only when the datapath has confirmed that the old flow is gone.
+ */
+import { type Datapath, DatapathError, type DpFlowStats } from "../../fastpath/datapath.ts";
+import type { DpAction } from "../../fastpath/actions.ts";
+import { FlowKey, type Match } from "../../packet/key.ts";
+import { DP_KEY_BYTES, FIELDS, KEY_BYTES, KEY_WORDS } from "../../packet/layout.ts";
+import type { Clock } from "../clock.ts";
+import { Classified, Classifier } from "../pipeline/classifier.ts";
+import { credit, type Effect } from "../pipeline/effects.ts";
+import type { BridgeModel } from "../pipeline/model.ts";
+import type { Translation } from "../pipeline/translate.ts";
+import type { MacDependency } from "../pipeline/xlate.ts";
+import type { Punts } from "./punts.ts";
+
+export class Megaflow extends Classified {
+  actions: readonly DpAction[] = [];
+  effects: readonly Effect[] = [];
+  macs: readonly MacDependency[] = [];
+  punts: readonly number[] = [];
+  /** Totals as last read from the datapath. */
+  packets = 0;
+  bytes = 0;
+  tcpFlags = 0;
+  usedMs: number;
+  /** When the counters were last read. */
+  readMs: number;
+
+  constructor(
+    readonly id: number,
+    /** Where its packets come in. */
+    readonly dpPort: number,
+    readonly bridge: BridgeModel,
+    /** The bits of the packet's key that count, `in_port` in OpenFlow numbers. */
+    readonly key: FlowKey,
+    readonly mask: FlowKey,
+    nowMs: number,
+  ) {
+    super(0);
+    this.usedMs = this.readMs = nowMs;
+  }
+}
+
+export class Megaflows {
+  private readonly byMatch = new Classifier<Megaflow>();
+  private readonly flows = new Set<Megaflow>();
+  /** Deleted in the datapath, their last packets not yet counted. */
+  private readonly leaving = new Set<Megaflow>();
+  private readonly freeIds: number[] = [];
+  private nextId = 0;
+  readonly counters = { installed: 0, replaced: 0, removed: 0, refused: 0 };
+
+  constructor(
+    private readonly datapath: Datapath,
+    private readonly clock: Pick<Clock, "now">,
+    private readonly punts: Punts,
+    /** The datapath's clock, milliseconds. */
+    private readonly datapathNow: () => number,
+  ) {}
+
+  get size(): number {
+    return this.flows.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Megaflow> {
+    return this.flows.values();
+  }
+
+  has(flow: Megaflow): boolean {
+    return this.flows.has(flow);
+  }
+
+  /** The installed megaflow that a packet of this datapath key belongs to. */
+  find(dpKey: FlowKey): Megaflow | undefined {
+    return this.byMatch.lookup(dpKey);
+  }
+
+  /**
+   * Installs what a translation said, or puts it in the place of the megaflow of equal match. The
+   * translation's punts are the megaflow's from now on, or are released. Undefined: the datapath
+   * would not take it.
+   */
+  install(
+    bridge: BridgeModel,
+    dpPort: number,
+    dpKey: FlowKey,
+    pipelineKey: FlowKey,
+    translation: Translation,
+  ): Megaflow | undefined {
+    const { mask } = translation;
+    const match: Match = { key: masked(dpKey, mask), mask };
+    const old = this.byMatch.find(match, 0);
+    if (old) {
+      if (old.bridge === bridge && old.dpPort === dpPort) {
+        this.replace(old, translation);
+        return old;
+      }
+      this.remove(old);
+    }
+    const id = this.freeIds.pop() ?? this.nextId++;
+    const key = masked(pipelineKey, mask);
+    const flow = new Megaflow(id, dpPort, bridge, key, mask, this.clock.now());
+    try {
+      this.datapath.putFlow({ id, match, actions: translation.actions });
+    } catch (error) {
+      if (!(error instanceof DatapathError)) throw error;
+      this.freeIds.push(id);
+      this.punts.release(translation.punts);
+      this.counters.refused++;
+      return undefined;
+    }
+    this.adopt(flow, translation);
+    this.byMatch.insert(flow, match);
+    this.flows.add(flow);
+    this.counters.installed++;
+    return flow;
+  }
+
+  /** New actions and effects for an installed megaflow; its counters go on. */
+  replace(flow: Megaflow, translation: Translation): void {
+    this.read(flow);
+    const { punts } = flow;
+    if (!sameActions(flow.actions, translation.actions)) {
+      this.datapath.putFlow({
+        id: flow.id,
+        match: this.dpMatch(flow),
+        actions: translation.actions,
+      });
+      this.counters.replaced++;
+    }
+    this.adopt(flow, translation);
+    this.punts.release(punts);
+  }
+
+  remove(flow: Megaflow): void {
+    if (!this.flows.delete(flow)) return;
+    this.byMatch.remove(flow);
+    this.datapath.deleteFlow(flow.id);
+    this.leaving.add(flow);
+    this.counters.removed++;
+  }
+
+  /** Frees the removed megaflows' ids once the datapath has let go of them. */
+  async collect(): Promise<void> {
+    if (this.leaving.size === 0) return;
+    const gone = [...this.leaving];
+    await this.datapath.barrier();
+    for (const flow of gone) {
+      if (!this.leaving.delete(flow)) continue;
+      this.read(flow);
+      this.punts.release(flow.punts);
+      this.freeIds.push(flow.id);
+    }
+  }
+
+  /** Reads one megaflow's counters and credits the difference. */
+  read(flow: Megaflow): void {
+    const stats = this.datapath.flowStats(flow.id);
+    const packets = stats.packets - flow.packets;
+    const bytes = stats.bytes - flow.bytes;
+    const now = this.clock.now();
+    if (packets > 0) {
+      flow.packets = stats.packets;
+      flow.bytes = stats.bytes;
+      flow.usedMs = this.lastUsed(flow, stats, now);
+      credit(flow.effects, packets, bytes, flow.usedMs, stats.tcpFlags);
+      flow.tcpFlags |= stats.tcpFlags;
+    }
+    flow.readMs = now;
+  }
+
+  readAll(): void {
+    for (const flow of this.flows) this.read(flow);
+    for (const flow of this.leaving) this.read(flow);
+  }
+
+  /** Datapath match of an installed megaflow. */
+  dpMatch(flow: Megaflow): Match {
+    return flow.home!.match(flow.slot);
+  }
+
+  /** The datapath's time of last use in ours; it lies between the last reading and now. */
+  private lastUsed(flow: Megaflow, { lastUsedMs }: DpFlowStats, now: number): number {
+    const used = now - (this.datapathNow() - lastUsedMs);
+    return Math.min(now, Math.max(flow.readMs, used));
+  }
+
+  private adopt(flow: Megaflow, { actions, effects, macs, punts }: Translation): void {
+    flow.actions = actions;
+    flow.effects = effects;
+    flow.macs = macs;
+    flow.punts = punts;
+  }
+}
+
+function masked(key: FlowKey, mask: FlowKey): FlowKey {
+  const result = new FlowKey();
+  for (let i = 0; i < KEY_WORDS; i++) result.words[i] = key.words[i]! & mask.words[i]!;
+  return result;
+}
+
+/** A datapath key in the pipeline's terms: the OpenFlow input port, an empty pipeline section. */
+export function pipelineKeyOf(dpKey: FlowKey, ofport: number): FlowKey {
+  const key = dpKey.clone();
+  key.bytes.fill(0, DP_KEY_BYTES, KEY_BYTES);
+  key.set(FIELDS.in_port_oxm, ofport);
+  return key;
+}
+
+export function sameActions(a: readonly DpAction[], b: readonly DpAction[]): boolean {
+  return a.length === b.length && a.every((action, i) => sameAction(action, b[i]!));
+}
+
+function sameAction(a: DpAction, b: DpAction): boolean {
+  switch (a.type) {
+    case "output":
+      return b.type === "output" && a.port === b.port;
+    case "userspace":
+      return b.type === "userspace" && a.userdata === b.userdata;
+    case "set":
+      return b.type === "set" && a.slot === b.slot && sameBytes(a.value, b.value) &&
+        sameBytes(a.mask, b.mask);
+    case "push_vlan":
+      return b.type === "push_vlan" && a.tpid === b.tpid && a.tci === b.tci;
+    case "pop_vlan":
+      return b.type === "pop_vlan";
+    case "trunc":
+      return b.type === "trunc" && a.maxLength === b.maxLength;
+    default: {
+      const never: never = a;
+      throw new Error(`datapath action ${never}`);
+    }
+  }
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

@@ -1,0 +1,194 @@
+/**
+ * Keeps the megaflows true, counted and few.
+ *
+ * **True.** A change (changes.ts) is answered at once: the megaflows that it concerns are translated
+ * again, in slices of `SLICE` a turn. One whose actions came out different is replaced in the
+ * datapath; one whose mask grew (its packets must now be told apart) is removed, and its packets
+ * come up again. `settle()` resolves when that is done for every change made before the call and the
+ * datapath obeys: this is what makes a barrier reply true.
+ *
+ * **Counted.** Every `maxRevalidatorMs` (500) a round reads all counters, in slices, and credits the
+ * differences to rules, tables, patches and MAC entries. `readAll` does it in one go when somebody
+ * asks for statistics, so that they are current.
+ *
+ * **Few.** In a round, a megaflow idle for `maxIdleMs` (1500) goes. When there are more than the flow
+ * limit, idle ones go after 100 ms; when more than twice as many, all go.
+ *
+ * MAC changes are answered at most so often that looking through the megaflows takes a quarter of
+ * the time, since a scan of MAC addresses must not occupy the switch; `settle` does not wait for it.
+ */
+import type { Clock } from "../clock.ts";
+import type { BridgeModel } from "../pipeline/model.ts";
+import type { FlowTables, RuleChange } from "../pipeline/tables.ts";
+import { translate } from "../pipeline/translate.ts";
+import type { MacTable } from "../bridge/learning.ts";
+import type { BundleModel } from "../pipeline/model.ts";
+import { KEY_WORDS } from "../../packet/layout.ts";
+import { FIELDS } from "../../packet/layout.ts";
+import type { Megaflow, Megaflows } from "./megaflows.ts";
+import { Changes } from "./changes.ts";
+import type { Punts } from "./punts.ts";
+import type { Attachment } from "./upcalls.ts";
+
+const SLICE = 256;
+const READ_SLICE = 2048;
+const CROWDED_IDLE_MS = 100;
+
+export interface RevalidatorLimits {
+  /** `other_config:max-idle`. */
+  maxIdleMs: number;
+  /** `other_config:flow-limit`. */
+  flowLimit: number;
+  /** `other_config:max-revalidator`: longest time between two rounds. */
+  maxRevalidatorMs: number;
+}
+
+export class Revalidator {
+  private changes = new Changes();
+  private readonly stale = new Set<Megaflow>();
+  private scheduled = false;
+  private scanCostMs = 0;
+  private scannedMs = -Infinity;
+  readonly counters = { rounds: 0, scans: 0, retranslated: 0, expired: 0, invalidated: 0 };
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly flows: Megaflows,
+    private readonly punts: Punts,
+    private readonly attachment: (dpPort: number) => Attachment | undefined,
+    private readonly defer: (run: () => void) => void,
+    readonly limits: RevalidatorLimits,
+  ) {}
+
+  /** Ports or configuration changed: any megaflow may be wrong. */
+  everythingChanged(): void {
+    this.changes.everything();
+    this.schedule();
+  }
+
+  rulesChanged(tables: FlowTables, changes: readonly RuleChange[]): void {
+    this.changes.rules(tables, changes);
+    this.schedule();
+  }
+
+  macChanged(macs: MacTable<BundleModel>, vlan: number, mac: number): void {
+    this.changes.mac(macs, vlan, mac);
+    this.schedule();
+  }
+
+  isStale(flow: Megaflow): boolean {
+    return this.stale.has(flow) || (this.changes.any && this.changes.concern(flow));
+  }
+
+  /** Removes a bridge's megaflows: it is going. */
+  dropBridge(bridge: BridgeModel): void {
+    for (const flow of this.flows) {
+      if (
+        flow.bridge === bridge ||
+        flow.effects.some((e) => e.type === "lookup" && e.tables === bridge.tables)
+      ) {
+        this.drop(flow);
+      }
+    }
+  }
+
+  /** Removes all megaflows (`dpctl/del-flows`, `revalidator/purge`). */
+  purge(): void {
+    for (const flow of this.flows) this.drop(flow);
+  }
+
+  /** Does everything that is pending, in slices that let other work in between. */
+  async finish(): Promise<void> {
+    this.mark();
+    let turn = 0;
+    for (const flow of [...this.stale]) {
+      if (this.stale.has(flow)) this.revalidate(flow);
+      if (++turn % SLICE === 0) await new Promise<void>((resolve) => this.defer(resolve));
+    }
+  }
+
+  /** One round: counters, idle megaflows. */
+  async round(): Promise<void> {
+    this.counters.rounds++;
+    const { maxIdleMs, flowLimit } = this.limits;
+    const crowded = this.flows.size > flowLimit;
+    const purge = this.flows.size > 2 * flowLimit;
+    const idleMs = crowded ? Math.min(CROWDED_IDLE_MS, maxIdleMs) : maxIdleMs;
+    let turn = 0;
+    for (const flow of [...this.flows]) {
+      if (!this.flows.has(flow)) continue;
+      this.flows.read(flow);
+      if (purge || this.clock.now() - flow.usedMs >= idleMs) {
+        this.drop(flow);
+        this.counters.expired++;
+      }
+      if (++turn % READ_SLICE === 0) await new Promise<void>((resolve) => this.defer(resolve));
+    }
+    await this.flows.collect();
+    this.punts.reap();
+  }
+
+  private schedule(): void {
+    if (this.scheduled || !this.changes.any) return;
+    this.scheduled = true;
+    const wait = this.scannedMs + 4 * this.scanCostMs - this.clock.now();
+    const run = (): void => {
+      this.scheduled = false;
+      this.mark();
+      this.slice();
+    };
+    if (wait > 1) this.clock.after(wait, run);
+    else this.defer(run);
+  }
+
+  /** Finds the megaflows that the changes concern. */
+  private mark(): void {
+    if (!this.changes.any) return;
+    const started = this.clock.now();
+    const { changes } = this;
+    this.changes = new Changes();
+    for (const flow of this.flows) if (changes.concern(flow)) this.stale.add(flow);
+    this.counters.scans++;
+    this.scannedMs = this.clock.now();
+    this.scanCostMs = this.scannedMs - started;
+  }
+
+  private slice(): void {
+    let turn = 0;
+    for (const flow of this.stale) {
+      this.revalidate(flow);
+      if (++turn >= SLICE) break;
+    }
+    if (this.stale.size > 0) this.defer(() => this.slice());
+    else void this.flows.collect();
+  }
+
+  private revalidate(flow: Megaflow): void {
+    this.stale.delete(flow);
+    if (!this.flows.has(flow)) return;
+    this.counters.retranslated++;
+    const from = this.attachment(flow.dpPort);
+    if (!from || from.bridge !== flow.bridge || from.port.ofport !== flow.key.get(FIELDS.in_port)) {
+      return this.invalidate(flow);
+    }
+    const translation = translate({ bridge: flow.bridge, key: flow.key, punts: this.punts });
+    for (let i = 0; i < KEY_WORDS; i++) {
+      if ((translation.mask.words[i]! & ~flow.mask.words[i]!) !== 0) {
+        this.punts.release(translation.punts);
+        return this.invalidate(flow);
+      }
+    }
+    this.flows.replace(flow, translation);
+  }
+
+  private invalidate(flow: Megaflow): void {
+    this.counters.invalidated++;
+    this.drop(flow);
+  }
+
+  private drop(flow: Megaflow): void {
+    this.flows.read(flow);
+    this.stale.delete(flow);
+    this.flows.remove(flow);
+  }
+}

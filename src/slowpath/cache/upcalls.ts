@@ -1,0 +1,239 @@
+/**
+ * Packets that the datapath could not handle alone.
+ *
+ *     miss ──> known megaflow? ──yes──> its actions on this packet
+ *                    │no
+ *                    └──> translate ──> effects, the packet on its way ──> install the megaflow
+ *     action ──> the punt of its number ──> packet-in
+ *
+ * - A miss is handled in the turn it arrives in, up to `BATCH` a turn; the rest waits in a queue of
+ *   `QUEUE_LIMIT` packets, beyond which they are dropped and counted, so that a flood of new flows
+ *   starves neither controllers nor the database.
+ * - Of a burst of packets of one new flow all but the first find the megaflow already installed: they
+ *   are sent by it and credited to its effects, without another translation.
+ * - A packet from a datapath port that belongs to no bridge (one that is just coming or going) is
+ *   dropped and counted.
+ * - Packet-ins that the packet as it came causes are handed over at once; those after a change to
+ *   its headers come back from the datapath as action upcalls.
+ */
+import type { DpAction } from "../../fastpath/actions.ts";
+import type { Datapath, Packet, Upcall } from "../../fastpath/datapath.ts";
+import type { Logger } from "../../log/log.ts";
+import { type ErrorName, OfError } from "../../openflow/errors.ts";
+import type { Action } from "../../openflow/actions/types.ts";
+import { PORTS } from "../../openflow/version.ts";
+import { extract } from "../../packet/extract.ts";
+import { Frame, VNET_BYTES } from "../../packet/frame.ts";
+import { FlowKey } from "../../packet/key.ts";
+import { FIELDS } from "../../packet/layout.ts";
+import type { Clock } from "../clock.ts";
+import { credit } from "../pipeline/effects.ts";
+import type { BridgeModel, PortModel } from "../pipeline/model.ts";
+import { packetInOf } from "../pipeline/punt.ts";
+import { unsupportedAction } from "../pipeline/supported.ts";
+import { translate } from "../pipeline/translate.ts";
+import { type Megaflow, type Megaflows, pipelineKeyOf } from "./megaflows.ts";
+import type { Punts } from "./punts.ts";
+
+const BATCH = 64;
+const QUEUE_LIMIT = 4096;
+const TCP_FLAGS = FIELDS.tcp_flags;
+
+export interface Attachment {
+  readonly bridge: BridgeModel;
+  readonly port: PortModel;
+}
+
+export interface UpcallCounters {
+  misses: number;
+  translated: number;
+  /** Sent by a megaflow that was already there. */
+  joined: number;
+  actions: number;
+  /** Dropped: the queue was full. */
+  overflow: number;
+  /** Dropped: from a datapath port of no bridge. */
+  unattached: number;
+  /** Action upcalls whose number nobody knows any more. */
+  stale: number;
+  /** Translations that ended in an error (a loop, too much work). */
+  failed: number;
+  /** Not installed: the flow limit was reached. */
+  limited: number;
+  packetOuts: number;
+}
+
+export class Upcalls {
+  private readonly queue: Upcall[] = [];
+  private budget = BATCH;
+  private refilling = false;
+  private readonly frame = new Frame();
+  readonly counters: UpcallCounters = {
+    misses: 0,
+    translated: 0,
+    joined: 0,
+    actions: 0,
+    overflow: 0,
+    unattached: 0,
+    stale: 0,
+    failed: 0,
+    limited: 0,
+    packetOuts: 0,
+  };
+
+  constructor(
+    private readonly datapath: Datapath,
+    private readonly clock: Pick<Clock, "now">,
+    private readonly log: Logger,
+    private readonly flows: Megaflows,
+    private readonly punts: Punts,
+    /** The bridge and port behind a datapath port. */
+    private readonly attachment: (dpPort: number) => Attachment | undefined,
+    /** Runs its argument in a later turn, soon. */
+    private readonly defer: (run: () => void) => void,
+    private readonly flowLimit: () => number,
+    /** True while the megaflow waits to be translated again. */
+    private readonly isStale: (flow: Megaflow) => boolean,
+  ) {}
+
+  /** From the datapath. */
+  upcall(upcall: Upcall): void {
+    if (this.budget > 0 && this.queue.length === 0) {
+      this.budget--;
+      this.handle(upcall);
+    } else if (this.queue.length >= QUEUE_LIMIT) this.counters.overflow++;
+    else this.queue.push(upcall);
+    this.refill();
+  }
+
+  /**
+   * OpenFlow's packet-out: runs `actions` on the packet as if it came in by the OpenFlow port.
+   * Throws OfError for actions that are not supported.
+   */
+  packetOut(
+    bridge: BridgeModel,
+    packet: Packet,
+    ofport: number,
+    actions: readonly Action[],
+  ): void {
+    const refused = unsupportedAction(actions);
+    if (refused) throw bad("OFPBAC_BAD_TYPE", `action ${refused} is not supported`);
+    this.counters.packetOuts++;
+    const port = bridge.ports.get(ofport);
+    const dpPort = port?.dpPort ?? bridge.ports.get(PORTS.LOCAL)?.dpPort ?? 0;
+    const key = pipelineKeyOf(this.keyOf(packet), ofport);
+    const translation = translate({ bridge, key, punts: this.punts, packetOut: actions });
+    if (translation.error) this.fail(bridge, translation.error);
+    const { length } = packet.data;
+    credit(translation.effects, 1, length, this.clock.now(), key.get(TCP_FLAGS));
+    const dpKey = key.clone();
+    dpKey.set(FIELDS.in_port, dpPort);
+    this.send(packet, dpKey, translation.actions, dpPort);
+    this.punts.release(translation.punts);
+  }
+
+  private refill(): void {
+    if (this.refilling) return;
+    this.refilling = true;
+    this.defer(() => {
+      this.refilling = false;
+      this.budget = BATCH;
+      for (const upcall of this.queue.splice(0, BATCH)) {
+        this.budget--;
+        this.handle(upcall);
+      }
+      if (this.queue.length > 0) this.refill();
+    });
+  }
+
+  private handle(upcall: Upcall): void {
+    switch (upcall.reason) {
+      case "miss":
+        return this.miss(upcall);
+      case "action": {
+        this.counters.actions++;
+        const punt = this.punts.get(upcall.userdata);
+        if (!punt) this.counters.stale++;
+        else punt.bridge.packetIn(packetInOf(punt, upcall.packet, upcall.key));
+        return;
+      }
+      default: {
+        const never: never = upcall.reason;
+        throw new Error(`upcall reason ${never}`);
+      }
+    }
+  }
+
+  private miss({ packet, key: dpKey }: Upcall): void {
+    this.counters.misses++;
+    const dpPort = dpKey.get(FIELDS.in_port);
+    const now = this.clock.now();
+    const tcpFlags = dpKey.get(TCP_FLAGS);
+    const found = this.flows.find(dpKey);
+    if (found && !this.isStale(found)) {
+      this.counters.joined++;
+      credit(found.effects, 1, packet.data.length, now, tcpFlags);
+      found.usedMs = now;
+      return this.send(packet, dpKey, found.actions, dpPort);
+    }
+    const from = this.attachment(dpPort);
+    if (!from) {
+      this.counters.unattached++;
+      return;
+    }
+    this.counters.translated++;
+    const { bridge, port } = from;
+    const key = pipelineKeyOf(dpKey, port.ofport);
+    const translation = translate({ bridge, key, punts: this.punts });
+    if (translation.error) this.fail(bridge, translation.error);
+    // The packet goes first: it should not wait for the flow. Later ones of its flow cannot overtake
+    // it, commands to the datapath act in order.
+    this.send(packet, dpKey, translation.actions, dpPort);
+    if (this.flows.size >= this.flowLimit()) {
+      this.counters.limited++;
+      this.punts.release(translation.punts);
+    } else this.flows.install(bridge, dpPort, dpKey, key, translation);
+    // Last, because what is learned here makes megaflows stale: the new one is then among them.
+    credit(translation.effects, 1, packet.data.length, now, tcpFlags);
+  }
+
+  /** The packet through the actions; what goes to controllers unchanged goes there directly. */
+  private send(packet: Packet, dpKey: FlowKey, actions: readonly DpAction[], dpPort: number): void {
+    let changed = false;
+    const rest: DpAction[] = [];
+    for (const action of actions) {
+      if (action.type === "userspace" && !changed) {
+        const punt = this.punts.get(action.userdata);
+        if (punt) punt.bridge.packetIn(packetInOf(punt, packet, dpKey));
+        continue;
+      }
+      if (action.type !== "output") changed = true;
+      rest.push(action);
+    }
+    if (rest.length > 0) this.datapath.execute(packet, rest, dpPort);
+  }
+
+  private keyOf({ data, vnet }: Packet): FlowKey {
+    const { frame } = this;
+    if (vnet) {
+      // The header stands in front of the frame, where the extractor looks for it.
+      const whole = new Uint8Array(VNET_BYTES + data.length);
+      whole.set(vnet);
+      whole.set(data, VNET_BYTES);
+      frame.set(whole, VNET_BYTES, data.length, true, 0);
+    } else frame.set(data, 0, data.length, false, 0);
+    extract(frame, 0, 0, 0);
+    return frame.key.clone();
+  }
+
+  private fail(bridge: BridgeModel, error: string): void {
+    this.counters.failed++;
+    if (this.counters.failed <= 10 || this.counters.failed % 1000 === 0) {
+      this.log.warn(`bridge ${bridge.name}: packet dropped in translation: ${error}`);
+    }
+  }
+}
+
+function bad(error: ErrorName, detail: string): OfError {
+  return new OfError(error, 0, detail);
+}
