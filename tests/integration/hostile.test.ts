@@ -91,6 +91,7 @@ describePrivileged("bad input", TOOLS, () => {
           '{"id":1,"method":"echo","params":[}',
           "\u0000\u0001\u0002",
           '"just a string"',
+          '{"id":1,"method":"transact","params":{}}',
           "[1,2,3]",
           "[".repeat(100_000),
           '{"a":'.repeat(50_000),
@@ -112,7 +113,6 @@ describePrivileged("bad input", TOOLS, () => {
         const [method, params] of [
           ["nosuchmethod", "[]"],
           ["transact", "[]"],
-          ["transact", "{}"],
           ["transact", '["NoSuchDatabase"]'],
           ["transact", "[42]"],
           ["monitor", '["Open_vSwitch",null,{"NoSuchTable":{}}]'],
@@ -164,9 +164,13 @@ describePrivileged("bad input", TOOLS, () => {
   }, 60_000);
 
   test("200 idle connections to the database do not keep the next one out", async () => {
-    const peers = await Promise.all(
-      Array.from({ length: 200 }, () => UnixPeer.connect(`${sw.runDir}/db.sock`)),
-    );
+    const peers: UnixPeer[] = [];
+    for (let i = 0; i < 200; i++) {
+      // Refused while the queue of the listening socket is full.
+      peers.push(
+        await eventually("a connection", () => UnixPeer.connect(`${sw.runDir}/db.sock`)),
+      );
+    }
     await undisturbed(async () => {
       expect(await sw.clients.vsctl("list-br")).toBe("br0");
     });
@@ -186,11 +190,11 @@ describePrivileged("bad input", TOOLS, () => {
         const bad of [
           Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 1), // length 0
           Uint8Array.of(1, 0, 0, 7, 0, 0, 0, 1), // shorter than its header
-          Uint8Array.of(0xfe, 0, 0, 8, 0, 0, 0, 1), // a version nobody speaks
+          Uint8Array.of(0, 0, 0, 8, 0, 0, 0, 1), // version 0: nothing in common
         ]
       ) {
         const peer = await askBridge(bad);
-        await eventually("the end", () => peer.closed || peer.bytes.length > 8);
+        await eventually(`the end after ${bad}`, () => peer.closed);
         peer.close();
       }
     });

@@ -123,7 +123,9 @@ const COMMANDS: readonly string[] = [
 function clean(result: Result): Result {
   const text = (from: string) =>
     normalise(from).replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "UUID");
-  return { code: result.code, stdout: text(result.stdout), stderr: text(result.stderr) };
+  // Rows of a table come in no particular order.
+  const stdout = text(result.stdout).split("\n").sort().join("\n");
+  return { code: result.code, stdout, stderr: text(result.stderr) };
 }
 
 /** Filled by solovs; by Open vSwitch only when its start scripts do it. */

@@ -77,10 +77,10 @@ export class Libc {
     return index;
   }
 
-  /** Pins the calling thread to one CPU. */
-  pinToCpu(cpu: number): void {
-    const mask = new BigUint64Array([1n << BigInt(cpu)]);
-    this.checked("sched_setaffinity", this.symbols.sched_setaffinity(0, 8n, ptr(mask)));
+  /** Lets a thread (0: the calling one) run on these CPUs only. */
+  setAffinity(thread: number, cpus: readonly number[]): void {
+    const mask = new BigUint64Array([cpus.reduce((bits, cpu) => bits | 1n << BigInt(cpu), 0n)]);
+    this.checked("sched_setaffinity", this.symbols.sched_setaffinity(thread, 8n, ptr(mask)));
   }
 
   /** bpf(2); −1 with `errno` set on failure. `attribute` is union bpf_attr. */

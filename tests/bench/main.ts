@@ -1,0 +1,133 @@
+/**
+ * The bench: solovs, Open vSwitch's userspace datapath and the Linux bridge side by side. All
+ * three are set up at once and measured in turn, row by row and round by round, so that a noisy
+ * neighbour hits all alike; the median of the rounds counts. Ratios are the result; absolute figures
+ * belong to the machine.
+ *
+ *   npm run bench -- [--quick] [--rounds N] [--rows REGEXP] [--forwarders solovs,ovs,bridge]
+ *                    [--seconds S] [--out DIR]
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { Sandbox } from "../support/netns.ts";
+import { missing } from "../support/privileged.ts";
+import { STOCK_TOOLS } from "../support/stock.ts";
+import { ROOT, SWITCH_TOOLS } from "../support/switch.ts";
+import { type Forwarder, type ForwarderName, FORWARDERS, startForwarder } from "./forwarders.ts";
+import { describeMachine } from "./machine.ts";
+import { markdown, type Samples, summarise } from "./report.ts";
+import { type Effort, ROWS } from "./rows.ts";
+
+const args = process.argv.slice(2);
+const { values } = parseArgs({
+  args,
+  options: {
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    rows: { type: "string", default: "." },
+    forwarders: { type: "string", default: FORWARDERS.join(",") },
+    seconds: { type: "string" },
+    out: { type: "string", default: resolve(ROOT, "bench-results") },
+  },
+});
+
+function fail(message: string): never {
+  console.error(`bench: ${message}`);
+  process.exit(1);
+}
+
+const tools = [...SWITCH_TOOLS, ...STOCK_TOOLS, "iperf3", "ping", "ethtool", "taskset"];
+const absent = missing(tools);
+if (absent !== undefined) fail(absent);
+
+const names = values.forwarders.split(",").map((name): ForwarderName =>
+  FORWARDERS.find((each) => each === name) ?? fail(`no forwarder is called ${name}`)
+);
+const wanted = new RegExp(values.rows);
+const rows = ROWS.filter((row) => wanted.test(row.name));
+if (rows.length === 0) fail(`no row is called ${values.rows}`);
+// The two RTT rows come from one measurement, listed under the first.
+const measured = ROWS.filter((row) =>
+  rows.includes(row) && row.name !== "rtt-p99" ||
+  row.name === "rtt-median" && rows.some((each) => each.name === "rtt-p99")
+);
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
+const packetSeconds = Number(values.seconds ?? (values.quick ? 0.8 : 2));
+const effort: Effort = {
+  packetSeconds,
+  tcpSeconds: Math.max(1, Math.round(packetSeconds * 1.5)),
+  pings: values.quick ? 200 : 500,
+};
+
+const machine = await describeMachine(args);
+const sandbox = await Sandbox.create();
+const samples: Samples = new Map();
+const forwarders: Forwarder[] = [];
+const problems: string[] = [];
+
+/** Ctrl-C: tidy up, as after a failure. */
+process.once("SIGINT", () => {
+  void sandbox.dispose().finally(() => process.exit(130));
+});
+
+try {
+  for (const name of names) {
+    console.log(`setting up ${name}`);
+    try {
+      forwarders.push(await startForwarder(sandbox, name));
+    } catch (error) {
+      problems.push(`${name}: ${error instanceof Error ? error.message : error}`);
+      console.error(problems.at(-1));
+    }
+  }
+  const total = rounds * measured.length;
+  let step = 0;
+  for (let round = 1; round <= rounds; round++) {
+    for (const row of measured) {
+      const shown: string[] = [];
+      for (const forwarder of forwarders) {
+        let taken: Readonly<Record<string, number>> = {};
+        try {
+          taken = await row.measure(forwarder, effort);
+        } catch (error) {
+          const text = `${forwarder.name}, ${row.title}: ${
+            error instanceof Error ? error.message : error
+          }`;
+          problems.push(text);
+          console.error(text);
+        }
+        for (const [name, value] of Object.entries(taken)) {
+          const byForwarder = samples.get(name) ?? new Map<ForwarderName, number[]>();
+          samples.set(name, byForwarder);
+          byForwarder.set(forwarder.name, [...byForwarder.get(forwarder.name) ?? [], value]);
+          shown.push(`${forwarder.name} ${value.toFixed(row.unit === "kpps" ? 0 : 3)}`);
+        }
+      }
+      console.log(
+        `[${++step}/${total}] round ${round}, ${row.title}: ${shown.join(", ")} ${row.unit}`,
+      );
+    }
+  }
+  for (const forwarder of forwarders) {
+    try {
+      await forwarder.stop();
+    } catch (error) {
+      problems.push(`${forwarder.name}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+} finally {
+  await sandbox.dispose();
+}
+
+const results = summarise(rows, samples);
+const table = markdown(results, machine, rounds);
+mkdirSync(values.out, { recursive: true });
+const base = join(values.out, machine.date.slice(0, 19).replaceAll(":", ""));
+const json = { machine, rounds, effort, results, problems };
+writeFileSync(`${base}.json`, `${JSON.stringify(json, null, 2)}\n`);
+writeFileSync(`${base}.md`, table);
+console.log(`\n${table}`);
+for (const problem of problems) console.log(`problem: ${problem}`);
+console.log(`written: ${base}.json, ${base}.md`);
+process.exitCode = problems.length > 0 ? 1 : 0;

@@ -1,0 +1,69 @@
+/** The bench's result as a table and as JSON. */
+import { type ForwarderName, FORWARDERS, TITLES } from "./forwarders.ts";
+import type { Machine } from "./machine.ts";
+import { machineText } from "./machine.ts";
+import { quantile, type Row } from "./rows.ts";
+
+/** Row name → forwarder → a value for each round. */
+export type Samples = Map<string, Map<ForwarderName, number[]>>;
+
+export interface RowResult {
+  readonly row: string;
+  readonly title: string;
+  readonly unit: string;
+  /** Median over the rounds. */
+  readonly median: Partial<Record<ForwarderName, number>>;
+  readonly rounds: Partial<Record<ForwarderName, readonly number[]>>;
+  /** solovs divided by the other. Of a time, less is better. */
+  readonly ratio: Partial<Record<Exclude<ForwarderName, "solovs">, number>>;
+}
+
+export function summarise(rows: readonly Row[], samples: Samples): RowResult[] {
+  const results: RowResult[] = [];
+  for (const row of rows) {
+    const byForwarder = samples.get(row.name);
+    if (byForwarder === undefined) continue;
+    const median: Partial<Record<ForwarderName, number>> = {};
+    for (const [name, values] of byForwarder) {
+      if (values.length > 0) median[name] = quantile(values, 0.5);
+    }
+    const ratio: Partial<Record<Exclude<ForwarderName, "solovs">, number>> = {};
+    for (const other of ["ovs", "bridge"] as const) {
+      const [a, b] = [median.solovs, median[other]];
+      if (a !== undefined && b !== undefined) ratio[other] = a / b;
+    }
+    const rounds = Object.fromEntries(byForwarder);
+    results.push({ row: row.name, title: row.title, unit: row.unit, median, rounds, ratio });
+  }
+  return results;
+}
+
+function figure(value: number | undefined, unit: string): string {
+  if (value === undefined || Number.isNaN(value)) return "–";
+  return unit === "kpps" ? value.toFixed(0) : value.toFixed(unit === "ms" ? 3 : 2);
+}
+
+export function markdown(results: readonly RowResult[], machine: Machine, rounds: number): string {
+  const names = FORWARDERS.filter((name) => results.some((r) => r.median[name] !== undefined));
+  const head = ["", "unit", ...names.map((name) => TITLES[name]), "÷ Open vSwitch", "÷ bridge"];
+  const body = results.map((r) => [
+    r.title,
+    r.unit,
+    ...names.map((name) => figure(r.median[name], r.unit)),
+    r.ratio.ovs === undefined ? "–" : `${r.ratio.ovs.toFixed(2)}×`,
+    r.ratio.bridge === undefined ? "–" : `${r.ratio.bridge.toFixed(2)}×`,
+  ]);
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  return [
+    machineText(machine),
+    `- median of ${rounds} round${rounds === 1 ? "" : "s"}, the forwarders measured in turn; ` +
+    "ratios are solovs divided by the other (of a time, less is better)",
+    "- TCP: offloads as they come, except that Open vSwitch's hosts have transmit checksum " +
+    "offload switched off for that row (it fails otherwise)",
+    "",
+    line(head),
+    line(head.map((_, i) => i < 2 ? "---" : "--:")),
+    ...body.map(line),
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,10 @@
+#!/bin/sh
+# npm run bench: measures solovs beside Open vSwitch's userspace datapath and the Linux bridge.
+# Needs root and the packages that npm test installs. Options: see tests/bench/main.ts.
+set -eu
+cd "$(dirname "$0")/../.."
+[ "$(id -u)" = 0 ] || { echo "bench: needs root (network namespaces, raw sockets)" >&2; exit 1; }
+if [ -z "${SOLOVS_BIN:-}" ]; then
+  ./compile.sh
+fi
+exec node_modules/.bin/bun tests/bench/main.ts "$@"
