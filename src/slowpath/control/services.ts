@@ -6,7 +6,7 @@
  * unsupported kind, a port that is taken) is logged once and shows its reason in `status:last_error`.
  */
 import { join } from "node:path";
-import type { Row, Uuid } from "../../db/replica.ts";
+import type { Row } from "../../db/replica.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Clock } from "../clock.ts";
 import type { Agents } from "./agents.ts";
@@ -53,6 +53,7 @@ export class Services {
   private readonly services = new Map<string, Service>();
   /** Why the target of a row is not served, by target. */
   private readonly errors = new Map<string, string>();
+  private readonly warned = new Set<string>();
   private snoop: Snoop | undefined;
   private controllers: readonly Row<"Controller">[] = [];
 
@@ -91,7 +92,7 @@ export class Services {
         refused.add(row.target);
         this.fail(row.target, parsed.error);
       }
-      if (row.connection_mode === "in-band") this.warnInBand(row.target);
+      this.warnUnsupported(row);
     }
     for (const target of [...this.errors.keys()]) {
       if (!refused.has(target) && !wanted.has(target)) this.errors.delete(target);
@@ -204,15 +205,19 @@ export class Services {
     this.options.log.err(`${this.options.bridge.name}: controller ${error}`);
   }
 
-  private readonly warned = new Set<Uuid>();
-
-  private warnInBand(target: string): void {
-    if (this.warned.has(target)) return;
-    this.warned.add(target);
-    this.options.log.warn(
-      `${this.options.bridge.name}: controller ${target}: connection_mode=in-band is not supported ` +
-        `yet; the controller is reached as the host's own routes say`,
-    );
+  /** Says once what a row asks for and does not get. */
+  private warnUnsupported(row: Row<"Controller">): void {
+    const missing: string[] = [];
+    if (row.connection_mode === "in-band") missing.push("connection_mode=in-band");
+    if (row.controller_rate_limit !== undefined) missing.push("controller_rate_limit");
+    if (row.controller_burst_limit !== undefined) missing.push("controller_burst_limit");
+    if (row.local_ip !== undefined) missing.push("local_ip");
+    for (const option of missing) {
+      const line = `${this.options.bridge.name}: controller ${row.target}: ${option}`;
+      if (this.warned.has(line)) continue;
+      this.warned.add(line);
+      this.options.log.warn(`${line} is not supported yet and has no effect`);
+    }
   }
 }
 

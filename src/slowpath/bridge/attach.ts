@@ -1,0 +1,158 @@
+/**
+ * Attaching one interface to its bridge and taking it off again: the steps that touch the datapath
+ * and the host. Each either succeeds or throws `SetupError`, whose message is what the `error` column
+ * shows; a failure leaves nothing half done.
+ */
+import { DatapathError } from "../../fastpath/datapath.ts";
+import type { Device, Devices } from "../../fastpath/devices.ts";
+import { parseMac } from "../../packet/address.ts";
+import { PORTS } from "../../openflow/version.ts";
+import type { Clock } from "../clock.ts";
+import type { Backend } from "./backend.ts";
+import type { Bridge } from "./bridge.ts";
+import { defaultMac } from "./identity.ts";
+import type { BridgePort, PortKind } from "./ports.ts";
+import { refusedPort, refusedType } from "./unsupported.ts";
+import type { WantedInterface, WantedPort } from "./wanted.ts";
+
+/** How long to wait for the kernel's word of an internal port's device. */
+const DEVICE_WAIT_MS = 500;
+
+export class SetupError extends Error {
+  override readonly name = "SetupError";
+}
+
+export interface AttachContext {
+  readonly bridge: Bridge;
+  readonly backend: Backend;
+  readonly devices: Devices;
+  readonly clock: Clock;
+  /** Port number that the interface had before, to be had again. */
+  readonly remembered: number | undefined;
+}
+
+/** What the interface is to be, or the reason why it cannot be set up at all. */
+export function kindOf(port: WantedPort, iface: WantedInterface): PortKind {
+  const refused = refusedPort(port) ?? refusedType(iface);
+  if (refused !== undefined) throw new SetupError(refused);
+  if (iface.type === "internal") return "internal";
+  return iface.type === "patch" ? "patch" : "device";
+}
+
+/** `options:peer` of a patch port, checked as Open vSwitch checks it. */
+export function peerOf(iface: WantedInterface): string {
+  const options = iface.row?.options;
+  const peer = options?.get("peer");
+  if (!peer) throw new SetupError(`${iface.name}: patch type requires valid 'peer' argument`);
+  if (options!.size > 1) {
+    throw new SetupError(`${iface.name}: patch type takes only a 'peer' argument`);
+  }
+  if (peer === iface.name) throw new SetupError(`${iface.name}: patch peer must not be self`);
+  return peer;
+}
+
+/** A valid `ofport_request`, or undefined. */
+export function requestedOfport(iface: WantedInterface): number | undefined {
+  const request = iface.row?.ofport_request;
+  return request !== undefined && request >= 1 && request < PORTS.MAX ? request : undefined;
+}
+
+export async function attachInterface(
+  context: AttachContext,
+  port: WantedPort,
+  iface: WantedInterface,
+): Promise<BridgePort> {
+  const { bridge, backend, devices, clock } = context;
+  const kind = kindOf(port, iface);
+  if (kind === "patch") {
+    const peerName = peerOf(iface);
+    return bridge.attach({
+      name: iface.name,
+      kind,
+      bundle: port.name,
+      dpPort: undefined,
+      ofport: numberFor(context, iface),
+      device: undefined,
+      peerName,
+      mac: defaultMac(iface.row?._uuid ?? bridge.name),
+    });
+  }
+  if (kind === "device" && !devices.get(iface.name)) {
+    throw new SetupError(`could not open network device ${iface.name} (No such device)`);
+  }
+  const ofport = numberFor(context, iface);
+  try {
+    const mac = kind === "internal" ? internalMac(context, iface) : undefined;
+    const dpPort = await backend.datapath.addPort({
+      name: iface.name,
+      type: kind,
+      ...(mac && { mac }),
+    });
+    const device = await waitForDevice(devices, clock, iface.name, dpPort.ifindex);
+    return bridge.attach({
+      name: iface.name,
+      kind,
+      bundle: port.name,
+      dpPort: dpPort.portNo,
+      ofport,
+      device,
+    });
+  } catch (error) {
+    if (ofport !== PORTS.LOCAL) bridge.ofports.release(ofport);
+    if (!(error instanceof DatapathError)) throw error;
+    throw new SetupError(
+      `could not add network device ${iface.name} to ofproto (${error.message})`,
+    );
+  }
+}
+
+export async function detachPort(
+  backend: Backend,
+  bridge: Bridge,
+  port: BridgePort,
+): Promise<void> {
+  bridge.detach(port);
+  if (port.dpPort === undefined) return;
+  try {
+    await backend.datapath.removePort(port.dpPort);
+  } catch (error) {
+    // The datapath may have lost it before we were told to take it off.
+    if (!(error instanceof DatapathError && error.code === "no-such-port")) throw error;
+  }
+}
+
+function internalMac({ bridge }: AttachContext, iface: WantedInterface): Uint8Array | undefined {
+  if (iface.name === bridge.name) return bridge.mac;
+  return iface.row?.mac === undefined ? undefined : parseMac(iface.row.mac);
+}
+
+function numberFor({ bridge, remembered }: AttachContext, iface: WantedInterface): number {
+  if (iface.name === bridge.name) return PORTS.LOCAL;
+  const ofport = bridge.ofports.allocate(requestedOfport(iface) ?? remembered);
+  if (ofport === undefined) {
+    throw new SetupError(`could not add ${iface.name} to ${bridge.name} (no port number is left)`);
+  }
+  return ofport;
+}
+
+/** The device's record, for which the kernel's message may still be on its way. */
+export function waitForDevice(
+  devices: Devices,
+  clock: Clock,
+  name: string,
+  ifindex: number,
+): Promise<Device | undefined> {
+  const now = devices.get(name);
+  if (now && (now.ifindex === ifindex || ifindex === 0)) return Promise.resolve(now);
+  return new Promise((resolve) => {
+    const done = (device: Device | undefined): void => {
+      cancel();
+      unlisten();
+      resolve(device);
+    };
+    const cancel = clock.after(DEVICE_WAIT_MS, () => done(devices.get(name)));
+    const unlisten = devices.onChange((changed, device) => {
+      if (changed === name && device?.ifindex === ifindex) done(device);
+    });
+  });
+}

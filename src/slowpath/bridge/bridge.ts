@@ -1,0 +1,271 @@
+/**
+ * A bridge as it is: its ports, tables, learned addresses, OpenFlow connections and identity. The
+ * reconciler makes it what the database wants; the pipeline reads it (BridgeModel); OpenFlow
+ * connections read and change it (Switch).
+ *
+ * Every change that translation could see ends in `backend.changed()`, which has megaflows made
+ * again. A bridge never touches the database.
+ */
+import type { DpPortStats, Packet } from "../../fastpath/datapath.ts";
+import type { Device, Devices } from "../../fastpath/devices.ts";
+import type { Logger } from "../../log/log.ts";
+import type { Action } from "../../openflow/actions/types.ts";
+import { PORT_CONFIG, type PortStatus } from "../../openflow/messages/types.ts";
+import { PORTS } from "../../openflow/version.ts";
+import type { Match } from "../../packet/key.ts";
+import type { Clock } from "../clock.ts";
+import { Agents } from "../control/agents.ts";
+import { Services } from "../control/services.ts";
+import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
+import type { BridgeModel, BundleModel, PacketIn, VlanConfig } from "../pipeline/model.ts";
+import { FlowTables } from "../pipeline/tables.ts";
+import { MacTable } from "./learning.ts";
+import { OfportAllocator } from "./ofports.ts";
+import { BridgePort, Bundle, type PortKind, withConfigBits } from "./ports.ts";
+import { sameVlan } from "./vlan.ts";
+
+/** The datapath and flow cache beneath a bridge: one for all bridges of a datapath type. */
+export interface BridgeBackend {
+  /** What `Bridge.datapath_type` may call it. */
+  readonly type: string;
+  portStats(dpPort: number): DpPortStats | undefined;
+  /** Something that translation reads has changed. */
+  changed(): void;
+  packetOut(bridge: BridgeModel, packet: Packet, metadata: Match, actions: readonly Action[]): void;
+  /** Resolves when all changes so far are in force for all later packets. */
+  settle(): Promise<void>;
+}
+
+export interface BridgeOptions {
+  readonly name: string;
+  readonly backend: BridgeBackend;
+  readonly devices: Devices;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly runDir: string;
+  /** Something that the database shows may have changed. */
+  readonly statusChanged: () => void;
+}
+
+export interface AttachSpec {
+  readonly name: string;
+  readonly kind: PortKind;
+  readonly bundle: string;
+  readonly dpPort: number | undefined;
+  readonly ofport: number;
+  readonly device: Device | undefined;
+  readonly peerName?: string | undefined;
+  readonly mac?: Uint8Array;
+}
+
+export interface BridgeSettings {
+  readonly forwardBpdu: boolean;
+  readonly description: SwitchDescription;
+  readonly tableNames: ReadonlyMap<number, string>;
+}
+
+const VERSION = "3.1.0";
+
+export const DEFAULT_DESCRIPTION: SwitchDescription = {
+  manufacturer: "Nicira, Inc.",
+  hardware: "Open vSwitch",
+  software: VERSION,
+  serial: "None",
+  datapath: "None",
+};
+
+export class Bridge implements Switch {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly tables: FlowTables;
+  readonly macs: MacTable<BundleModel>;
+  readonly ports: ReadonlyMap<number, BridgePort>;
+  readonly ofports: OfportAllocator;
+  readonly agents: Agents;
+  readonly services: Services;
+  readonly backend: BridgeBackend;
+  datapathId = 0n;
+  mac = new Uint8Array(6);
+  description = DEFAULT_DESCRIPTION;
+  forwardBpdu = false;
+  fragMode: FragmentMode = "normal";
+  invalidTtlToController = false;
+  private tableNames: ReadonlyMap<number, string> = new Map();
+  private readonly byNumber = new Map<number, BridgePort>();
+  private readonly byName = new Map<string, BridgePort>();
+  private readonly bundlesByName = new Map<string, Bundle>();
+  private readonly unlisten: () => void;
+
+  constructor(private readonly options: BridgeOptions) {
+    const { name, clock, log, runDir, backend, statusChanged } = options;
+    this.name = name;
+    this.clock = clock;
+    this.backend = backend;
+    this.tables = new FlowTables(clock);
+    this.macs = new MacTable<BundleModel>(clock);
+    this.ofports = new OfportAllocator(clock);
+    this.ports = this.byNumber;
+    this.agents = new Agents(() => backend.changed());
+    this.unlisten = this.tables.listen((changes) => {
+      this.agents.rulesChanged(changes, clock.now());
+    });
+    this.services = new Services({
+      bridge: this,
+      agents: this.agents,
+      clock,
+      log,
+      runDir,
+      changed: statusChanged,
+    });
+  }
+
+  get bundles(): Iterable<Bundle> {
+    return this.bundlesByName.values();
+  }
+
+  portByName(name: string): BridgePort | undefined {
+    return this.byName.get(name);
+  }
+
+  tableName(table: number): string {
+    return this.tableNames.get(table) ?? "";
+  }
+
+  // Ports
+
+  attach(spec: AttachSpec): BridgePort {
+    let bundle = this.bundlesByName.get(spec.bundle);
+    if (!bundle) {
+      bundle = new Bundle(spec.bundle);
+      this.bundlesByName.set(spec.bundle, bundle);
+    }
+    const port = new BridgePort({
+      bridge: this,
+      name: spec.name,
+      kind: spec.kind,
+      ofport: spec.ofport,
+      dpPort: spec.dpPort,
+      bundle,
+      createdAt: this.clock.now(),
+      ...(spec.mac && { mac: spec.mac }),
+    });
+    port.peerName = spec.peerName;
+    if (spec.device) port.setDevice(spec.device);
+    bundle.members.push(port);
+    this.byNumber.set(port.ofport, port);
+    this.byName.set(port.name, port);
+    this.backend.changed();
+    this.agents.portStatus("add", port.describe());
+    return port;
+  }
+
+  detach(port: BridgePort): void {
+    const description = port.describe();
+    this.byNumber.delete(port.ofport);
+    this.byName.delete(port.name);
+    if (port.ofport !== PORTS.LOCAL) this.ofports.release(port.ofport);
+    const { bundle } = port;
+    bundle.members.splice(bundle.members.indexOf(port), 1);
+    this.macs.flushBundle(bundle);
+    if (bundle.members.length === 0) this.bundlesByName.delete(bundle.name);
+    this.backend.changed();
+    this.agents.portStatus("delete", description);
+  }
+
+  /** A device changed: link, address, speed. */
+  deviceChanged(port: BridgePort, device: Device, source?: object): void {
+    if (!port.setDevice(device)) return;
+    if (!port.linkUp) this.macs.flushBundle(port.bundle);
+    this.portChanged(port, source);
+  }
+
+  configureBundle(name: string, vlan: VlanConfig, isProtected: boolean): void {
+    const bundle = this.bundlesByName.get(name);
+    if (!bundle || (sameVlan(bundle.vlan, vlan) && bundle.protected === isProtected)) return;
+    bundle.vlan = vlan;
+    bundle.protected = isProtected;
+    this.macs.flushBundle(bundle);
+    this.backend.changed();
+  }
+
+  configure(settings: BridgeSettings): void {
+    this.description = settings.description;
+    this.tableNames = settings.tableNames;
+    if (this.forwardBpdu === settings.forwardBpdu) return;
+    this.forwardBpdu = settings.forwardBpdu;
+    this.backend.changed();
+  }
+
+  private portChanged(port: BridgePort, source?: object): void {
+    this.backend.changed();
+    const kind: PortStatus["reason"] = "modify";
+    this.agents.portStatus(kind, port.describe(), source);
+    this.options.statusChanged();
+  }
+
+  // For OpenFlow connections
+
+  portStats(port: BridgePort): DpPortStats | undefined {
+    return port.dpPort === undefined ? undefined : this.backend.portStats(port.dpPort);
+  }
+
+  setFragmentMode(mode: FragmentMode): void {
+    this.fragMode = mode;
+    this.backend.changed();
+  }
+
+  setInvalidTtlToController(on: boolean): void {
+    if (this.invalidTtlToController === on) return;
+    this.invalidTtlToController = on;
+    this.backend.changed();
+  }
+
+  modifyPort(port: BridgePort, bits: number, mask: number, source: object): void {
+    const { devices, log } = this.options;
+    const down = (bits & PORT_CONFIG.PORT_DOWN) !== 0;
+    if ((mask & PORT_CONFIG.PORT_DOWN) && down !== port.config.portDown && port.device) {
+      devices.setUp(port.name, !down).then(
+        () => {
+          const device = devices.get(port.name);
+          if (device && this.byName.get(port.name) === port) {
+            this.deviceChanged(port, device, source);
+          }
+        },
+        (error: unknown) => log.warn(`${this.name}: port-mod of ${port.name}: ${String(error)}`),
+      );
+    }
+    const config = withConfigBits(port.config, bits, mask & ~PORT_CONFIG.PORT_DOWN);
+    const changed = (Object.keys(config) as (keyof typeof config)[])
+      .some((name) => config[name] !== port.config[name]);
+    if (!changed) return;
+    port.config = config;
+    this.portChanged(port, source);
+  }
+
+  executePacketOut(packet: Packet, metadata: Match, actions: readonly Action[]): void {
+    this.backend.packetOut(this, packet, metadata, actions);
+  }
+
+  settle(): Promise<void> {
+    return this.backend.settle();
+  }
+
+  // For the pipeline
+
+  wantsMisses(): boolean {
+    return this.agents.wantsMisses;
+  }
+
+  packetIn(packetIn: PacketIn): void {
+    this.agents.packetIn(packetIn);
+  }
+
+  /** Closes the connections and empties the tables. Ports must have been detached. */
+  close(): void {
+    this.services.close();
+    this.unlisten();
+    this.tables.flush();
+    this.macs.flush();
+    this.backend.changed();
+  }
+}

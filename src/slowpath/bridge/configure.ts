@@ -1,0 +1,244 @@
+/**
+ * The last part of a round: everything of a bridge that is not "which ports does it have". Identity,
+ * addresses, MTUs, VLANs, MAC table, table settings, controllers, fail mode, patches.
+ */
+import type { Replica } from "../../db/replica.ts";
+import type { Devices } from "../../fastpath/devices.ts";
+import type { Logger } from "../../log/log.ts";
+import { parseMac } from "../../packet/address.ts";
+import { protocolVersions } from "../control/versions.ts";
+import { type Bridge, DEFAULT_DESCRIPTION } from "./bridge.ts";
+import {
+  chooseDatapathId,
+  chooseMac,
+  formatDatapathId,
+  isMulticast,
+  isZeroMac,
+  sameMac,
+} from "./identity.ts";
+import { unsupportedBridge, unsupportedInterface } from "./unsupported.ts";
+import { vlanConfig } from "./vlan.ts";
+import type { WantedBridge, WantedInterface, WantedPort } from "./wanted.ts";
+
+const DEFAULT_MTU = 1500;
+
+export interface ConfigureContext {
+  readonly replica: Replica;
+  readonly devices: Devices;
+  readonly log: Logger;
+  /** What is odd about an interface, for its `error` column. */
+  readonly remark: (iface: string, text: string) => void;
+  /** Logs a warning once. */
+  readonly say: (text: string) => void;
+}
+
+export async function configureBridge(
+  bridge: Bridge,
+  want: WantedBridge,
+  context: ConfigureContext,
+): Promise<void> {
+  const { say, log } = context;
+  for (const problem of want.problems) say(`bridge ${bridge.name}: ${problem}`);
+  for (const option of unsupportedBridge(want)) {
+    say(`bridge ${bridge.name}: ${option} is not supported yet and has no effect`);
+  }
+  chooseIdentity(bridge, want, context);
+  for (const port of want.ports.values()) await configurePort(bridge, want, port, context);
+  await adjustMtus(bridge, want, context);
+  configureTables(bridge, want, context);
+  const otherConfig = want.row.other_config;
+  const aging = Number(otherConfig.get("mac-aging-time") ?? 300);
+  bridge.macs.setAging(Number.isFinite(aging) ? aging : 300);
+  const size = Number(otherConfig.get("mac-table-size") ?? 8192);
+  bridge.macs.setLimit(Number.isFinite(size) ? size : 8192);
+  const { versions, problems } = protocolVersions(want.row.protocols);
+  for (const problem of problems) say(`bridge ${bridge.name}: ${problem}`);
+  const queue = Number(otherConfig.get("controller-queue-size"));
+  bridge.services.configure({
+    controllers: want.controllers,
+    versions,
+    failMode: want.row.fail_mode ?? "standalone",
+    packetInQueue: queue >= 1 && queue <= 512 ? queue : undefined,
+  });
+  log.dbg(`bridge ${bridge.name}: configured`);
+}
+
+function chooseIdentity(bridge: Bridge, want: WantedBridge, { say, log }: ConfigureContext): void {
+  const otherConfig = want.row.other_config;
+  const candidates: Uint8Array[] = [];
+  for (const port of want.ports.values()) {
+    const own = port.row?.mac === undefined ? undefined : parseMac(port.row.mac);
+    // Of several interfaces the first by name stands for the port.
+    const attached = bridge.portByName(port.interfaces[0]?.name ?? "");
+    if (!attached || attached.isLocal) continue;
+    const mac = own ?? attached.mac;
+    if (mac.length === 6) candidates.push(mac);
+  }
+  const choice = chooseMac(want.row._uuid, otherConfig.get("hwaddr"), candidates);
+  if (choice.problem !== undefined) say(`bridge ${bridge.name}: ${choice.problem}`);
+  bridge.mac = Uint8Array.from(choice.mac);
+  const id = chooseDatapathId(otherConfig.get("datapath-id"), choice.mac);
+  if (id.problem !== undefined) say(`bridge ${bridge.name}: ${id.problem}`);
+  if (id.datapathId === bridge.datapathId) return;
+  bridge.datapathId = id.datapathId;
+  log.info(`bridge ${bridge.name}: using datapath ID ${formatDatapathId(id.datapathId)}`);
+}
+
+async function configurePort(
+  bridge: Bridge,
+  want: WantedBridge,
+  port: WantedPort,
+  context: ConfigureContext,
+): Promise<void> {
+  const { say, remark } = context;
+  if (port.row) {
+    const { config, problems } = vlanConfig(port.row);
+    for (const problem of problems) say(problem);
+    bridge.configureBundle(port.name, config, port.row.protected);
+  }
+  for (const iface of port.interfaces) {
+    const attached = bridge.portByName(iface.name);
+    if (!attached) continue;
+    if (iface.row) {
+      const missing = unsupportedInterface(iface.row, port);
+      if (missing.length > 0) {
+        const text = `${iface.name}: not supported yet and without effect: ${missing.join(", ")}`;
+        say(text);
+        remark(iface.name, text);
+      }
+    }
+    if (attached.kind === "internal") {
+      const mac = attached.isLocal ? bridge.mac : internalMac(bridge, want, port, iface, say);
+      if (mac && attached.device && !sameMac(attached.device.mac, mac)) {
+        await attempt(context, iface.name, `set the MAC address of ${iface.name}`, async () => {
+          await context.devices.setMac(iface.name, mac);
+          const device = context.devices.get(iface.name);
+          if (device) bridge.deviceChanged(attached, device);
+        });
+      }
+    }
+  }
+}
+
+/** The address that an internal port other than LOCAL is to have; undefined: what it has. */
+function internalMac(
+  bridge: Bridge,
+  want: WantedBridge,
+  port: WantedPort,
+  iface: WantedInterface,
+  say: (text: string) => void,
+): Uint8Array | undefined {
+  const text = iface.row?.mac;
+  if (text === undefined) {
+    return port.row?.fake_bridge ? fakeBridgeMac(bridge, want, port) : undefined;
+  }
+  const mac = parseMac(text);
+  if (mac && !isMulticast(mac) && !isZeroMac(mac)) return mac;
+  say(`interface ${iface.name}: cannot set MAC address to "${text}": not a unicast address`);
+  return undefined;
+}
+
+/** A fake bridge's address: the lowest of the ports in its VLAN, as a real bridge would choose. */
+function fakeBridgeMac(bridge: Bridge, want: WantedBridge, fake: WantedPort): Uint8Array {
+  const candidates: Uint8Array[] = [];
+  for (const port of want.ports.values()) {
+    if (port === fake || port.row?.tag !== fake.row?.tag) continue;
+    const attached = bridge.portByName(port.interfaces[0]?.name ?? "");
+    if (attached && !attached.isLocal && attached.mac.length === 6) candidates.push(attached.mac);
+  }
+  return chooseMac(want.row._uuid, undefined, candidates).mac;
+}
+
+/**
+ * `mtu_request` is tried as it is. Internal ports without one take the lowest MTU of the bridge's
+ * other devices, so that what the host sends through them fits everywhere.
+ */
+async function adjustMtus(
+  bridge: Bridge,
+  want: WantedBridge,
+  context: ConfigureContext,
+): Promise<void> {
+  const set = (name: string, mtu: number): Promise<void> => {
+    const attached = bridge.portByName(name);
+    if (!attached?.device || attached.device.mtu === mtu) return Promise.resolve();
+    return attempt(context, name, `set the MTU of ${name} to ${mtu}`, async () => {
+      await context.devices.setMtu(name, mtu);
+      const device = context.devices.get(name);
+      if (device) bridge.deviceChanged(attached, device);
+    });
+  };
+  const automatic: string[] = [];
+  for (const port of want.ports.values()) {
+    for (const { row, name } of port.interfaces) {
+      if (row?.mtu_request !== undefined) await set(name, row.mtu_request);
+      else if (bridge.portByName(name)?.kind === "internal") automatic.push(name);
+    }
+  }
+  let lowest: number | undefined;
+  for (const port of bridge.ports.values()) {
+    if (port.kind !== "device" || !port.device) continue;
+    lowest = Math.min(lowest ?? Number.POSITIVE_INFINITY, port.device.mtu);
+  }
+  for (const name of automatic) await set(name, lowest ?? DEFAULT_MTU);
+}
+
+function configureTables(bridge: Bridge, want: WantedBridge, context: ConfigureContext): void {
+  const rows = context.replica.rows("Flow_Table");
+  const tableNames = new Map<number, string>();
+  for (const [id, uuid] of want.row.flow_tables) {
+    const row = rows.get(uuid);
+    if (!row) continue;
+    if (row.name !== undefined) tableNames.set(id, row.name);
+    bridge.tables.setLimit(id, row.flow_limit ?? Number.POSITIVE_INFINITY);
+    if (row.overflow_policy === "evict") {
+      context.say(
+        `bridge ${bridge.name} table ${id}: overflow_policy=evict is not supported yet: ` +
+          `flows beyond flow_limit are refused`,
+      );
+    }
+  }
+  const otherConfig = want.row.other_config;
+  bridge.configure({
+    forwardBpdu: otherConfig.get("forward-bpdu") === "true",
+    description: {
+      ...DEFAULT_DESCRIPTION,
+      serial: otherConfig.get("dp-sn") ?? DEFAULT_DESCRIPTION.serial,
+      datapath: otherConfig.get("dp-desc") ?? DEFAULT_DESCRIPTION.datapath,
+    },
+    tableNames,
+  });
+}
+
+async function attempt(
+  { say, remark }: ConfigureContext,
+  iface: string,
+  what: string,
+  run: () => Promise<void>,
+): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    const text = `could not ${what}: ${error instanceof Error ? error.message : String(error)}`;
+    say(text);
+    remark(iface, text);
+  }
+}
+
+/** Joins the two ends of each patch: both must exist, be patches, and name each other. */
+export function linkPatches(bridges: ReadonlyMap<string, Bridge>): void {
+  const byName = new Map<string, { bridge: Bridge; port: ReturnType<Bridge["portByName"]> }>();
+  for (const bridge of bridges.values()) {
+    for (const port of bridge.ports.values()) {
+      if (port.kind === "patch") byName.set(port.name, { bridge, port });
+    }
+  }
+  for (const { bridge, port } of byName.values()) {
+    if (!port) continue;
+    const other = byName.get(port.peerName ?? "");
+    const matches = other?.port?.peerName === port.name;
+    const peer = matches && other.port ? { bridge: other.bridge, port: other.port } : undefined;
+    if (port.patchPeer?.port === peer?.port) continue;
+    port.patchPeer = peer;
+    bridge.backend.changed();
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Writing back: what the database is told of bridges, ports and controllers. Only what differs from
+ * what it holds is written, in one transaction, so a switch at rest writes nothing.
+ */
+import type { ColumnValues, Replica, TableName, Txn, Uuid } from "../../db/replica.ts";
+import type { Bridge } from "./bridge.ts";
+import { formatDatapathId } from "./identity.ts";
+import {
+  changedColumns,
+  failedInterface,
+  interfaceStatistics,
+  interfaceStatus,
+} from "./interface-status.ts";
+import type { Wanted, WantedBridge } from "./wanted.ts";
+
+export const INTERFACE_TYPES = ["internal", "patch", "system"] as const;
+
+export interface SystemFacts {
+  readonly datapathTypes: readonly string[];
+  readonly ovsVersion: string;
+  readonly dbVersion: string;
+  readonly systemType: string;
+  readonly systemVersion: string;
+}
+
+export interface OutcomeSource {
+  readonly bridges: ReadonlyMap<string, Bridge>;
+  /** Why an interface could not be set up, by its name. */
+  readonly failures: ReadonlyMap<string, string>;
+  /** What an interface asks for and does not get, by its name. */
+  readonly remarks: ReadonlyMap<string, string>;
+  readonly facts: SystemFacts;
+}
+
+interface Update {
+  readonly write: (txn: Txn) => void;
+}
+
+export interface OutcomeOptions {
+  /** `cur_cfg` to write: the configuration that is now in force. */
+  readonly curCfg?: number | undefined;
+  /** Statistics and the controllers' counters of seconds too. */
+  readonly statistics: boolean;
+}
+
+/** Commits the outcome; rejects with the database's error. */
+export async function writeOutcome(
+  replica: Replica,
+  wanted: Wanted,
+  source: OutcomeSource,
+  options: OutcomeOptions,
+): Promise<void> {
+  const updates = collect(replica, wanted, source, options);
+  if (updates.length === 0) return;
+  await replica.transact((txn) => {
+    for (const update of updates) update.write(txn);
+  });
+}
+
+function collect(
+  replica: Replica,
+  wanted: Wanted,
+  source: OutcomeSource,
+  options: OutcomeOptions,
+): Update[] {
+  const updates: Update[] = [];
+  const put = <T extends TableName>(table: T, uuid: Uuid, values: ColumnValues<T>): void => {
+    const row = replica.rows(table).get(uuid);
+    const changed = row && changedColumns(row, values);
+    if (changed) updates.push({ write: (txn) => txn.update(table, uuid, changed) });
+  };
+  for (const want of wanted.bridges.values()) {
+    const bridge = source.bridges.get(want.name);
+    put("Bridge", want.row._uuid, bridgeValues(bridge));
+    for (const port of want.ports.values()) {
+      for (const { row, name } of port.interfaces) {
+        if (row) put("Interface", row._uuid, interfaceValues(bridge, name, source, options));
+      }
+    }
+    putControllers(want, bridge, options, put);
+  }
+  const { root } = wanted;
+  if (root) {
+    const { facts } = source;
+    put("Open_vSwitch", root._uuid, {
+      ...(options.curCfg !== undefined && { cur_cfg: options.curCfg }),
+      iface_types: INTERFACE_TYPES,
+      datapath_types: facts.datapathTypes,
+      dpdk_initialized: false,
+      ovs_version: facts.ovsVersion,
+      db_version: facts.dbVersion,
+      system_type: root.system_type ?? facts.systemType,
+      system_version: root.system_version ?? facts.systemVersion,
+    });
+  }
+  return updates;
+}
+
+function bridgeValues(bridge: Bridge | undefined): ColumnValues<"Bridge"> {
+  if (!bridge) return { datapath_id: undefined, datapath_version: "" };
+  return {
+    datapath_id: formatDatapathId(bridge.datapathId),
+    datapath_version: "<built-in>",
+    status: new Map(),
+  };
+}
+
+function interfaceValues(
+  bridge: Bridge | undefined,
+  name: string,
+  source: OutcomeSource,
+  options: OutcomeOptions,
+): ColumnValues<"Interface"> {
+  const port = bridge?.portByName(name);
+  if (!bridge || !port) {
+    return failedInterface(source.failures.get(name) ?? `could not set up ${name}`);
+  }
+  const values = { ...interfaceStatus(port), error: source.remarks.get(name) };
+  if (!options.statistics) return values;
+  return { ...values, statistics: interfaceStatistics(port, bridge.portStats(port)) };
+}
+
+function putControllers(
+  want: WantedBridge,
+  bridge: Bridge | undefined,
+  options: OutcomeOptions,
+  put: (table: "Controller", uuid: Uuid, values: ColumnValues<"Controller">) => void,
+): void {
+  for (const row of want.controllers) {
+    const now = bridge?.services.status(row.target) ??
+      { connected: false, role: undefined, status: new Map<string, string>() };
+    // Seconds tick on: they alone are no reason to write.
+    const same = row.is_connected === now.connected && row.role === now.role &&
+      row.status.get("state") === now.status.get("state") &&
+      row.status.get("last_error") === now.status.get("last_error");
+    if (same && !options.statistics) continue;
+    put("Controller", row._uuid, {
+      is_connected: now.connected,
+      role: now.role,
+      status: now.status,
+    });
+  }
+}

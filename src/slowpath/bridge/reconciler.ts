@@ -1,0 +1,460 @@
+/**
+ * The reconciler: makes the machine match the database, and tells the database how it went.
+ *
+ * A *round* reads what is wanted (wanted.ts), takes off what is not, puts on what is missing,
+ * configures everything, waits until it is in force, and writes the outcome back in one transaction
+ * together with `cur_cfg` (outcome.ts): that is what `ovs-vsctl` waits for.
+ *
+ * - Rounds never overlap. Whatever changes during one makes exactly one more run after it.
+ * - A round is idempotent: with nothing changed it does and writes nothing.
+ * - An interface that cannot be set up gets `ofport=-1` and an `error`, and stops no other one.
+ * - A transaction never touches a device, and nothing here acts on anything but the replica's rows and
+ *   the view of the host's devices. A device that appears, goes or is replaced by another of its name
+ *   starts a round by itself; other changes of devices only refresh status columns.
+ * - Columns that only this program writes start no round, so its own writing does not.
+ * - An interface gets its old port number back when that is free: from `ofport_request`, from the
+ *   `ofport` column at start, from memory after its device was away.
+ *
+ * Order within a round (Open vSwitch `vswitchd/bridge.c`, bridge_reconfigure): removals first, since
+ * what is added may need their names and numbers; then interfaces that ask for a number; then others.
+ */
+import type { Replica, RowChange } from "../../db/replica.ts";
+import type { Devices } from "../../fastpath/devices.ts";
+import type { Logger } from "../../log/log.ts";
+import { PORTS } from "../../openflow/version.ts";
+import type { Clock } from "../clock.ts";
+import {
+  attachInterface,
+  detachPort,
+  kindOf,
+  peerOf,
+  requestedOfport,
+  SetupError,
+} from "./attach.ts";
+import { type Backend, datapathType } from "./backend.ts";
+import { Bridge } from "./bridge.ts";
+import { configureBridge, linkPatches } from "./configure.ts";
+import { isInterfaceConfigChange } from "./interface-status.ts";
+import { type SystemFacts, writeOutcome } from "./outcome.ts";
+import type { BridgePort } from "./ports.ts";
+import { readWanted, type Wanted, type WantedBridge, type WantedPort } from "./wanted.ts";
+
+const RETRY_MS = 1000;
+const MIN_STATS_INTERVAL_MS = 5000;
+
+export interface ReconcilerOptions {
+  readonly replica: Replica;
+  readonly devices: Devices;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Logger of OpenFlow connections. */
+  readonly connectionLog: Logger;
+  readonly runDir: string;
+  readonly dummyEnabled: boolean;
+  readonly facts: SystemFacts;
+  /** Opens the backend of a datapath type on first use. */
+  readonly backend: (type: "netdev" | "dummy") => Promise<Backend>;
+  /** Called at the start of a round with the Open_vSwitch row's `other_config`. */
+  readonly configure: (otherConfig: ReadonlyMap<string, string>) => void;
+}
+
+export class Reconciler {
+  private readonly bridges = new Map<string, Bridge>();
+  private readonly failures = new Map<string, string>();
+  private readonly remarks = new Map<string, string>();
+  /** Port numbers of interfaces whose device is away: `BRIDGE/INTERFACE`. */
+  private readonly remembered = new Map<string, number>();
+  private readonly said = new Set<string>();
+  private wanted: Wanted = { root: undefined, bridges: new Map() };
+  private wantedNames = new Set<string>();
+  private running: Promise<void> | undefined;
+  private roundPending = false;
+  private statusPending = false;
+  private statisticsPending = false;
+  private closed = false;
+  private readonly stops: (() => void)[] = [];
+  private cancelStats: () => void = () => {};
+  readonly counters = { rounds: 0, statusWrites: 0, failedWrites: 0 };
+
+  constructor(private readonly options: ReconcilerOptions) {}
+
+  start(): void {
+    const { replica, devices } = this.options;
+    this.stops.push(
+      replica.onChange((changes) => {
+        if (changes.some(isConfigChange)) this.requestRound();
+      }),
+      devices.onChange((name) => this.deviceChanged(name)),
+    );
+    this.requestRound();
+    this.armStatistics();
+  }
+
+  get all(): ReadonlyMap<string, Bridge> {
+    return this.bridges;
+  }
+
+  /** Resolves when no round is running or due. */
+  async settled(): Promise<void> {
+    while (this.running) await this.running;
+  }
+
+  requestRound(): void {
+    this.roundPending = true;
+    this.run();
+  }
+
+  /** Something that the status columns show may have changed. */
+  requestStatus(): void {
+    this.statusPending = true;
+    this.run();
+  }
+
+  /** The datapath lost a port: its device vanished or failed. */
+  portLost(name: string, reason: string): void {
+    this.options.log.warn(`${name}: the datapath lost this port: ${reason}`);
+    this.requestRound();
+  }
+
+  /** Takes everything down; the database is left as it is. */
+  async close(): Promise<void> {
+    this.closed = true;
+    this.cancelStats();
+    for (const stop of this.stops.splice(0)) stop();
+    await this.settled();
+    for (const bridge of [...this.bridges.values()]) await this.destroyBridge(bridge);
+  }
+
+  private run(): void {
+    if (this.running || this.closed) return;
+    this.running = this.work().finally(() => {
+      this.running = undefined;
+      if (this.roundPending || this.statusPending) this.run();
+    });
+  }
+
+  private async work(): Promise<void> {
+    // Whatever else happens in this turn of the event loop belongs to the same round.
+    await Promise.resolve();
+    while ((this.roundPending || this.statusPending) && !this.closed) {
+      const isRound = this.roundPending;
+      const statistics = this.statisticsPending;
+      this.roundPending = this.statusPending = this.statisticsPending = false;
+      try {
+        const curCfg = isRound ? await this.round() : undefined;
+        if (this.closed) return;
+        this.counters.statusWrites++;
+        await writeOutcome(this.options.replica, this.wanted, this.source, {
+          curCfg,
+          statistics: statistics || isRound,
+        });
+      } catch (error) {
+        this.counters.failedWrites++;
+        if (this.closed) return;
+        const text = error instanceof Error ? error.stack ?? error.message : String(error);
+        this.options.log.warn(`could not finish a round, trying again in a second: ${text}`);
+        const cancel = this.options.clock.after(RETRY_MS, () => this.requestRound());
+        this.stops.push(cancel);
+        return;
+      }
+    }
+  }
+
+  private get source() {
+    const { bridges, failures, remarks } = this;
+    return { bridges, failures, remarks, facts: this.options.facts };
+  }
+
+  /** One round; returns the configuration number that is in force after it. */
+  private async round(): Promise<number | undefined> {
+    this.counters.rounds++;
+    const wanted = readWanted(this.options.replica);
+    this.wanted = wanted;
+    this.wantedNames = new Set();
+    for (const bridge of wanted.bridges.values()) {
+      for (const port of bridge.ports.values()) {
+        for (const iface of port.interfaces) this.wantedNames.add(iface.name);
+      }
+    }
+    this.options.configure(wanted.root?.other_config ?? new Map());
+    for (const bridge of [...this.bridges.values()]) {
+      const want = wanted.bridges.get(bridge.name);
+      if (!want || this.typeOf(want) !== bridge.backend.type) await this.destroyBridge(bridge);
+      else await this.removePorts(bridge, want);
+    }
+    for (const name of [...this.failures.keys()]) {
+      if (!this.wantedNames.has(name)) this.failures.delete(name);
+    }
+    this.remarks.clear();
+    for (const want of wanted.bridges.values()) {
+      const bridge = this.bridges.get(want.name) ?? await this.createBridge(want);
+      if (bridge) await this.addPorts(bridge, want);
+    }
+    for (const [bridge, want] of this.pairs(wanted)) {
+      await configureBridge(bridge, want, {
+        ...this.options,
+        remark: (iface, text) => this.remarks.set(iface, text),
+        say: (text) => this.sayOnce(text),
+      });
+    }
+    linkPatches(this.bridges);
+    for (const backend of new Set([...this.bridges.values()].map((b) => b.backend))) {
+      await backend.settle();
+    }
+    return wanted.root?.next_cfg;
+  }
+
+  private *pairs(wanted: Wanted): Iterable<[Bridge, WantedBridge]> {
+    for (const want of wanted.bridges.values()) {
+      const bridge = this.bridges.get(want.name);
+      if (bridge) yield [bridge, want];
+    }
+  }
+
+  private typeOf(want: WantedBridge): string | undefined {
+    return datapathType(want.row.datapath_type, this.options.dummyEnabled);
+  }
+
+  private async createBridge(want: WantedBridge): Promise<Bridge | undefined> {
+    const { log, connectionLog, clock, devices, runDir } = this.options;
+    const type = datapathType(want.row.datapath_type, this.options.dummyEnabled);
+    try {
+      if (want.name.includes("/")) throw new Error("a bridge's name must not contain a slash");
+      if (type === undefined) {
+        throw new Error(`there is no datapath type "${want.row.datapath_type}"; use "netdev"`);
+      }
+      const backend = await this.options.backend(type);
+      const bridge = new Bridge({
+        name: want.name,
+        backend,
+        devices,
+        clock,
+        log: connectionLog,
+        runDir,
+        statusChanged: () => this.requestStatus(),
+      });
+      this.bridges.set(want.name, bridge);
+      const alias = want.row.datapath_type === type
+        ? ""
+        : ` (asked for as "${want.row.datapath_type}": the userspace datapath serves it)`;
+      log.info(`created bridge ${want.name} on datapath type ${type}${alias}`);
+      return bridge;
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      for (const port of want.ports.values()) {
+        for (const { name } of port.interfaces) {
+          this.fail(name, `failed to create bridge ${want.name}: ${text}`);
+        }
+      }
+      return undefined;
+    }
+  }
+
+  private async destroyBridge(bridge: Bridge): Promise<void> {
+    for (const port of [...bridge.ports.values()]) await this.detach(bridge, port, "removed");
+    bridge.close();
+    this.bridges.delete(bridge.name);
+    for (const key of [...this.remembered.keys()]) {
+      if (key.startsWith(`${bridge.name}/`)) this.remembered.delete(key);
+    }
+    this.options.log.info(`destroyed bridge ${bridge.name}`);
+  }
+
+  /** Takes off ports that are not wanted, have become something else, or must change their number. */
+  private async removePorts(bridge: Bridge, want: WantedBridge): Promise<void> {
+    const off = new Map<BridgePort, string>();
+    for (const port of bridge.ports.values()) {
+      const why = this.reasonToDetach(bridge, port, want);
+      if (why !== undefined) off.set(port, why);
+    }
+    for (const [iface, port] of interfacesOf(want)) {
+      const request = requestedOfport(iface);
+      const attached = bridge.portByName(iface.name);
+      if (request === undefined || !attached || attached.isLocal || attached.ofport === request) {
+        continue;
+      }
+      const holder = bridge.ports.get(request);
+      if (holder && !off.has(holder)) {
+        // Whoever asked for the number keeps it; another has to make room.
+        const holderWants = findInterface(want, holder.name)?.row?.ofport_request;
+        if (holderWants === request) continue;
+        off.set(holder, `its number ${request} was asked for by ${iface.name}`);
+        this.remembered.delete(`${bridge.name}/${holder.name}`);
+      }
+      off.set(attached, `number ${request} was asked for (port ${port.name})`);
+    }
+    for (const [port, why] of off) await this.detach(bridge, port, why);
+  }
+
+  private reasonToDetach(
+    bridge: Bridge,
+    port: BridgePort,
+    want: WantedBridge,
+  ): string | undefined {
+    const wantedPort = want.ports.get(port.bundle.name);
+    const iface = wantedPort?.interfaces.find(({ name }) => name === port.name);
+    if (!wantedPort || !iface) return "it is no longer configured";
+    try {
+      if (kindOf(wantedPort, iface) !== port.kind) return `its type is now "${iface.type}"`;
+      if (port.kind === "patch") {
+        port.peerName = peerOf(iface);
+        return undefined;
+      }
+    } catch (error) {
+      if (error instanceof SetupError) return error.message;
+      throw error;
+    }
+    const { backend } = bridge as Bridge & { backend: Backend };
+    const dpPort = port.dpPort === undefined
+      ? undefined
+      : backend.datapath.ports().get(port.dpPort);
+    if (!dpPort) return "the datapath lost it";
+    const device = this.options.devices.get(port.name);
+    if (port.kind === "device") {
+      if (!device) return "its device is gone";
+      if (dpPort.ifindex !== 0 && device.ifindex !== dpPort.ifindex) {
+        return "its device was replaced";
+      }
+    }
+    return undefined;
+  }
+
+  private async detach(bridge: Bridge, port: BridgePort, why: string): Promise<void> {
+    const { log } = this.options;
+    if (!port.isLocal) this.remembered.set(`${bridge.name}/${port.name}`, port.ofport);
+    try {
+      await detachPort(bridge.backend as Backend, bridge, port);
+      log.info(
+        `bridge ${bridge.name}: deleted interface ${port.name} on port ${port.ofport}: ${why}`,
+      );
+    } catch (error) {
+      log.err(`bridge ${bridge.name}: could not take ${port.name} off cleanly: ${String(error)}`);
+    }
+  }
+
+  private async addPorts(bridge: Bridge, want: WantedBridge): Promise<void> {
+    const missing = [...interfacesOf(want)].filter(([{ name }]) => !bridge.portByName(name));
+    const rank = ([iface]: (typeof missing)[number]): number =>
+      iface.name === bridge.name ? 0 : requestedOfport(iface) !== undefined ? 1 : 2;
+    missing.sort((a, b) => rank(a) - rank(b));
+    for (const [iface, port] of missing) {
+      const key = `${bridge.name}/${iface.name}`;
+      try {
+        const attached = await attachInterface(
+          {
+            bridge,
+            backend: bridge.backend as Backend,
+            devices: this.options.devices,
+            clock: this.options.clock,
+            remembered: this.remembered.get(key) ?? numberInDatabase(iface.row?.ofport),
+          },
+          port,
+          iface,
+        );
+        this.failures.delete(iface.name);
+        this.remembered.delete(key);
+        this.options.log.info(
+          `bridge ${bridge.name}: added interface ${iface.name} on port ${attached.ofport}`,
+        );
+      } catch (error) {
+        const isExpected = error instanceof SetupError;
+        const text = error instanceof Error ? error.message : String(error);
+        this.fail(iface.name, isExpected ? text : `could not set up ${iface.name} (${text})`);
+      }
+    }
+  }
+
+  private fail(iface: string, text: string): void {
+    if (this.failures.get(iface) === text) return;
+    this.failures.set(iface, text);
+    this.options.log.warn(text);
+  }
+
+  private sayOnce(text: string): void {
+    if (this.said.has(text)) return;
+    this.said.add(text);
+    this.options.log.warn(text);
+  }
+
+  private deviceChanged(name: string): void {
+    if (!this.wantedNames.has(name)) return;
+    const device = this.options.devices.get(name);
+    for (const bridge of this.bridges.values()) {
+      const port = bridge.portByName(name);
+      if (!port) continue;
+      const sameDevice = device && (!port.device || port.device.ifindex === device.ifindex);
+      if (!sameDevice) return this.requestRound();
+      const addressChanged = port.device && !equalBytes(port.device.mac, device.mac);
+      const mtuChanged = port.device?.mtu !== device.mtu;
+      bridge.deviceChanged(port, device);
+      // A new address may be the bridge's new one, and a new MTU its internal ports'.
+      if (addressChanged || mtuChanged) this.requestRound();
+      else this.requestStatus();
+      return;
+    }
+    if (device) this.requestRound();
+  }
+
+  private armStatistics(): void {
+    const wanted = Number(this.wanted.root?.other_config.get("stats-update-interval") ?? 0);
+    const interval = Math.max(MIN_STATS_INTERVAL_MS, Number.isFinite(wanted) ? wanted : 0);
+    this.cancelStats = this.options.clock.after(interval, () => {
+      this.statisticsPending = true;
+      this.requestStatus();
+      this.armStatistics();
+    });
+  }
+}
+
+function* interfacesOf(
+  want: WantedBridge,
+): Iterable<[WantedPort["interfaces"][number], WantedPort]> {
+  for (const port of want.ports.values()) {
+    for (const iface of port.interfaces) yield [iface, port];
+  }
+}
+
+function findInterface(
+  want: WantedBridge,
+  name: string,
+): WantedPort["interfaces"][number] | undefined {
+  for (const [iface] of interfacesOf(want)) if (iface.name === name) return iface;
+  return undefined;
+}
+
+function numberInDatabase(ofport: number | undefined): number | undefined {
+  return ofport !== undefined && ofport >= 1 && ofport < PORTS.MAX ? ofport : undefined;
+}
+
+const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+/** Columns of other tables that only a switch daemon writes. */
+const STATUS_ONLY: Readonly<Record<string, ReadonlySet<string>>> = {
+  Open_vSwitch: new Set([
+    "cur_cfg",
+    "statistics",
+    "ovs_version",
+    "db_version",
+    "system_type",
+    "system_version",
+    "datapath_types",
+    "iface_types",
+    "dpdk_initialized",
+    "dpdk_version",
+  ]),
+  Bridge: new Set(["datapath_id", "datapath_version", "status", "rstp_status"]),
+  Port: new Set(["status", "statistics", "rstp_status", "rstp_statistics", "bond_active_slave"]),
+  Controller: new Set(["is_connected", "role", "status"]),
+};
+
+function isConfigChange(change: RowChange): boolean {
+  if (!change.old || !change.new) return true;
+  if (change.table === "Interface") return isInterfaceConfigChange(change.old, change.new);
+  const ignored = STATUS_ONLY[change.table];
+  if (!ignored) return true;
+  const old = change.old as unknown as Record<string, unknown>;
+  const now = change.new as unknown as Record<string, unknown>;
+  return Object.keys(now).some((column) =>
+    !ignored.has(column) && !Bun.deepEquals(old[column], now[column])
+  );
+}

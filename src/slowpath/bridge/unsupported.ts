@@ -1,0 +1,77 @@
+/**
+ * What the database may ask for and this switch does not do yet. Nothing of it is ignored silently:
+ * each is named once in the log, and what concerns one interface in its `error` column too.
+ */
+import type { Row } from "../../db/replica.ts";
+import type { WantedBridge, WantedInterface, WantedPort } from "./wanted.ts";
+
+/** Interface types that Open vSwitch has and this switch has not yet. */
+const LATER_TYPES = new Set([
+  "gre",
+  "ip6gre",
+  "vxlan",
+  "geneve",
+  "lisp",
+  "stt",
+  "erspan",
+  "ip6erspan",
+  "gtpu",
+  "bareudp",
+  "srv6",
+  "tap",
+  "dpdk",
+  "dpdkvhostuser",
+  "dpdkvhostuserclient",
+  "afxdp",
+  "afxdp-nonpmd",
+]);
+
+/** Why the type cannot be set up, or undefined if it can. */
+export function refusedType(iface: WantedInterface): string | undefined {
+  switch (iface.type) {
+    case "":
+    case "system":
+    case "netdev":
+    case "internal":
+    case "patch":
+      return undefined;
+    default: {
+      const why = LATER_TYPES.has(iface.type) ? "is not supported yet" : "is unknown";
+      return `could not open network device ${iface.name} (type "${iface.type}" ${why})`;
+    }
+  }
+}
+
+/** Why a port cannot be set up as a whole, or undefined if it can. */
+export function refusedPort(port: WantedPort): string | undefined {
+  if (port.interfaces.length < 2) return undefined;
+  return `bonding is not supported yet: port ${port.name} has ${port.interfaces.length} interfaces`;
+}
+
+/** Settings of an interface that have no effect yet. */
+export function unsupportedInterface(row: Row<"Interface">, port: WantedPort): string[] {
+  const found: string[] = [];
+  if (row.ingress_policing_rate > 0) found.push("ingress_policing_rate");
+  if (row.ingress_policing_kpkts_rate > 0) found.push("ingress_policing_kpkts_rate");
+  if (row.bfd.get("enable") === "true") found.push("bfd:enable");
+  if (row.lldp.get("enable") === "true") found.push("lldp:enable");
+  if (row.cfm_mpid !== undefined) found.push("cfm_mpid");
+  if (port.row?.qos !== undefined) found.push("qos");
+  if (port.row?.lacp !== undefined && port.row.lacp !== "off") found.push("lacp");
+  return found;
+}
+
+/** Settings of a bridge that have no effect yet. */
+export function unsupportedBridge({ row }: WantedBridge): string[] {
+  const found: string[] = [];
+  if (row.stp_enable) found.push("stp_enable");
+  if (row.rstp_enable) found.push("rstp_enable");
+  if (row.mcast_snooping_enable) found.push("mcast_snooping_enable");
+  if (row.netflow !== undefined) found.push("netflow");
+  if (row.sflow !== undefined) found.push("sflow");
+  if (row.ipfix !== undefined) found.push("ipfix");
+  if (row.mirrors.length > 0) found.push("mirrors");
+  if (row.auto_attach !== undefined) found.push("auto_attach");
+  if (row.flood_vlans.length > 0) found.push("flood_vlans");
+  return found;
+}
