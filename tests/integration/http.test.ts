@@ -1,0 +1,81 @@
+/** The HTTP side of a running daemon: health, status, bridges, the first page; read-only. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { eventually } from "../support/eventually.ts";
+import { addHost } from "../support/hosts.ts";
+import { type HttpAnswer, httpFetch } from "../support/http.ts";
+import { Sandbox } from "../support/netns.ts";
+import { describePrivileged } from "../support/privileged.ts";
+import { type RunningSwitch, SolovsSwitch, SWITCH_TOOLS } from "../support/switch.ts";
+
+describePrivileged("HTTP", SWITCH_TOOLS, () => {
+  let sandbox: Sandbox;
+  let sw: RunningSwitch;
+  beforeAll(async () => {
+    sandbox = await Sandbox.create();
+    sw = await SolovsSwitch.start(sandbox, await sandbox.netns("sw"));
+    await sw.addBridge("br0");
+    await addHost(sandbox, sw.ns, 1);
+    await sw.clients.vsctl("add-port br0 p1 tag=7 -- add-port br0 gone0");
+  }, 30_000);
+  afterAll(async () => {
+    await sw?.stop();
+    await sandbox?.dispose();
+  }, 30_000);
+
+  const get = (path: string, init = {}): Promise<HttpAnswer> =>
+    httpFetch(sw.ns, `http://127.0.0.1:8080${path}`, init);
+
+  test("/healthz", async () => {
+    expect((await get("/healthz")).status).toBe(200);
+  }, 20_000);
+
+  test("/api/v1/status counts what there is", async () => {
+    const answer = await get("/api/v1/status");
+    expect(answer.status).toBe(200);
+    expect(answer.headers["content-type"]).toContain("application/json");
+    expect(JSON.parse(answer.body)).toMatchObject({
+      bridges: 1,
+      configuration: { inForce: true },
+    });
+  }, 20_000);
+
+  test("/api/v1/bridges: ports with their tags, numbers and errors", async () => {
+    const { bridges } = JSON.parse((await get("/api/v1/bridges")).body);
+    expect(bridges).toHaveLength(1);
+    const port = (name: string) =>
+      bridges[0].ports.find((each: { name: string }) => each.name === name);
+    expect(bridges[0]).toMatchObject({ name: "br0", flows: 1, failMode: "standalone" });
+    expect(port("p1")).toMatchObject({ tag: 7, interfaces: [{ ofport: 1, error: null }] });
+    expect(port("gone0").interfaces[0].ofport).toBe(-1);
+    expect(port("gone0").interfaces[0].error).toContain("No such device");
+  }, 20_000);
+
+  test("it follows the switch", async () => {
+    await sw.clients.ofctl("add-flow", "br0", "in_port=1,actions=drop");
+    await eventually("two flows", async () => {
+      const bridge = JSON.parse((await get("/api/v1/bridges/br0")).body);
+      return bridge.flows === 2;
+    });
+  }, 20_000);
+
+  test("the first page", async () => {
+    const answer = await get("/");
+    expect(answer.status).toBe(200);
+    expect(answer.headers["content-type"]).toContain("text/html");
+    expect(answer.body).toContain("solovs");
+  }, 20_000);
+
+  test("what is not there is 404, what cannot be done is 405", async () => {
+    expect((await get("/nosuch")).status).toBe(404);
+    expect((await get("/api/v1/bridges/nosuch")).status).toBe(404);
+    const refused = await get("/api/v1/bridges", { method: "POST", body: "{}" });
+    expect(refused.status).toBe(405);
+    expect(refused.headers.allow).toContain("GET");
+    expect(await sw.clients.vsctl("list-br")).toBe("br0");
+  }, 20_000);
+
+  test("a foreign host name is refused", async () => {
+    const answer = await get("/api/v1/status", { headers: { host: "evil.example" } });
+    expect(answer.status).toBe(421);
+  }, 20_000);
+});
