@@ -57,8 +57,8 @@ export const database = <const S extends DatabaseDeclaration>(schema: S): S => s
 export const table = <
   const C extends TableDeclaration["columns"],
   const O extends Omit<TableDeclaration, "columns"> = Record<never, never>,
->(columns: C, options?: O): { readonly columns: C } & O =>
-  ({ columns, ...options }) as { readonly columns: C } & O;
+>(columns: C, options?: O): { readonly columns: C } & NoInfer<O> =>
+  ({ columns, ...options }) as { readonly columns: C } & NoInfer<O>;
 
 export const integer = "integer" as const;
 export const real = "real" as const;
