@@ -1,29 +1,91 @@
 /**
- * A datapath with the flow cache above it, as bridges and the reconciler use the two. There is one
- * for each datapath type in use: "netdev" (which "system" and "" mean too), and "dummy" in tests.
+ * The datapath with the flow cache above it, as bridges and the reconciler use the two. There is one
+ * for all bridges: seen from below, all of Open vSwitch is one datapath.
  */
-import type { Datapath } from "../../fastpath/datapath.ts";
-import type { BridgeBackend } from "./bridge.ts";
+import type { Datapath, Packet } from "../../fastpath/datapath.ts";
+import { monotonicClock } from "../../fastpath/clock.ts";
+import type { Logger } from "../../log/log.ts";
+import type { Action } from "../../openflow/actions/types.ts";
+import { FlowCache } from "../cache/flow-cache.ts";
+import type { Clock } from "../clock.ts";
+import type { BridgeModel } from "../pipeline/model.ts";
+import type { BridgePort } from "./ports.ts";
 
-export interface Backend extends BridgeBackend {
+export interface BackendOptions {
   readonly datapath: Datapath;
-  /** A port that a bridge uses was attached or is gone: packets from it belong to that bridge. */
-  close(): Promise<void>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The datapath lost a port that a bridge used. */
+  readonly portLost: (port: BridgePort, reason: string) => void;
+  /** The clock of the datapath's statistics, where it is not CLOCK_MONOTONIC. */
+  readonly datapathNow?: () => number;
 }
 
-/** What `datapath_type` means, or undefined if there is no such type. */
-export function datapathType(
-  wanted: string,
-  dummyEnabled: boolean,
-): "netdev" | "dummy" | undefined {
-  switch (wanted) {
-    case "":
-    case "system":
-    case "netdev":
-      return "netdev";
-    case "dummy":
-      return dummyEnabled ? "dummy" : undefined;
-    default:
-      return undefined;
+export class Backend {
+  readonly datapath: Datapath;
+  readonly cache: FlowCache;
+  private readonly attached = new Map<number, BridgePort>();
+
+  constructor(options: BackendOptions) {
+    const { datapath, clock, log, portLost } = options;
+    this.datapath = datapath;
+    this.cache = new FlowCache({
+      datapath,
+      clock,
+      log,
+      attachment: (dpPort) => {
+        const port = this.attached.get(dpPort);
+        return port && { bridge: port.bridge, port };
+      },
+      datapathNow: options.datapathNow ?? monotonicClock(),
+    });
+    datapath.listen({
+      upcall: this.cache.upcall,
+      portLost: (portNo, reason) => {
+        const port = this.attached.get(portNo);
+        if (port) portLost(port, reason);
+      },
+    });
+    this.cache.start();
   }
+
+  /** Packets of the port's datapath port belong to its bridge from now on. */
+  attach(port: BridgePort): void {
+    if (port.dpPort !== undefined) this.attached.set(port.dpPort, port);
+    this.cache.changed();
+  }
+
+  detach(port: BridgePort): void {
+    if (port.dpPort !== undefined) this.attached.delete(port.dpPort);
+    this.cache.changed();
+  }
+
+  /** Something that translation reads has changed. */
+  changed(): void {
+    this.cache.changed();
+  }
+
+  packetOut(
+    bridge: BridgeModel,
+    packet: Packet,
+    inPort: number,
+    actions: readonly Action[],
+  ): void {
+    this.cache.packetOut(bridge, packet, inPort, actions);
+  }
+
+  /** Resolves when all changes so far are in force for all later packets. */
+  settle(): Promise<void> {
+    return this.cache.settle();
+  }
+
+  async close(): Promise<void> {
+    await this.cache.stop();
+    await this.datapath.close();
+  }
+}
+
+/** What `datapath_type` may be with this datapath; all of them mean it. */
+export function datapathTypes(datapath: Datapath | undefined): readonly string[] {
+  return datapath?.type === "dummy" ? ["dummy", "netdev", "system"] : ["netdev", "system"];
 }

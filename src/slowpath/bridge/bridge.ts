@@ -12,33 +12,22 @@ import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import { PORT_CONFIG, type PortStatus } from "../../openflow/messages/types.ts";
 import { PORTS } from "../../openflow/version.ts";
-import type { Match } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
 import { Agents } from "../control/agents.ts";
 import { Services } from "../control/services.ts";
 import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
-import type { BridgeModel, BundleModel, PacketIn, VlanConfig } from "../pipeline/model.ts";
+import type { BundleModel, PacketIn, VlanConfig } from "../pipeline/model.ts";
 import { FlowTables } from "../pipeline/tables.ts";
+import type { Backend } from "./backend.ts";
 import { MacTable } from "./learning.ts";
 import { OfportAllocator } from "./ofports.ts";
 import { BridgePort, Bundle, type PortKind, withConfigBits } from "./ports.ts";
 import { sameVlan } from "./vlan.ts";
 
-/** The datapath and flow cache beneath a bridge: one for all bridges of a datapath type. */
-export interface BridgeBackend {
-  /** What `Bridge.datapath_type` may call it. */
-  readonly type: string;
-  portStats(dpPort: number): DpPortStats | undefined;
-  /** Something that translation reads has changed. */
-  changed(): void;
-  packetOut(bridge: BridgeModel, packet: Packet, metadata: Match, actions: readonly Action[]): void;
-  /** Resolves when all changes so far are in force for all later packets. */
-  settle(): Promise<void>;
-}
-
 export interface BridgeOptions {
   readonly name: string;
-  readonly backend: BridgeBackend;
+  readonly wantedType: string;
+  readonly backend: Backend;
   readonly devices: Devices;
   readonly clock: Clock;
   readonly log: Logger;
@@ -75,6 +64,8 @@ export const DEFAULT_DESCRIPTION: SwitchDescription = {
 };
 
 export class Bridge implements Switch {
+  /** What `Bridge.datapath_type` said when it was made. */
+  readonly wantedType: string;
   readonly name: string;
   readonly clock: Clock;
   readonly tables: FlowTables;
@@ -83,7 +74,7 @@ export class Bridge implements Switch {
   readonly ofports: OfportAllocator;
   readonly agents: Agents;
   readonly services: Services;
-  readonly backend: BridgeBackend;
+  readonly backend: Backend;
   datapathId = 0n;
   mac = new Uint8Array(6);
   description = DEFAULT_DESCRIPTION;
@@ -99,6 +90,7 @@ export class Bridge implements Switch {
   constructor(private readonly options: BridgeOptions) {
     const { name, clock, log, runDir, backend, statusChanged } = options;
     this.name = name;
+    this.wantedType = options.wantedType;
     this.clock = clock;
     this.backend = backend;
     this.tables = new FlowTables(clock);
@@ -117,6 +109,7 @@ export class Bridge implements Switch {
       runDir,
       changed: statusChanged,
     });
+    backend.cache.addBridge(this);
   }
 
   get bundles(): Iterable<Bundle> {
@@ -154,7 +147,7 @@ export class Bridge implements Switch {
     bundle.members.push(port);
     this.byNumber.set(port.ofport, port);
     this.byName.set(port.name, port);
-    this.backend.changed();
+    this.backend.attach(port);
     this.agents.portStatus("add", port.describe());
     return port;
   }
@@ -168,7 +161,7 @@ export class Bridge implements Switch {
     bundle.members.splice(bundle.members.indexOf(port), 1);
     this.macs.flushBundle(bundle);
     if (bundle.members.length === 0) this.bundlesByName.delete(bundle.name);
-    this.backend.changed();
+    this.backend.detach(port);
     this.agents.portStatus("delete", description);
   }
 
@@ -206,7 +199,7 @@ export class Bridge implements Switch {
   // For OpenFlow connections
 
   portStats(port: BridgePort): DpPortStats | undefined {
-    return port.dpPort === undefined ? undefined : this.backend.portStats(port.dpPort);
+    return port.dpPort === undefined ? undefined : this.backend.datapath.portStats(port.dpPort);
   }
 
   setFragmentMode(mode: FragmentMode): void {
@@ -242,8 +235,8 @@ export class Bridge implements Switch {
     this.portChanged(port, source);
   }
 
-  executePacketOut(packet: Packet, metadata: Match, actions: readonly Action[]): void {
-    this.backend.packetOut(this, packet, metadata, actions);
+  executePacketOut(packet: Packet, inPort: number, actions: readonly Action[]): void {
+    this.backend.packetOut(this, packet, inPort, actions);
   }
 
   settle(): Promise<void> {
@@ -266,6 +259,6 @@ export class Bridge implements Switch {
     this.unlisten();
     this.tables.flush();
     this.macs.flush();
-    this.backend.changed();
+    this.backend.cache.removeBridge(this);
   }
 }

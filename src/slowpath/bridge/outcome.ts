@@ -32,6 +32,8 @@ export interface OutcomeSource {
   readonly facts: SystemFacts;
 }
 
+type Put = <T extends TableName>(table: T, uuid: Uuid, values: ColumnValues<T>) => void;
+
 interface Update {
   readonly write: (txn: Txn) => void;
 }
@@ -64,7 +66,7 @@ function collect(
   options: OutcomeOptions,
 ): Update[] {
   const updates: Update[] = [];
-  const put = <T extends TableName>(table: T, uuid: Uuid, values: ColumnValues<T>): void => {
+  const put: Put = (table, uuid, values) => {
     const row = replica.rows(table).get(uuid);
     const changed = row && changedColumns(row, values);
     if (changed) updates.push({ write: (txn) => txn.update(table, uuid, changed) });
@@ -124,7 +126,7 @@ function putControllers(
   want: WantedBridge,
   bridge: Bridge | undefined,
   options: OutcomeOptions,
-  put: (table: "Controller", uuid: Uuid, values: ColumnValues<"Controller">) => void,
+  put: Put,
 ): void {
   for (const row of want.controllers) {
     const now = bridge?.services.status(row.target) ??
@@ -134,10 +136,11 @@ function putControllers(
       row.status.get("state") === now.status.get("state") &&
       row.status.get("last_error") === now.status.get("last_error");
     if (same && !options.statistics) continue;
-    put("Controller", row._uuid, {
+    const values: ColumnValues<"Controller"> = {
       is_connected: now.connected,
       role: now.role,
       status: now.status,
-    });
+    };
+    put("Controller", row._uuid, values);
   }
 }

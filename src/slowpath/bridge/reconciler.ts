@@ -31,7 +31,7 @@ import {
   requestedOfport,
   SetupError,
 } from "./attach.ts";
-import { type Backend, datapathType } from "./backend.ts";
+import { type Backend, datapathTypes } from "./backend.ts";
 import { Bridge } from "./bridge.ts";
 import { configureBridge, linkPatches } from "./configure.ts";
 import { isInterfaceConfigChange } from "./interface-status.ts";
@@ -50,12 +50,9 @@ export interface ReconcilerOptions {
   /** Logger of OpenFlow connections. */
   readonly connectionLog: Logger;
   readonly runDir: string;
-  readonly dummyEnabled: boolean;
   readonly facts: SystemFacts;
-  /** Opens the backend of a datapath type on first use. */
-  readonly backend: (type: "netdev" | "dummy") => Promise<Backend>;
-  /** Called at the start of a round with the Open_vSwitch row's `other_config`. */
-  readonly configure: (otherConfig: ReadonlyMap<string, string>) => void;
+  /** Opens the datapath on first use; rejects with an error that says what to do. */
+  readonly backend: () => Promise<Backend>;
 }
 
 export class Reconciler {
@@ -111,8 +108,8 @@ export class Reconciler {
   }
 
   /** The datapath lost a port: its device vanished or failed. */
-  portLost(name: string, reason: string): void {
-    this.options.log.warn(`${name}: the datapath lost this port: ${reason}`);
+  portLost(port: BridgePort, reason: string): void {
+    this.options.log.warn(`${port.bridge.name}: the datapath lost port ${port.name}: ${reason}`);
     this.requestRound();
   }
 
@@ -176,10 +173,9 @@ export class Reconciler {
         for (const iface of port.interfaces) this.wantedNames.add(iface.name);
       }
     }
-    this.options.configure(wanted.root?.other_config ?? new Map());
     for (const bridge of [...this.bridges.values()]) {
       const want = wanted.bridges.get(bridge.name);
-      if (!want || this.typeOf(want) !== bridge.backend.type) await this.destroyBridge(bridge);
+      if (!want || want.row.datapath_type !== bridge.wantedType) await this.destroyBridge(bridge);
       else await this.removePorts(bridge, want);
     }
     for (const name of [...this.failures.keys()]) {
@@ -211,21 +207,19 @@ export class Reconciler {
     }
   }
 
-  private typeOf(want: WantedBridge): string | undefined {
-    return datapathType(want.row.datapath_type, this.options.dummyEnabled);
-  }
-
   private async createBridge(want: WantedBridge): Promise<Bridge | undefined> {
     const { log, connectionLog, clock, devices, runDir } = this.options;
-    const type = datapathType(want.row.datapath_type, this.options.dummyEnabled);
+    const type = want.row.datapath_type;
     try {
       if (want.name.includes("/")) throw new Error("a bridge's name must not contain a slash");
-      if (type === undefined) {
-        throw new Error(`there is no datapath type "${want.row.datapath_type}"; use "netdev"`);
+      const backend = await this.options.backend();
+      const types = datapathTypes(backend.datapath);
+      if (type !== "" && !types.includes(type)) {
+        throw new Error(`there is no datapath type "${type}"; use one of ${types.join(", ")}`);
       }
-      const backend = await this.options.backend(type);
       const bridge = new Bridge({
         name: want.name,
+        wantedType: type,
         backend,
         devices,
         clock,
@@ -234,10 +228,10 @@ export class Reconciler {
         statusChanged: () => this.requestStatus(),
       });
       this.bridges.set(want.name, bridge);
-      const alias = want.row.datapath_type === type
+      const alias = type === "" || type === backend.datapath.type
         ? ""
-        : ` (asked for as "${want.row.datapath_type}": the userspace datapath serves it)`;
-      log.info(`created bridge ${want.name} on datapath type ${type}${alias}`);
+        : ` (datapath_type=${type}: the ${backend.datapath.type} datapath serves it)`;
+      log.info(`created bridge ${want.name} on datapath ${backend.datapath.type}${alias}`);
       return bridge;
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
@@ -304,10 +298,8 @@ export class Reconciler {
       if (error instanceof SetupError) return error.message;
       throw error;
     }
-    const { backend } = bridge as Bridge & { backend: Backend };
-    const dpPort = port.dpPort === undefined
-      ? undefined
-      : backend.datapath.ports().get(port.dpPort);
+    const { datapath } = bridge.backend;
+    const dpPort = port.dpPort === undefined ? undefined : datapath.ports().get(port.dpPort);
     if (!dpPort) return "the datapath lost it";
     const device = this.options.devices.get(port.name);
     if (port.kind === "device") {
@@ -323,7 +315,7 @@ export class Reconciler {
     const { log } = this.options;
     if (!port.isLocal) this.remembered.set(`${bridge.name}/${port.name}`, port.ofport);
     try {
-      await detachPort(bridge.backend as Backend, bridge, port);
+      await detachPort(bridge.backend, bridge, port);
       log.info(
         `bridge ${bridge.name}: deleted interface ${port.name} on port ${port.ofport}: ${why}`,
       );
@@ -343,7 +335,7 @@ export class Reconciler {
         const attached = await attachInterface(
           {
             bridge,
-            backend: bridge.backend as Backend,
+            backend: bridge.backend,
             devices: this.options.devices,
             clock: this.options.clock,
             remembered: this.remembered.get(key) ?? numberInDatabase(iface.row?.ofport),

@@ -4,7 +4,6 @@
  */
 import type { DpPortStats, Packet } from "../../fastpath/datapath.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import type { Match } from "../../packet/key.ts";
 import type { BridgePort } from "../bridge/ports.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
@@ -35,8 +34,8 @@ export interface Switch extends BridgeModel {
    * in the background; its outcome shows as a port status. `source` is not told of the change.
    */
   modifyPort(port: BridgePort, bits: number, mask: number, source: object): void;
-  /** Runs `actions` on a packet as if it had come in by `metadata`'s in_port. */
-  executePacketOut(packet: Packet, metadata: Match, actions: readonly Action[]): void;
+  /** Runs `actions` on a packet as if it had come in by the OpenFlow port `inPort`. */
+  executePacketOut(packet: Packet, inPort: number, actions: readonly Action[]): void;
   /** Resolves when all changes made so far are in force for all later packets. */
   settle(): Promise<void>;
 }

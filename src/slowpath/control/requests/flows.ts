@@ -3,8 +3,6 @@ import { OfError } from "../../../openflow/errors.ts";
 import type { FlowMod, FlowStats, FlowStatsRequest } from "../../../openflow/messages/types.ts";
 import { FLOW_FLAGS } from "../../../openflow/messages/types.ts";
 import { OF10, PORTS } from "../../../openflow/version.ts";
-import { anyMatch, maskField } from "../../../packet/key.ts";
-import { FIELDS } from "../../../packet/layout.ts";
 import type { Rule } from "../../pipeline/rule.ts";
 import type { Agent } from "../agent.ts";
 import { releaseBuffer } from "./packets.ts";
@@ -39,14 +37,11 @@ function tableOf(agent: Agent, request: FlowMod): FlowMod {
 /** Sends the packet that a flow-mod names on its way, now that the flow is there. */
 function sendBuffered(agent: Agent, request: FlowMod, bufferId: number): void {
   const { packet, inPort } = releaseBuffer(agent, bufferId);
-  const metadata = anyMatch();
-  metadata.key.set(FIELDS.in_port, inPort);
-  maskField(metadata.mask, FIELDS.in_port);
   // OpenFlow 1.0 applies the flow's actions; later versions run the packet through the tables.
   const actions = agent.version === OF10
     ? request.actions
     : [{ type: "output", port: PORTS.TABLE, maxLength: 0 }] as const;
-  agent.bridge.executePacketOut(packet, metadata, actions);
+  agent.bridge.executePacketOut(packet, inPort, actions);
 }
 
 export function answerFlowStats(agent: Agent, request: FlowStatsRequest, xid: number): void {

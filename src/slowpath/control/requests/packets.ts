@@ -10,7 +10,7 @@ import type { BufferedPacket } from "../buffers.ts";
 const MIN_PACKET_BYTES = 14;
 
 export function answerPacketOut(agent: Agent, request: PacketOut): void {
-  const { inPort, actions, metadata } = request;
+  const { inPort, actions } = request;
   const isPhysical = inPort < PORTS.MAX;
   if (
     !isPhysical && inPort !== PORTS.LOCAL && inPort !== PORTS.NONE && inPort !== PORTS.CONTROLLER
@@ -21,7 +21,7 @@ export function answerPacketOut(agent: Agent, request: PacketOut): void {
   if (refused) throw new OfError("OFPBAC_BAD_TYPE", 0, `action ${refused} is not supported`);
   if (request.bufferId !== undefined) {
     const { packet } = releaseBuffer(agent, request.bufferId);
-    return agent.bridge.executePacketOut(packet, metadata, actions);
+    return agent.bridge.executePacketOut(packet, inPort, actions);
   }
   if (request.packet.length < MIN_PACKET_BYTES) {
     throw new OfError(
@@ -30,7 +30,7 @@ export function answerPacketOut(agent: Agent, request: PacketOut): void {
       `a packet of ${request.packet.length} bytes is shorter than an Ethernet header`,
     );
   }
-  agent.bridge.executePacketOut({ data: request.packet }, metadata, actions);
+  agent.bridge.executePacketOut({ data: request.packet }, inPort, actions);
 }
 
 /** Takes a packet out of its buffer; throws the error that OpenFlow has for a wrong id. */
