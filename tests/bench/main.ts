@@ -52,8 +52,8 @@ const measured = ROWS.filter((row) =>
   rows.includes(row) && row.name !== "rtt-p99" ||
   row.name === "rtt-median" && rows.some((each) => each.name === "rtt-p99")
 );
-const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
-const packetSeconds = Number(values.seconds ?? (values.quick ? 0.8 : 2));
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 7));
+const packetSeconds = Number(values.seconds ?? (values.quick ? 0.8 : 1.5));
 const effort: Effort = {
   packetSeconds,
   tcpSeconds: Math.max(1, Math.round(packetSeconds * 1.5)),
@@ -96,6 +96,7 @@ try {
           }`;
           problems.push(text);
           console.error(text);
+          taken = { [row.name]: Number.NaN };
         }
         for (const [name, value] of Object.entries(taken)) {
           const byForwarder = samples.get(name) ?? new Map<ForwarderName, number[]>();

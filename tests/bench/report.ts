@@ -4,7 +4,7 @@ import type { Machine } from "./machine.ts";
 import { machineText } from "./machine.ts";
 import { quantile, type Row } from "./rows.ts";
 
-/** Row name → forwarder → a value for each round. */
+/** Row name → forwarder → a value for each round; NaN where the measurement failed. */
 export type Samples = Map<string, Map<ForwarderName, number[]>>;
 
 export interface RowResult {
@@ -14,7 +14,9 @@ export interface RowResult {
   /** Median over the rounds. */
   readonly median: Partial<Record<ForwarderName, number>>;
   readonly rounds: Partial<Record<ForwarderName, readonly number[]>>;
-  /** solovs divided by the other. Of a time, less is better. */
+  /**
+   * solovs divided by the other, of the same round; the median of those. Of a time, less is better.
+   */
   readonly ratio: Partial<Record<Exclude<ForwarderName, "solovs">, number>>;
 }
 
@@ -25,12 +27,14 @@ export function summarise(rows: readonly Row[], samples: Samples): RowResult[] {
     if (byForwarder === undefined) continue;
     const median: Partial<Record<ForwarderName, number>> = {};
     for (const [name, values] of byForwarder) {
-      if (values.length > 0) median[name] = quantile(values, 0.5);
+      median[name] = quantile(values, 0.5);
     }
     const ratio: Partial<Record<Exclude<ForwarderName, "solovs">, number>> = {};
     for (const other of ["ovs", "bridge"] as const) {
-      const [a, b] = [median.solovs, median[other]];
-      if (a !== undefined && b !== undefined) ratio[other] = a / b;
+      const [ours, theirs] = [byForwarder.get("solovs"), byForwarder.get(other)];
+      if (ours === undefined || theirs === undefined) continue;
+      // Neighbours in time share the machine's mood; medians of all rounds need not.
+      ratio[other] = quantile(ours.map((value, round) => value / theirs[round]!), 0.5);
     }
     const rounds = Object.fromEntries(byForwarder);
     results.push({ row: row.name, title: row.title, unit: row.unit, median, rounds, ratio });
@@ -43,6 +47,10 @@ function figure(value: number | undefined, unit: string): string {
   return unit === "kpps" ? value.toFixed(0) : value.toFixed(unit === "ms" ? 3 : 2);
 }
 
+function times(ratio: number | undefined): string {
+  return ratio === undefined || Number.isNaN(ratio) ? "–" : `${ratio.toFixed(2)}×`;
+}
+
 export function markdown(results: readonly RowResult[], machine: Machine, rounds: number): string {
   const names = FORWARDERS.filter((name) => results.some((r) => r.median[name] !== undefined));
   const head = ["", "unit", ...names.map((name) => TITLES[name]), "÷ Open vSwitch", "÷ bridge"];
@@ -50,14 +58,14 @@ export function markdown(results: readonly RowResult[], machine: Machine, rounds
     r.title,
     r.unit,
     ...names.map((name) => figure(r.median[name], r.unit)),
-    r.ratio.ovs === undefined ? "–" : `${r.ratio.ovs.toFixed(2)}×`,
-    r.ratio.bridge === undefined ? "–" : `${r.ratio.bridge.toFixed(2)}×`,
+    times(r.ratio.ovs),
+    times(r.ratio.bridge),
   ]);
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [
     machineText(machine),
     `- median of ${rounds} round${rounds === 1 ? "" : "s"}, the forwarders measured in turn; ` +
-    "ratios are solovs divided by the other (of a time, less is better)",
+    "ratios are solovs divided by the other in the same round, their median (of a time, less is better)",
     "- TCP: offloads as they come, except that Open vSwitch's hosts have transmit checksum " +
     "offload switched off for that row (it fails otherwise)",
     "",

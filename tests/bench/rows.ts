@@ -103,8 +103,9 @@ async function tcp(forwarder: Forwarder, effort: Effort): Promise<number> {
   }
 }
 
+/** Of the values that are numbers; NaN when there is none. */
 export function quantile(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   if (sorted.length === 0) return Number.NaN;
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
 }
