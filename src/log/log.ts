@@ -24,6 +24,7 @@ export interface Logger {
 export class LogSink {
   private sequence = 0;
   private readonly levels = new Map<string, LogLevel>();
+  private readonly names = new Set<string>();
 
   /** `write` gets whole lines without the newline. */
   constructor(
@@ -44,7 +45,13 @@ export class LogSink {
     return this.levels.get(module) ?? this.defaultLevel;
   }
 
+  /** Modules that have a logger, sorted. */
+  modules(): readonly string[] {
+    return [...this.names].sort();
+  }
+
   logger(module: string): Logger {
+    this.names.add(module);
     const log = (level: LogLevel) => (message: string): void => {
       if (rank(level) > rank(this.level(module))) return;
       this.sequence++;
