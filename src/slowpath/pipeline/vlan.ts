@@ -71,7 +71,7 @@ export function innerVlans({ vlan }: BundleModel, wire: Vlans): Vlans {
   const inOwnVlan: Tag = { vid: vlan.tag, pcp: outer.pcp, tpid: outer.tpid || TPID_8021Q };
   switch (vlan.mode) {
     case "access":
-      return { outer: inOwnVlan, inner: NO_TAG };
+      return { outer: inOwnVlan, inner: wire.inner };
     case "trunk":
       return wire;
     case "native-tagged":
@@ -115,7 +115,8 @@ export function putWireVlans(
   let out: Vlans;
   switch (vlan.mode) {
     case "access":
-      out = { outer: NO_TAG, inner: NO_TAG };
+      // What is inside the VLAN's own tag is the host's business.
+      out = { outer: NO_TAG, inner: vlans.inner };
       break;
     case "trunk":
     case "native-tagged":
