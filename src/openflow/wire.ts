@@ -157,6 +157,7 @@ export class Writer {
     return this.at;
   }
 
+  /** Reserves `count` bytes. Growing replaces `view` and `bytes`: call it before using either. */
   private take(count: number): number {
     const start = this.at;
     if (start + count > this.bytes.length) {
@@ -170,22 +171,26 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.view.setUint8(this.take(1), value);
+    const at = this.take(1);
+    this.view.setUint8(at, value);
     return this;
   }
 
   u16(value: number): this {
-    this.view.setUint16(this.take(2), value);
+    const at = this.take(2);
+    this.view.setUint16(at, value);
     return this;
   }
 
   u32(value: number): this {
-    this.view.setUint32(this.take(4), value);
+    const at = this.take(4);
+    this.view.setUint32(at, value);
     return this;
   }
 
   u64(value: bigint): this {
-    this.view.setBigUint64(this.take(8), value);
+    const at = this.take(8);
+    this.view.setBigUint64(at, value);
     return this;
   }
 
@@ -206,7 +211,8 @@ export class Writer {
   }
 
   put(data: Uint8Array): this {
-    this.bytes.set(data, this.take(data.length));
+    const at = this.take(data.length);
+    this.bytes.set(data, at);
     return this;
   }
 
