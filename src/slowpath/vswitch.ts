@@ -1,12 +1,34 @@
 /**
- * The switch daemon without its database, its sockets' directory and its process: what stands between
- * an OVSDB replica and a datapath.
+ * The switch daemon's slow path put together: an OVSDB replica above, a datapath below.
+ *
+ *     replica ──> Reconciler ──> Bridge ──> Services ──> Connection + Agent   (one a bridge; OpenFlow)
+ *                     │             │
+ *                     v             v
+ *                  Devices       Backend ──> FlowCache ──> Datapath           (one for all bridges)
+ *
+ * - `bridge/` makes the machine match the database, `control/` speaks OpenFlow, `pipeline/` and
+ *   `cache/` decide what happens to packets, `unixctl.ts` answers `ovs-appctl`.
+ * - Everything runs on the caller's event loop, and nothing in it blocks.
+ * - There is one datapath, opened when the first bridge needs it. `Bridge.datapath_type` "", "system"
+ *   and "netdev" all mean it; "dummy" does where the datapath is the dummy one.
+ * - Nothing is read of argv, environment or files but /etc/os-release.
+ *
+ * The database shows Open vSwitch's version 3.1.0 as `ovs_version`: that is what this switch is
+ * compatible with, and what scripts and controllers compare with.
  */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Replica } from "../db/replica.ts";
 import type { Datapath } from "../fastpath/datapath.ts";
 import type { Devices } from "../fastpath/devices.ts";
 import type { LogSink } from "../log/log.ts";
+import { Backend, datapathTypes } from "./bridge/backend.ts";
+import { type Bridge, COMPATIBLE_VERSION } from "./bridge/bridge.ts";
+import { formatDatapathId } from "./bridge/identity.ts";
+import { Reconciler } from "./bridge/reconciler.ts";
 import type { Clock } from "./clock.ts";
+import { registerCommands } from "./control/appctl.ts";
+import { UnixctlServer } from "./unixctl.ts";
 
 export interface VswitchOptions {
   /** The Open_vSwitch database: every table that a switch reads, its status columns writable. */
@@ -20,6 +42,8 @@ export interface VswitchOptions {
   readonly runDir: string;
   /** Called by `ovs-appctl exit`; the process is expected to call `close()` and end. */
   readonly onExit: () => void;
+  /** The clock of the datapath's statistics, where it is not CLOCK_MONOTONIC (tests). */
+  readonly datapathNow?: () => number;
 }
 
 export interface PortView {
@@ -54,4 +78,161 @@ export interface Vswitch {
   settled(): Promise<void>;
   /** Closes connections, detaches ports, removes sockets. The database is left as it is. */
   close(): Promise<void>;
+}
+
+const DB_VERSION = "8.3.1";
+
+/** Resolves once everything that the database holds is in force; rejects if a socket cannot be made. */
+export async function startVswitch(options: VswitchOptions): Promise<Vswitch> {
+  const vswitch = new SlowPath(options);
+  try {
+    await vswitch.start();
+  } catch (error) {
+    await vswitch.close();
+    throw error;
+  }
+  return vswitch;
+}
+
+class SlowPath implements Vswitch {
+  private readonly reconciler: Reconciler;
+  private backend: Backend | undefined;
+  private opening: Promise<Backend> | undefined;
+  private unixctl: UnixctlServer | undefined;
+
+  constructor(private readonly options: VswitchOptions) {
+    const { replica, devices, clock, log, runDir } = options;
+    const { type, version } = readOsRelease();
+    this.reconciler = new Reconciler({
+      replica,
+      devices,
+      clock,
+      log: log.logger("bridge"),
+      connectionLog: log.logger("rconn"),
+      runDir,
+      facts: {
+        datapathTypes: () => datapathTypes(this.backend?.datapath),
+        ovsVersion: COMPATIBLE_VERSION,
+        dbVersion: DB_VERSION,
+        systemType: type,
+        systemVersion: version,
+      },
+      backend: () => this.opening ??= this.openBackend(),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { log, runDir, replica, onExit } = this.options;
+    const path = join(runDir, `ovs-vswitchd.${process.pid}.ctl`);
+    this.unixctl = new UnixctlServer(path, log.logger("unixctl"));
+    registerCommands(this.unixctl, {
+      bridges: () => this.reconciler.all,
+      backend: () => this.backend,
+      counters: () => this.counters(),
+      log,
+      version: `ovs-vswitchd (Open vSwitch) ${COMPATIBLE_VERSION}`,
+      exit: onExit,
+    });
+    if (replica.rows("Open_vSwitch").size === 0) {
+      // ovs-vsctl may have made the row in the meantime: then there is nothing to do.
+      await replica.transact((txn) => void txn.insert("Open_vSwitch", {})).catch(() => {});
+    }
+    this.reconciler.start();
+    await this.reconciler.settled();
+  }
+
+  bridges(): readonly BridgeView[] {
+    return [...this.reconciler.all.values()].map(viewOf);
+  }
+
+  status(): VswitchStatus {
+    const bridges = [...this.reconciler.all.values()];
+    return {
+      datapathType: this.backend?.datapath.type ?? "",
+      bridges: bridges.length,
+      ports: bridges.reduce((sum, bridge) => sum + bridge.ports.size, 0),
+      counters: this.counters(),
+    };
+  }
+
+  settled(): Promise<void> {
+    return this.reconciler.settled();
+  }
+
+  async close(): Promise<void> {
+    this.unixctl?.close();
+    await this.reconciler.close();
+    const opened = await this.opening?.catch(() => undefined);
+    await opened?.close();
+    this.backend = undefined;
+  }
+
+  private async openBackend(): Promise<Backend> {
+    const { clock, log, openDatapath, datapathNow } = this.options;
+    try {
+      const datapath = await openDatapath();
+      log.logger("bridge").info(`opened the ${datapath.type} datapath`);
+      this.backend = new Backend({
+        datapath,
+        clock,
+        log: log.logger("ofproto_dpif"),
+        portLost: (port, reason) => this.reconciler.portLost(port, reason),
+        ...(datapathNow && { datapathNow }),
+      });
+      return this.backend;
+    } catch (error) {
+      this.opening = undefined;
+      throw error;
+    }
+  }
+
+  private counters(): Readonly<Record<string, number>> {
+    const named = (prefix: string, counters: Readonly<Record<string, number>>) =>
+      Object.entries(counters).map(([name, value]) => [`${prefix}_${name}`, value] as const);
+    const buffers = { stored: 0, released: 0, overwritten: 0, full: 0, unknown: 0, empty: 0 };
+    const connections = { now: 0, packet_ins_dropped: 0, bad_messages: 0 };
+    for (const bridge of this.reconciler.all.values()) {
+      for (const agent of bridge.agents) {
+        connections.now++;
+        connections.packet_ins_dropped += agent.connection.counters.packetInsDropped;
+        connections.bad_messages += agent.connection.counters.badMessages;
+        for (const name of Object.keys(buffers) as (keyof typeof buffers)[]) {
+          buffers[name] += agent.buffers.counters[name];
+        }
+      }
+    }
+    return Object.fromEntries([
+      ...named("dp", this.backend?.datapath.counters() ?? {}),
+      ...Object.entries(this.backend?.cache.counters() ?? {}),
+      ...named("reconciler", this.reconciler.counters),
+      ...named("openflow_connections", connections),
+      ...named("buffer", buffers),
+    ]);
+  }
+}
+
+function viewOf(bridge: Bridge): BridgeView {
+  return {
+    name: bridge.name,
+    datapathId: formatDatapathId(bridge.datapathId),
+    failMode: bridge.services.failMode.configured,
+    ports: [...bridge.ports.values()].sort((a, b) => a.ofport - b.ofport).map((port) => ({
+      name: port.name,
+      type: port.kind === "device" ? "system" : port.kind,
+      ofport: port.ofport,
+      dpPort: port.dpPort,
+      linkUp: port.linkUp,
+    })),
+    flows: bridge.tables.size,
+    controllers: bridge.services.overview(),
+  };
+}
+
+/** `ID` and `VERSION_ID` of os-release(5), which `ovs-ctl` writes into the database too. */
+function readOsRelease(): { type: string; version: string } {
+  const path = "/etc/os-release";
+  const text = existsSync(path) ? readFileSync(path, "utf8") : "";
+  const value = (name: string): string =>
+    new RegExp(`^${name}=["']?([^"'\\n]*)`, "m").exec(text)?.[1] ?? "unknown";
+  return { type: value("ID"), version: value("VERSION_ID") };
 }

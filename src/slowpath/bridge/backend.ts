@@ -6,7 +6,7 @@ import type { Datapath, Packet } from "../../fastpath/datapath.ts";
 import { monotonicClock } from "../../fastpath/clock.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import { FlowCache } from "../cache/flow-cache.ts";
+import { DEFAULT_LIMITS, FlowCache } from "../cache/flow-cache.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { BridgePort } from "./ports.ts";
@@ -58,6 +58,21 @@ export class Backend {
   detach(port: BridgePort): void {
     if (port.dpPort !== undefined) this.attached.delete(port.dpPort);
     this.cache.changed();
+  }
+
+  /** `Open_vSwitch.other_config`: max-idle, flow-limit, max-revalidator. */
+  setLimits(otherConfig: ReadonlyMap<string, string>): void {
+    const number = (name: string, otherwise: number): number => {
+      const text = otherConfig.get(name);
+      return text !== undefined && /^[0-9]{1,9}$/.test(text) ? Number(text) : otherwise;
+    };
+    const { limits } = this.cache;
+    limits.maxIdleMs = number("max-idle", DEFAULT_LIMITS.maxIdleMs);
+    limits.flowLimit = number("flow-limit", DEFAULT_LIMITS.flowLimit);
+    limits.maxRevalidatorMs = Math.max(
+      1,
+      number("max-revalidator", DEFAULT_LIMITS.maxRevalidatorMs),
+    );
   }
 
   /** Something that translation reads has changed. */

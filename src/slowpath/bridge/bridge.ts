@@ -53,12 +53,13 @@ export interface BridgeSettings {
   readonly tableNames: ReadonlyMap<number, string>;
 }
 
-const VERSION = "3.1.0";
+/** The Open vSwitch release that this switch is compatible with and says it is. */
+export const COMPATIBLE_VERSION = "3.1.0";
 
 export const DEFAULT_DESCRIPTION: SwitchDescription = {
   manufacturer: "Nicira, Inc.",
   hardware: "Open vSwitch",
-  software: VERSION,
+  software: COMPATIBLE_VERSION,
   serial: "None",
   datapath: "None",
 };

@@ -92,13 +92,6 @@ export class MacTable<B extends Learnable = Learnable> {
     while (this.count > this.limit && this.evict()) { /* one at a time */ }
   }
 
-  /** The entries that have not aged out, by VLAN. */
-  *[Symbol.iterator](): IterableIterator<Readonly<MacEntry<B>>> {
-    for (const entries of this.vlans.values()) {
-      for (const entry of entries.values()) if (this.isAlive(entry)) yield entry;
-    }
-  }
-
   get maxEntries(): number {
     return this.limit;
   }

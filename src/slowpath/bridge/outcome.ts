@@ -16,7 +16,7 @@ import type { Wanted, WantedBridge } from "./wanted.ts";
 export const INTERFACE_TYPES = ["internal", "patch", "system"] as const;
 
 export interface SystemFacts {
-  readonly datapathTypes: readonly string[];
+  readonly datapathTypes: () => readonly string[];
   readonly ovsVersion: string;
   readonly dbVersion: string;
   readonly systemType: string;
@@ -87,7 +87,7 @@ function collect(
     put("Open_vSwitch", root._uuid, {
       ...(options.curCfg !== undefined && { cur_cfg: options.curCfg }),
       iface_types: INTERFACE_TYPES,
-      datapath_types: facts.datapathTypes,
+      datapath_types: facts.datapathTypes(),
       dpdk_initialized: false,
       ovs_version: facts.ovsVersion,
       db_version: facts.dbVersion,

@@ -195,6 +195,7 @@ export class Reconciler {
     }
     linkPatches(this.bridges);
     for (const backend of new Set([...this.bridges.values()].map((b) => b.backend))) {
+      backend.setLimits(wanted.root?.other_config ?? new Map());
       await backend.settle();
     }
     return wanted.root?.next_cfg;

@@ -70,7 +70,6 @@ export class Agent {
   invalidTtlToController = false;
   packetInFormat: SetPacketInFormat["format"] = "standard";
   flowFormat: "openflow10" | "nxm" = "openflow10";
-  flowModTableId = false;
   controllerId = 0;
 
   constructor(options: AgentOptions) {
@@ -106,8 +105,19 @@ export class Agent {
     return ((this.role === "secondary" ? masks.secondary : masks.primary) & reasonBit) !== 0;
   }
 
-  send(message: OfMessage, xid?: number, more = false): void {
-    this.connection.send(message, xid, more);
+  /** Sends a reply; throws OfError if the connection's version cannot say it. */
+  send(message: OfMessage, xid: number): void {
+    this.connection.send(message, xid);
+  }
+
+  /** Sends an asynchronous message; one that the version cannot say is left out. */
+  notify(message: OfMessage): void {
+    try {
+      this.connection.send(message);
+    } catch (error) {
+      if (!(error instanceof OfError)) throw error;
+      this.log.dbg(`${this.name}: cannot send a ${message.type}: ${error.message}`);
+    }
   }
 
   /** Answers one request. Never throws for anything that a peer can cause. */
@@ -179,7 +189,7 @@ export class Agent {
         this.flowFormat = message.format;
         return;
       case "flow_mod_table_id":
-        this.flowModTableId = message.enabled;
+        this.connection.flowModTableId = message.enabled;
         return;
       case "set_packet_in_format":
         this.packetInFormat = message.format;

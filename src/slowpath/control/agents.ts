@@ -77,7 +77,7 @@ export class Agents {
     for (const agent of this.agents) {
       if (agent === source && agent.version < OF15) continue;
       if (agent.wants("port_status", PORT_STATUS_BITS[reason])) {
-        agent.send({ type: "port_status", reason, description });
+        agent.notify({ type: "port_status", reason, description });
       }
     }
   }
@@ -107,7 +107,7 @@ export class Agents {
       };
       for (const agent of this.agents) {
         if (!agent.wants("flow_removed", flowRemovedBit(reason))) continue;
-        agent.send(agent.flowFormat === "nxm" ? { ...message, form: "nicira" } : message);
+        agent.notify(agent.flowFormat === "nxm" ? { ...message, form: "nicira" } : message);
       }
     }
   }

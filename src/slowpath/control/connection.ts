@@ -24,7 +24,7 @@
  * `lib/rconn.c`.
  */
 import type { Logger } from "../../log/log.ts";
-import { decode, encode } from "../../openflow/codec.ts";
+import { decode, encodeMany } from "../../openflow/codec.ts";
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type { Decoded, OfMessage } from "../../openflow/messages/types.ts";
 import { MessageStream } from "../../openflow/stream.ts";
@@ -67,6 +67,8 @@ export class Connection implements StreamEvents {
   state: State = "hello";
   /** Undefined until negotiated. */
   version: OfVersion | undefined;
+  /** OpenFlow 1.0 flow-mods name their table (NXT_FLOW_MOD_TABLE_ID). */
+  flowModTableId = false;
   readonly counters = { received: 0, sent: 0, badMessages: 0, packetInsDropped: 0 };
   private readonly frames = new MessageStream();
   private readonly waiting: Uint8Array[] = [];
@@ -114,10 +116,13 @@ export class Connection implements StreamEvents {
     return this.nextXid;
   }
 
-  /** Sends a message; `xid` is the request's for a reply. Dropped when the connection is not open. */
-  send(message: OfMessage, xid: number = this.xid(), more = false): void {
+  /**
+   * Sends a message; `xid` is the request's for a reply. Dropped when the connection is not open.
+   * Throws OfError if the connection's version cannot say it.
+   */
+  send(message: OfMessage, xid: number = this.xid()): void {
     if (!this.isOpen || this.version === undefined) return;
-    this.sendAs(this.version, message, xid, more);
+    this.sendAs(this.version, message, xid);
   }
 
   /** Sends a message as it stands, whatever its version (for snoopers). */
@@ -190,7 +195,7 @@ export class Connection implements StreamEvents {
     if (this.state === "hello") return this.receiveHello(frame);
     let decoded: Decoded;
     try {
-      decoded = decode(frame);
+      decoded = decode(frame, { flowModTableId: this.flowModTableId });
       if (decoded.version !== this.version && !isVersionless(decoded.message)) {
         this.sendError(frame, "OFPBRC_BAD_VERSION");
         this.options.log.warn(
@@ -256,11 +261,15 @@ export class Connection implements StreamEvents {
     this.events.opened(version);
   }
 
-  private sendAs(version: OfVersion, message: OfMessage, xid: number, more = false): void {
-    const bytes = encode(version, xid, message, more);
-    this.counters.sent++;
-    this.events.snoop?.(bytes);
-    this.stream.write(bytes);
+  private sendAs(version: OfVersion, message: OfMessage, xid: number): void {
+    const dropped = (what: string): void => {
+      this.options.log.warn(`${this.peer}: left an item out of a ${what}: it fits no message`);
+    };
+    for (const bytes of encodeMany(version, xid, message, { dropped })) {
+      this.counters.sent++;
+      this.events.snoop?.(bytes);
+      this.stream.write(bytes);
+    }
     if (this.stream.queuedBytes > MAX_QUEUE_BYTES) {
       this.options.log.warn(
         `${this.peer}: ${this.stream.queuedBytes} bytes wait to be read; dropping the connection`,

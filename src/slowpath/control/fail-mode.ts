@@ -59,6 +59,10 @@ export class FailModeKeeper {
 
   constructor(private readonly context: FailModeContext) {}
 
+  get configured(): FailMode {
+    return this.mode ?? "standalone";
+  }
+
   get isOpen(): boolean {
     return this.openRule !== undefined;
   }

@@ -74,7 +74,7 @@ function send(
   bufferId: number | undefined,
 ): void {
   const { packetInFormat } = agent;
-  agent.send(
+  agent.notify(
     {
       type: "packet_in",
       ...(packetInFormat !== "standard" && { form: packetInFormat }),

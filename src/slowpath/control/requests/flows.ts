@@ -6,13 +6,12 @@ import { OF10, PORTS } from "../../../openflow/version.ts";
 import type { Rule } from "../../pipeline/rule.ts";
 import type { Agent } from "../agent.ts";
 import { releaseBuffer } from "./packets.ts";
-import { sendParts } from "./parts.ts";
 
 export function answerFlowMod(agent: Agent, request: FlowMod, bytes: Uint8Array): void {
   if (request.flags & FLOW_FLAGS.EMERGENCY) {
     throw new OfError("OFPFMFC_TABLE_FULL", 0, "there is no emergency flow table");
   }
-  agent.bridge.tables.apply(tableOf(agent, request), agent);
+  agent.bridge.tables.apply(request, agent);
   const deletes = request.command === "delete" || request.command === "delete_strict";
   if (request.bufferId === undefined || deletes) return;
   // The flow stays even if the buffer is gone: only the packet's error is reported.
@@ -23,15 +22,6 @@ export function answerFlowMod(agent: Agent, request: FlowMod, bytes: Uint8Array)
     agent.log.info(`${agent.name}: sending ${error.error} error reply: ${error.message}`);
     agent.connection.sendError(bytes, error.error);
   }
-}
-
-/**
- * With NXT_FLOW_MOD_TABLE_ID the upper byte of an OpenFlow 1.0 command is the table; without it the
- * table is the switch's choice, and the upper byte must be zero.
- */
-function tableOf(agent: Agent, request: FlowMod): FlowMod {
-  if (agent.version !== OF10 || agent.flowModTableId || request.table === 0xff) return request;
-  return { ...request, table: 0xff };
 }
 
 /** Sends the packet that a flow-mod names on its way, now that the flow is there. */
@@ -60,7 +50,7 @@ export function answerFlowStats(agent: Agent, request: FlowStatsRequest, xid: nu
   const now = clock.now();
   const flows: FlowStats[] = [];
   for (const rule of tables.select(request)) flows.push(describeRule(rule, now));
-  sendParts(agent, xid, flows, (part) => ({ type: "flow_stats_reply", ...form, flows: part }));
+  agent.send({ type: "flow_stats_reply", ...form, flows }, xid);
 }
 
 export function describeRule(rule: Rule, nowMs: number): FlowStats {

@@ -12,7 +12,6 @@ import { PORTS, QUEUE_ALL } from "../../../openflow/version.ts";
 import { sameMac } from "../../bridge/identity.ts";
 import type { BridgePort } from "../../bridge/ports.ts";
 import type { Agent } from "../agent.ts";
-import { sendParts } from "./parts.ts";
 
 export function answerPortMod(agent: Agent, request: PortMod): void {
   const port = agent.bridge.ports.get(request.port);
@@ -30,15 +29,11 @@ export function answerPortRequest(
 ): void {
   const ports = chosen(agent, request.port);
   if (request.type === "port_desc_request") {
-    return sendParts(agent, xid, ports, (part) => ({
-      type: "port_desc_reply",
-      ports: part.map((port) => port.describe()),
-    }));
+    const described = ports.map((port) => port.describe());
+    return agent.send({ type: "port_desc_reply", ports: described }, xid);
   }
-  sendParts(agent, xid, ports, (part) => ({
-    type: "port_stats_reply",
-    ports: part.map((port) => statsOf(agent, port)),
-  }));
+  const stats = ports.map((port) => statsOf(agent, port));
+  agent.send({ type: "port_stats_reply", ports: stats }, xid);
 }
 
 function chosen(agent: Agent, number: number): BridgePort[] {

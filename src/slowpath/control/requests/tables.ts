@@ -11,7 +11,6 @@ import { type Field, FIELD_LIST } from "../../../packet/layout.ts";
 import { OXM_CLASSES } from "../../../packet/fields.ts";
 import { MAX_RULES, USER_TABLES } from "../../pipeline/tables.ts";
 import type { Agent } from "../agent.ts";
-import { sendParts } from "./parts.ts";
 
 export function answerTableStats(agent: Agent, xid: number): void {
   const tables = agent.bridge.tables.stats().map((stats) => ({
@@ -22,7 +21,7 @@ export function answerTableStats(agent: Agent, xid: number): void {
     lookups: BigInt(stats.lookups),
     matched: BigInt(stats.matched),
   }));
-  sendParts(agent, xid, tables, (part) => ({ type: "table_stats_reply", tables: part }));
+  agent.send({ type: "table_stats_reply", tables }, xid);
 }
 
 export function answerTableFeatures(
@@ -34,7 +33,7 @@ export function answerTableFeatures(
     throw new OfError("OFPTFFC_EPERM", 0, "the features of tables cannot be set");
   }
   const tables = Array.from({ length: USER_TABLES }, (_, id) => featuresOf(agent, id));
-  sendParts(agent, xid, tables, (part) => ({ type: "table_features_reply", tables: part }));
+  agent.send({ type: "table_features_reply", tables }, xid);
 }
 
 export function answerTableMod(agent: Agent, request: TableMod): void {

@@ -1,0 +1,146 @@
+/**
+ * The commands that `ovs-appctl` can give the switch (ovs-vswitchd(8), "Runtime Management
+ * Commands"): those that make sense so far. Texts are laid out as Open vSwitch lays them out, because
+ * scripts read them.
+ */
+import type { LogLevel, LogSink } from "../../log/log.ts";
+import { LOG_LEVELS } from "../../log/log.ts";
+import { formatMac } from "../../packet/address.ts";
+import { formatPort } from "../../packet/text.ts";
+import type { Backend } from "../bridge/backend.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { macBytes } from "../bridge/learning.ts";
+import type { BridgePort } from "../bridge/ports.ts";
+import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
+
+export interface AppctlContext {
+  readonly bridges: () => ReadonlyMap<string, Bridge>;
+  readonly backend: () => Backend | undefined;
+  readonly counters: () => Readonly<Record<string, number>>;
+  readonly log: LogSink;
+  readonly version: string;
+  readonly exit: () => void;
+}
+
+export function registerCommands(server: UnixctlServer, context: AppctlContext): void {
+  const add = (
+    name: string,
+    usage: string,
+    [minArguments, maxArguments]: readonly [number, number],
+    run: Command["run"],
+  ): void => server.register(name, { usage, minArguments, maxArguments, run });
+  const bridge = (name: string | undefined): Bridge => {
+    const found = context.bridges().get(name ?? "");
+    if (!found) throw new CommandError("no such bridge");
+    return found;
+  };
+  const some = (name: string | undefined): Bridge[] =>
+    name === undefined ? [...context.bridges().values()] : [bridge(name)];
+
+  add("version", "", [0, 0], () => `${context.version}\n`);
+  add("exit", "[--cleanup]", [0, 1], () => {
+    // The reply is to arrive before the socket goes.
+    setTimeout(context.exit, 10);
+    return "";
+  });
+  add("vlog/list", "", [0, 0], () => listLevels(context.log));
+  add("vlog/set", "{spec | PATTERN:facility:pattern}", [0, 64], (specs) => {
+    for (const spec of specs) setLevels(context.log, spec);
+    return "";
+  });
+  add("ofproto/list", "", [0, 0], () => lines([...context.bridges().keys()].sort()));
+  add("bridge/reconnect", "[bridge]", [0, 1], ([name]) => {
+    for (const each of some(name)) each.services.reconnect();
+    return "";
+  });
+  add("fdb/show", "bridge", [1, 1], ([name]) => showMacs(bridge(name)));
+  add("fdb/flush", "[bridge]", [0, 1], ([name]) => {
+    for (const each of some(name)) each.macs.flush();
+    return "table successfully flushed\n";
+  });
+  add("dpif/show", "", [0, 0], () => showDatapath(context));
+  add("dpif/dump-dps", "", [0, 0], () => {
+    const backend = context.backend();
+    if (!backend) return "";
+    return lines([...context.bridges().keys()].sort().map((n) => `${backend.datapath.type}@${n}`));
+  });
+  add("coverage/show", "", [0, 0], () => {
+    const width = Math.max(0, ...Object.keys(context.counters()).map((name) => name.length));
+    return lines(
+      Object.entries(context.counters()).sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, value]) => `${name.padEnd(width)} total: ${value}`),
+    );
+  });
+  add("revalidator/purge", "", [0, 0], () => {
+    context.backend()?.cache.purge();
+    return "";
+  });
+  add("revalidator/wait", "", [0, 0], async () => {
+    await context.backend()?.settle();
+    return "";
+  });
+}
+
+const lines = (texts: readonly string[]): string => texts.map((text) => `${text}\n`).join("");
+
+function showMacs(bridge: Bridge): string {
+  const rows = [" port  VLAN  MAC                Age"];
+  const now = bridge.clock.now();
+  for (const entry of bridge.macs.entries()) {
+    const members = entry.bundle.members;
+    const port = members[0] ? formatPort(members[0].ofport) : "?";
+    const age = entry.static
+      ? "static"
+      : String(Math.max(0, Math.floor((now - entry.seenMs) / 1000))).padStart(3);
+    const vlan = String(entry.vlan).padStart(4);
+    rows.push(`${port.padStart(5)}  ${vlan}  ${formatMac(macBytes(entry.mac))}  ${age}`);
+  }
+  return lines(rows);
+}
+
+/** Every port with both its numbers: OpenFlow's of its bridge, and the datapath's. */
+function showDatapath(context: AppctlContext): string {
+  const backend = context.backend();
+  if (!backend) return "";
+  const { datapath } = backend;
+  const counters = datapath.counters();
+  const hit = counters["hit"] ?? counters["hits"] ?? 0;
+  const missed = counters["miss"] ?? counters["misses"] ?? counters["missed"] ?? 0;
+  const rows = [`${datapath.type}@ovs-${datapath.type}: hit:${hit} missed:${missed}`];
+  const sorted = [...context.bridges()].sort(([a], [b]) => (a < b ? -1 : 1));
+  for (const [name, bridge] of sorted) {
+    rows.push(`  ${name}:`);
+    const ports = [...bridge.ports.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    for (const port of ports) rows.push(`    ${describePort(port)}`);
+  }
+  return lines(rows);
+}
+
+function describePort(port: BridgePort): string {
+  const type = port.kind === "device" ? "system" : port.kind;
+  const config = port.peerName === undefined ? "" : `: peer=${port.peerName}`;
+  return `${port.name} ${port.ofport}/${port.dpPort ?? "none"}: (${type}${config})`;
+}
+
+function listLevels(log: LogSink): string {
+  const rows = ["                 console", "                 -------"];
+  for (const module of log.modules()) {
+    rows.push(`${module.padEnd(17)}${log.level(module).toUpperCase().padStart(7)}`);
+  }
+  return lines(rows);
+}
+
+/** `[MODULE][:DESTINATION][:LEVEL]`, words in any order, as `vlog/set` takes them. There is one destination. */
+function setLevels(log: LogSink, spec: string): void {
+  let module: string | undefined;
+  let level: LogLevel = "dbg";
+  for (const word of spec.split(/[ ,:]+/).filter((part) => part !== "")) {
+    const lower = word.toLowerCase();
+    const found = LOG_LEVELS.find((each) => each === lower);
+    if (found) level = found;
+    else if (lower === "any" || ["console", "syslog", "file"].includes(lower)) continue;
+    else if (log.modules().includes(word)) module = word;
+    else throw new CommandError(`no destination, level, or module "${word}"`);
+  }
+  log.setLevel(level, module);
+}
