@@ -25,6 +25,7 @@ import { systemClock } from "../slowpath/clock.ts";
 import { startVswitch, type Vswitch } from "../slowpath/vswitch.ts";
 import { reason } from "./exit.ts";
 import type { RunOptions } from "./options.ts";
+import { SOLOVS_VERSION } from "./version.ts";
 
 /** What a switch reads of its database: all of it, but for what the database server itself needs. */
 const SWITCH_TABLES: readonly TableName[] = [
@@ -53,7 +54,7 @@ export interface Daemon {
   readonly vswitch: Vswitch;
   /** Where `ovs-appctl` asks it for things. */
   readonly controlSocket: string;
-  /** Of the HTTP API, with a slash at its end; undefined when it is switched off. */
+  /** Of the HTTP API, without a slash at its end; undefined when it is switched off. */
   readonly httpUrl: string | undefined;
   /** Never rejects: what could not be stopped is logged. */
   stop(): Promise<void>;
@@ -106,6 +107,7 @@ async function startParts(
   onExit: () => void,
   parts: Parts,
 ): Promise<Daemon> {
+  const startedMs = performance.now();
   const runDir = resolve(options.runDir);
   const service = parts.add(
     "the database",
@@ -145,7 +147,17 @@ async function startParts(
   );
   const http = options.http === undefined ? undefined : parts.add(
     "the HTTP API",
-    await startHttp({ ...options.http, vswitch, replica, log }),
+    startHttp({
+      address: options.http.host,
+      port: options.http.port,
+      source: {
+        version: SOLOVS_VERSION,
+        uptimeMs: () => performance.now() - startedMs,
+        replica,
+        vswitch,
+      },
+      logger: log.logger("http"),
+    }),
     (started) => started.close(),
   );
   return {

@@ -10,6 +10,7 @@ import { writeSync } from "node:fs";
 import { OvsdbError } from "../db/error.ts";
 import { DatapathError } from "../fastpath/datapath.ts";
 import { DeviceError } from "../fastpath/devices.ts";
+import { HttpStartError } from "../http/server.ts";
 import { LogSink } from "../log/log.ts";
 import { missingCapabilities } from "./capabilities.ts";
 import { startDaemon } from "./daemon.ts";
@@ -44,7 +45,8 @@ function checkPrivileges(): void {
 /** Errors that somebody foresaw say all that the user needs; others show where they come from. */
 function describe(error: unknown): string {
   const foreseen = error instanceof CommandError || error instanceof OvsdbError ||
-    error instanceof DatapathError || error instanceof DeviceError;
+    error instanceof DatapathError || error instanceof DeviceError ||
+    error instanceof HttpStartError;
   return foreseen || !(error instanceof Error) ? reason(error) : error.stack ?? reason(error);
 }
 

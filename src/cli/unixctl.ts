@@ -27,9 +27,9 @@ export async function controlRequest(
         }
         const reply = parseWhole(received);
         if (reply === undefined) return;
-        connection.end();
         if (typeof reply.result === "string") resolve(reply.result);
         else reject(new Error(String(reply.error).trimEnd()));
+        connection.end();
       },
       close: () => reject(new Error("the daemon closed the connection without a reply")),
       error: (_connection, error) => reject(error),

@@ -23,7 +23,7 @@ export function sampleCommands({ bridge, runDir, httpUrl, hosts }: LabFacts): st
     `  ovs-ofctl dump-flows ${bridge}`,
     `  ovs-ofctl add-flow ${bridge} priority=100,icmp,actions=drop`,
     ...(first && second ? [`  nsenter --net=/proc/${first.pid}/ns/net ping ${second.ip}`] : []),
-    ...(httpUrl === undefined ? [] : [`  curl ${httpUrl}api/v1/status`]),
+    ...(httpUrl === undefined ? [] : [`  curl ${httpUrl}/api/v1/status`]),
   ];
   return lines.join("\n");
 }
