@@ -27,7 +27,7 @@ export function openSqliteStorage(file: string): Storage {
     writeFileSync(ownerFile(file), `${process.pid}\n`);
     return new SqliteStorage(file, sqlite);
   } catch (error) {
-    sqlite?.close();
+    if (sqlite !== undefined) closeUntouched(sqlite);
     throw explain(file, error);
   }
 }
@@ -73,6 +73,31 @@ function owner(file: string): string {
   } catch {
     return "another process";
   }
+}
+
+/** Closes a file that was not taken: nothing may be written to it. */
+function closeUntouched(sqlite: Sqlite): void {
+  try {
+    sqlite.close();
+  } catch {
+    // There is nothing to lose in it.
+  }
+}
+
+/**
+ * Closes the file and gives up its lock now: SQLite itself would keep both for as long as prepared
+ * statements live, which is until they are collected as garbage. It also empties the log into the
+ * file, so that a stopped database is one file.
+ */
+function release(sqlite: Sqlite): void {
+  try {
+    sqlite.run("PRAGMA journal_mode = DELETE");
+    sqlite.run("PRAGMA locking_mode = NORMAL");
+    sqlite.query("SELECT count(*) FROM sqlite_master").get();
+  } catch {
+    // A full disk, perhaps: the next open finds everything in the log.
+  }
+  sqlite.close();
 }
 
 class SqliteStorage implements Storage {
@@ -147,7 +172,7 @@ class SqliteStorage implements Storage {
   }
 
   close(): void {
-    this.sqlite.close();
+    release(this.sqlite);
     rmSync(ownerFile(this.file), { force: true });
   }
 }
