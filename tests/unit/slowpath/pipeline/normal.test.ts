@@ -159,6 +159,16 @@ describe("NORMAL", () => {
     });
   });
 
+  test("a priority decides whether a tag without VLAN stays: one megaflow each", async () => {
+    const lab = new Lab();
+    const br = await lab.bridge("br0", { 1: {}, 2: {} }, true);
+    const bcast = "ff:ff:ff:ff:ff:ff";
+    expect(seen(await lab.send(br, 1, packet(A, bcast, [{ vid: 0, pcp: 5 }])))).toEqual({
+      2: "0p5",
+    });
+    expect(seen(await lab.send(br, 1, packet(A, bcast, [{ vid: 0 }])))).toEqual({ 2: "untagged" });
+  });
+
   test("dot1q-tunnel puts customers' tags inside its own", async () => {
     const lab = new Lab();
     const tunnel = { mode: "dot1q-tunnel", tag: 100 } as const;
