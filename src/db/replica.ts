@@ -8,7 +8,7 @@
 import { OvsdbError } from "./error.ts";
 import { isArray, isObject, type Json, type JsonObject } from "./json.ts";
 import { ReplicaTables, type TypedChange } from "./replica-tables.ts";
-import type { ColumnValuesOf, RowOf, TableNameOf, Uuid } from "./schema/declare.ts";
+import type { ColumnsOf, ColumnValuesOf, RowOf, TableNameOf, Uuid } from "./schema/declare.ts";
 import { type OpenVSwitchSchema, openVSwitchSchema } from "./schema/openvswitch.ts";
 import { type Column, type DatabaseSchema, parseSchema } from "./schema/schema.ts";
 import { isMap } from "./schema/type.ts";
@@ -22,6 +22,8 @@ export type TableName = TableNameOf<OpenVSwitchSchema>;
 export type Row<T extends TableName> = RowOf<OpenVSwitchSchema, T>;
 /** Columns to write: those not named stay as they are (`update`) or get their default (`insert`). */
 export type ColumnValues<T extends TableName> = ColumnValuesOf<OpenVSwitchSchema, T>;
+
+export type ColumnName<T extends TableName> = keyof ColumnsOf<OpenVSwitchSchema, T> & string;
 
 /** What happened to one row: inserted (no `old`), modified (both), deleted (no `new`). */
 export type RowChange = {
@@ -45,15 +47,12 @@ export interface Txn {
    * RFC 7047 §5.2.4: changes a column relative to its value at commit time, so that it cannot
    * overwrite someone else's change to another member. For `delete` on a map, keys alone will do.
    */
-  mutate<T extends TableName, C extends keyof ColumnValues<T> & string>(
+  mutate<T extends TableName, C extends ColumnName<T>>(
     table: T,
     uuid: Uuid,
     column: C,
     mutator: Mutator,
-    value:
-      | NonNullable<ColumnValues<T>[C]>
-      | readonly (string | number | boolean)[]
-      | number,
+    value: Exclude<Row<T>[C], undefined> | readonly (string | number | boolean)[] | number,
   ): void;
   delete<T extends TableName>(table: T, uuid: Uuid): void;
   /** Fails the transaction (`timed out`) unless the row's columns have these values now. */
@@ -215,12 +214,12 @@ class OperationList implements Txn {
     this.operations.push({ op: "update", table, where: whereUuid(uuid), row });
   }
 
-  mutate<T extends TableName, C extends keyof ColumnValues<T> & string>(
+  mutate<T extends TableName, C extends ColumnName<T>>(
     table: T,
     uuid: Uuid,
     name: C,
     mutator: Mutator,
-    value: NonNullable<ColumnValues<T>[C]> | readonly (string | number | boolean)[] | number,
+    value: Exclude<Row<T>[C], undefined> | readonly (string | number | boolean)[] | number,
   ): void {
     const column = this.column(table, name);
     const keysOnly = mutator === "delete" && isMap(column.type) && Array.isArray(value);
