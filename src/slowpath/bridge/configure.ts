@@ -63,7 +63,12 @@ export async function configureBridge(
   log.dbg(`bridge ${bridge.name}: configured`);
 }
 
-function chooseIdentity(bridge: Bridge, want: WantedBridge, { say, log }: ConfigureContext): void {
+/** Also called before a new bridge gets its first port, so that LOCAL is made with an address. */
+export function chooseIdentity(
+  bridge: Bridge,
+  want: WantedBridge,
+  { say, log }: Pick<ConfigureContext, "say" | "log">,
+): void {
   const otherConfig = want.row.other_config;
   const candidates: Uint8Array[] = [];
   for (const port of want.ports.values()) {

@@ -33,7 +33,7 @@ import {
 } from "./attach.ts";
 import { type Backend, datapathTypes } from "./backend.ts";
 import { Bridge } from "./bridge.ts";
-import { configureBridge, linkPatches } from "./configure.ts";
+import { chooseIdentity, configureBridge, linkPatches } from "./configure.ts";
 import { isInterfaceConfigChange } from "./interface-status.ts";
 import { type SystemFacts, writeOutcome } from "./outcome.ts";
 import type { BridgePort } from "./ports.ts";
@@ -229,6 +229,7 @@ export class Reconciler {
         statusChanged: () => this.requestStatus(),
       });
       this.bridges.set(want.name, bridge);
+      chooseIdentity(bridge, want, { log, say: (text) => this.sayOnce(text) });
       const alias = type === "" || type === backend.datapath.type
         ? ""
         : ` (datapath_type=${type}: the ${backend.datapath.type} datapath serves it)`;
@@ -329,7 +330,8 @@ export class Reconciler {
     const missing = [...interfacesOf(want)].filter(([{ name }]) => !bridge.portByName(name));
     const rank = ([iface]: (typeof missing)[number]): number =>
       iface.name === bridge.name ? 0 : requestedOfport(iface) !== undefined ? 1 : 2;
-    missing.sort((a, b) => rank(a) - rank(b));
+    // By name among equals, so that the numbers do not depend on the rows' UUIDs.
+    missing.sort((a, b) => rank(a) - rank(b) || byName(a[0].name, b[0].name));
     for (const [iface, port] of missing) {
       const key = `${bridge.name}/${iface.name}`;
       try {
@@ -418,6 +420,9 @@ function findInterface(
 function numberInDatabase(ofport: number | undefined): number | undefined {
   return ofport !== undefined && ofport >= 1 && ofport < PORTS.MAX ? ofport : undefined;
 }
+
+const collator = new Intl.Collator("en", { numeric: true });
+const byName = (a: string, b: string): number => collator.compare(a, b) || (a < b ? -1 : 1);
 
 const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 

@@ -90,7 +90,7 @@ export class Agents {
         continue;
       }
       const { rule, reason } = change;
-      const ageMs = Math.max(0, nowMs - rule.createdMs);
+      const ageMs = Math.max(0, Math.floor(nowMs - rule.createdMs));
       const message: FlowRemoved = {
         type: "flow_removed",
         match: rule.match(),
@@ -99,7 +99,7 @@ export class Agents {
         reason,
         table: rule.table,
         durationSeconds: Math.floor(ageMs / 1000),
-        durationNanoseconds: Math.floor((ageMs % 1000) * 1e6),
+        durationNanoseconds: (ageMs % 1000) * 1e6,
         idleTimeout: rule.idleTimeout,
         hardTimeout: rule.hardTimeout,
         packets: BigInt(rule.packets),

@@ -9,6 +9,7 @@ import { formatMac } from "../../packet/address.ts";
 import { formatPort } from "../../packet/text.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
+import { formatMegaflow } from "../cache/flow-text.ts";
 import { macBytes } from "../bridge/learning.ts";
 import type { BridgePort } from "../bridge/ports.ts";
 import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
@@ -64,6 +65,7 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
     if (!backend) return "";
     return lines([...context.bridges().keys()].sort().map((n) => `${backend.datapath.type}@${n}`));
   });
+  add("dpctl/dump-flows", "", [0, 0], () => dumpDatapathFlows(context));
   add("coverage/show", "", [0, 0], () => {
     const width = Math.max(0, ...Object.keys(context.counters()).map((name) => name.length));
     return lines(
@@ -114,6 +116,16 @@ function showDatapath(context: AppctlContext): string {
     for (const port of ports) rows.push(`    ${describePort(port)}`);
   }
   return lines(rows);
+}
+
+function dumpDatapathFlows(context: AppctlContext): string {
+  const backend = context.backend();
+  if (!backend) return "";
+  const { flows } = backend.cache;
+  flows.readAll();
+  const [bridge] = context.bridges().values();
+  const now = bridge?.clock.now() ?? 0;
+  return lines(Array.from(flows, (flow) => formatMegaflow(flow, flows.dpMatch(flow), now)));
 }
 
 function describePort(port: BridgePort): string {

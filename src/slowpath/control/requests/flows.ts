@@ -54,7 +54,7 @@ export function answerFlowStats(agent: Agent, request: FlowStatsRequest, xid: nu
 }
 
 export function describeRule(rule: Rule, nowMs: number): FlowStats {
-  const age = Math.max(0, nowMs - rule.createdMs);
+  const age = Math.max(0, Math.floor(nowMs - rule.createdMs));
   const seconds = (since: number) => Math.max(0, Math.floor((nowMs - since) / 1000));
   return {
     table: rule.table,
@@ -62,7 +62,7 @@ export function describeRule(rule: Rule, nowMs: number): FlowStats {
     priority: rule.priority,
     cookie: rule.cookie,
     durationSeconds: Math.floor(age / 1000),
-    durationNanoseconds: Math.floor((age % 1000) * 1e6),
+    durationNanoseconds: (age % 1000) * 1e6,
     idleTimeout: rule.idleTimeout,
     hardTimeout: rule.hardTimeout,
     idleAge: seconds(rule.usedMs),

@@ -50,7 +50,7 @@ function statsOf(agent: Agent, port: BridgePort): PortStats {
     ? { ...port.patchStats, rxDropped: 0, txDropped: 0, rxErrors: 0, txErrors: 0 }
     : agent.bridge.portStats(port);
   const count = (value: number | undefined) => value === undefined ? undefined : BigInt(value);
-  const age = Math.max(0, agent.bridge.clock.now() - port.createdAt);
+  const age = Math.max(0, Math.floor(agent.bridge.clock.now() - port.createdAt));
   return {
     port: port.ofport,
     rxPackets: count(stats?.rxPackets),
@@ -66,7 +66,7 @@ function statsOf(agent: Agent, port: BridgePort): PortStats {
     rxCrcErrors: undefined,
     collisions: undefined,
     durationSeconds: Math.floor(age / 1000),
-    durationNanoseconds: Math.floor((age % 1000) * 1e6),
+    durationNanoseconds: (age % 1000) * 1e6,
   };
 }
 
