@@ -149,9 +149,12 @@ export class MegaflowTable {
   put(flow: number, indexes: Int32Array, masks: Int32Array, values: Int32Array): boolean {
     const name = `${indexes.join()}/${masks.join()}`;
     const old = this.placed.get(flow);
-    let subtable = this.byMask.get(name);
-    if (old && old.subtable === subtable && sameWords(old.values, values)) return false;
+    if (old && old.subtable === this.byMask.get(name) && sameWords(old.values, values)) {
+      return false;
+    }
+    // Deleting may take the subtable away with its last flow: look for it only afterwards.
     if (old) this.delete(flow);
+    let subtable = this.byMask.get(name);
     if (!subtable) {
       subtable = new Subtable(indexes.slice(), masks.slice());
       this.byMask.set(name, subtable);
