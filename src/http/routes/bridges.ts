@@ -1,0 +1,111 @@
+/**
+ * `/api/v1/bridges` and `/api/v1/bridges/{name}`: bridges as the database wants them, each with what
+ * the switch made of it. A port that could not be set up is there with its error.
+ */
+import { z } from "zod";
+import type { HttpSource } from "../source.ts";
+
+const interfaceSchema = z.object({
+  name: z.string(),
+  /** "" for a host's device, "internal", "patch" … as Interface.type. */
+  type: z.string(),
+  /** OpenFlow port number; null while the port is not up yet, -1 if it could not be set up. */
+  ofport: z.number().int().nullable(),
+  adminState: z.enum(["up", "down"]).nullable(),
+  linkState: z.enum(["up", "down"]).nullable(),
+  mac: z.string().nullable(),
+  mtu: z.number().int().nullable(),
+  linkSpeedBps: z.number().nullable(),
+  error: z.string().nullable(),
+  /** Interface.statistics: rx_packets, tx_bytes … */
+  statistics: z.record(z.string(), z.number()),
+});
+
+const portSchema = z.object({
+  name: z.string(),
+  vlanMode: z.string().nullable(),
+  tag: z.number().int().nullable(),
+  trunks: z.array(z.number().int()),
+  interfaces: z.array(interfaceSchema),
+});
+
+export const bridgeSchema = z.object({
+  name: z.string(),
+  /** 16 hexadecimal digits; null until the switch has set the bridge up. */
+  datapathId: z.string().nullable(),
+  datapathType: z.string(),
+  failMode: z.enum(["standalone", "secure"]),
+  protocols: z.array(z.string()),
+  /** OpenFlow flows in all tables; null until the switch has set the bridge up. */
+  flows: z.number().int().nullable(),
+  controllers: z.array(z.object({ target: z.string(), connected: z.boolean() })),
+  ports: z.array(portSchema),
+});
+export const bridgesSchema = z.object({ bridges: z.array(bridgeSchema) });
+
+export type Bridge = z.infer<typeof bridgeSchema>;
+export type Bridges = z.infer<typeof bridgesSchema>;
+type Port = z.infer<typeof portSchema>;
+type Interface = z.infer<typeof interfaceSchema>;
+
+const byName = (a: { readonly name: string }, b: { readonly name: string }): number =>
+  a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+
+/** All bridges, by name. */
+export function readBridges(source: HttpSource): Bridges {
+  const { replica } = source;
+  const running = new Map(source.vswitch.bridges().map((view) => [view.name, view]));
+  const bridges = [...replica.rows("Bridge").values()].map((row): Bridge => {
+    const view = running.get(row.name);
+    const controllers = row.controller.flatMap((uuid) => {
+      const controller = replica.rows("Controller").get(uuid);
+      if (!controller) return [];
+      const { target } = controller;
+      const seen = view?.controllers.find((one) => one.target === target);
+      return [{ target, connected: seen?.connected ?? controller.is_connected }];
+    });
+    return {
+      name: row.name,
+      datapathId: view?.datapathId ?? row.datapath_id ?? null,
+      datapathType: row.datapath_type,
+      failMode: view?.failMode ?? row.fail_mode ?? "standalone",
+      protocols: [...row.protocols],
+      flows: view?.flows ?? null,
+      controllers,
+      ports: row.ports.flatMap((uuid) => readPort(source, uuid)).sort(byName),
+    };
+  });
+  return { bridges: bridges.sort(byName) };
+}
+
+export function readBridge(source: HttpSource, name: string): Bridge | undefined {
+  return readBridges(source).bridges.find((bridge) => bridge.name === name);
+}
+
+function readPort({ replica }: HttpSource, uuid: string): Port[] {
+  const row = replica.rows("Port").get(uuid);
+  if (!row) return [];
+  const interfaces = row.interfaces.flatMap((id): Interface[] => {
+    const one = replica.rows("Interface").get(id);
+    if (!one) return [];
+    return [{
+      name: one.name,
+      type: one.type,
+      ofport: one.ofport ?? null,
+      adminState: one.admin_state ?? null,
+      linkState: one.link_state ?? null,
+      mac: one.mac_in_use ?? null,
+      mtu: one.mtu ?? null,
+      linkSpeedBps: one.link_speed ?? null,
+      error: one.error ?? null,
+      statistics: Object.fromEntries(one.statistics),
+    }];
+  });
+  return [{
+    name: row.name,
+    vlanMode: row.vlan_mode ?? null,
+    tag: row.tag ?? null,
+    trunks: [...row.trunks],
+    interfaces: interfaces.sort(byName),
+  }];
+}
