@@ -61,6 +61,8 @@ export interface UpcallCounters {
   /** Not installed: the flow limit was reached. */
   limited: number;
   packetOuts: number;
+  /** Dropped: a fault of ours; the log says where. */
+  crashed: number;
 }
 
 export class Upcalls {
@@ -79,6 +81,7 @@ export class Upcalls {
     failed: 0,
     limited: 0,
     packetOuts: 0,
+    crashed: 0,
   };
 
   constructor(
@@ -146,7 +149,19 @@ export class Upcalls {
     });
   }
 
+  /** A fault in the handling of one packet costs that packet, not the switch. */
   private handle(upcall: Upcall): void {
+    try {
+      this.dispatch(upcall);
+    } catch (error) {
+      this.counters.crashed++;
+      this.log.err(
+        `upcall from datapath port ${upcall.key.get(FIELDS.in_port)}: ${describe(error)}`,
+      );
+    }
+  }
+
+  private dispatch(upcall: Upcall): void {
     switch (upcall.reason) {
       case "miss":
         return this.miss(upcall);
@@ -232,6 +247,10 @@ export class Upcalls {
       this.log.warn(`bridge ${bridge.name}: packet dropped in translation: ${error}`);
     }
   }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.stack ?? error.message : String(error);
 }
 
 function bad(error: ErrorName, detail: string): OfError {

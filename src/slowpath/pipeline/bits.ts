@@ -15,6 +15,8 @@ export const VLAN_PCP = 0xe000;
 /** Byte offsets of the slots that translation reads by hand. */
 export const AT = {
   inPort: slot("in_port").offset,
+  recircId: slot("recirc_id").offset,
+  packetType: slot("packet_type").offset,
   ethDst: slot("eth_dst").offset,
   ethSrc: slot("eth_src").offset,
   ethType: slot("eth_type").offset,
@@ -49,7 +51,12 @@ export function look16(mask: FlowKey, at: number, bits: number): void {
 /** All bits of a slot in a mask. */
 export function lookSlot(mask: FlowKey, name: SlotName): void {
   const { offset, bytes } = slot(name);
-  mask.bytes.fill(0xff, offset, offset + bytes);
+  lookBytes(mask, offset, bytes);
+}
+
+/** All bits of `length` bytes in a mask; a loop, as this runs often and `length` is small. */
+export function lookBytes({ bytes }: FlowKey, at: number, length: number): void {
+  for (let i = at; i < at + length; i++) bytes[i] = 0xff;
 }
 
 export function inPort(key: FlowKey): number {

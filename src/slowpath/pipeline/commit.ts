@@ -12,7 +12,7 @@
  */
 import type { DpAction } from "../../fastpath/actions.ts";
 import type { FlowKey } from "../../packet/key.ts";
-import { type Slot, slot, type SlotName } from "../../packet/layout.ts";
+import { DP_KEY_WORDS, type Slot, slot, type SlotName } from "../../packet/layout.ts";
 import { AT, lookSlot, setU16, u16, VLAN_CFI } from "./bits.ts";
 
 const SETTABLE: readonly Slot[] = ([
@@ -44,13 +44,15 @@ interface Tag {
 
 /** The VLAN tags, outermost first. */
 export function tags(key: FlowKey): Tag[] {
-  const found: Tag[] = [];
-  for (const [tciAt, tpidAt] of [[AT.vlanTci, AT.vlanTpid], [AT.vlan2Tci, AT.vlan2Tpid]] as const) {
-    const tci = u16(key, tciAt);
-    if (!(tci & VLAN_CFI)) break;
-    found.push({ tci, tpid: u16(key, tpidAt) || 0x8100 });
-  }
-  return found;
+  const outer = tag(key, AT.vlanTci, AT.vlanTpid);
+  if (!outer) return [];
+  const inner = tag(key, AT.vlan2Tci, AT.vlan2Tpid);
+  return inner ? [outer, inner] : [outer];
+}
+
+function tag(key: FlowKey, tciAt: number, tpidAt: number): Tag | undefined {
+  const tci = u16(key, tciAt);
+  return tci & VLAN_CFI ? { tci, tpid: u16(key, tpidAt) || 0x8100 } : undefined;
 }
 
 export function setTags(key: FlowKey, list: readonly Tag[]): void {
@@ -70,6 +72,10 @@ export function lookTags(mask: FlowKey): void {
 
 /** Appends what makes `base` into `key`, and makes them equal. */
 export function commit(key: FlowKey, base: FlowKey, mask: FlowKey, actions: DpAction[]): void {
+  // Most outputs find nothing changed.
+  let changed = false;
+  for (let i = 0; i < DP_KEY_WORDS && !changed; i++) changed = key.words[i] !== base.words[i];
+  if (!changed) return;
   commitVlan(key, base, mask, actions);
   for (const { name, offset, bytes } of SETTABLE) {
     let differs = false;

@@ -13,7 +13,7 @@
 import { PORTS } from "../../openflow/version.ts";
 import type { FlowKey } from "../../packet/key.ts";
 import { macNumber } from "../bridge/learning.ts";
-import { AT, ETH_ARP, inPort, look16, lookSlot, u16, VLAN_CFI, VLAN_VID } from "./bits.ts";
+import { AT, ETH_ARP, inPort, look16, lookBytes, setU16, u16, VLAN_CFI, VLAN_VID } from "./bits.ts";
 import type { BundleModel, PortModel } from "./model.ts";
 import { outputToPort } from "./output.ts";
 import type { Xlate } from "./xlate.ts";
@@ -28,7 +28,7 @@ const NO_PORT: BundleModel = {
 };
 
 const BROADCAST = 0xffffffffffff;
-/** Ranges of destination addresses that a bridge does not forward. */
+/** Ranges of destination addresses that a bridge does not forward; but for Extreme's, groups. */
 const RESERVED: readonly (readonly [first: number, last: number])[] = [
   [0x0180c2000000, 0x0180c200000f], // IEEE 802.1D/Q
   [0x00e02b000000, 0x00e02b000000], // Extreme EDP
@@ -40,10 +40,13 @@ const RESERVED: readonly (readonly [first: number, last: number])[] = [
   [0x01000cccccc0, 0x01000cccccc7], // Cisco CFM
 ];
 
+/** The last of the reserved addresses that are not group addresses. */
+const LAST_SINGLE = 0x00e02b000006;
+
 export function normal(x: Xlate): void {
   const { key, mask } = x;
-  lookSlot(mask, "eth_src");
-  lookSlot(mask, "eth_dst");
+  lookBytes(mask, AT.ethSrc, 6);
+  lookBytes(mask, AT.ethDst, 6);
   look16(mask, AT.vlanTci, VLAN_VID | VLAN_CFI);
 
   const port = x.bridge.ports.get(inPort(key));
@@ -92,13 +95,16 @@ function outputToBundle(x: Xlate, bundle: BundleModel, vlans: Vlans): void {
   if (bundle.vlan.mode === "dot1q-tunnel" && bundle.vlan.cvlans) {
     look16(mask, AT.vlan2Tci, 0xffff);
   }
-  const before = [AT.vlanTci, AT.vlanTpid, AT.vlan2Tci, AT.vlan2Tpid].map((at) => u16(key, at));
+  const tci = u16(key, AT.vlanTci);
+  const tpid = u16(key, AT.vlanTpid);
+  const tci2 = u16(key, AT.vlan2Tci);
+  const tpid2 = u16(key, AT.vlan2Tpid);
   putWireVlans(bundle, vlans, key, mask);
   outputToPort(x, port.ofport);
-  [AT.vlanTci, AT.vlanTpid, AT.vlan2Tci, AT.vlan2Tpid].forEach((at, i) => {
-    key.bytes[at] = before[i]! >> 8;
-    key.bytes[at + 1] = before[i]! & 0xff;
-  });
+  setU16(key, AT.vlanTci, tci);
+  setU16(key, AT.vlanTpid, tpid);
+  setU16(key, AT.vlan2Tci, tci2);
+  setU16(key, AT.vlan2Tpid, tpid2);
 }
 
 /** The member that carries the packet: the first whose link is up, else the first. */
@@ -111,6 +117,7 @@ function noPort(ofport: number): boolean {
 }
 
 function isReserved(mac: number): boolean {
+  if (!(Math.floor(mac / 2 ** 40) & 1) && mac > LAST_SINGLE) return false;
   return RESERVED.some(([first, last]) => mac >= first && mac <= last);
 }
 
@@ -121,8 +128,8 @@ function isGratuitousArp(key: FlowKey, mask: FlowKey): boolean {
   mask.bytes[AT.nwProto] = 0xff;
   if (key.bytes[AT.nwProto] === 2) return true;
   if (key.bytes[AT.nwProto] !== 1) return false;
-  lookSlot(mask, "nw_src");
-  lookSlot(mask, "nw_dst");
+  lookBytes(mask, AT.nwSrc, 4);
+  lookBytes(mask, AT.nwDst, 4);
   for (let i = 0; i < 4; i++) {
     if (key.bytes[AT.nwSrc + i] !== key.bytes[AT.nwDst + i]) return false;
   }

@@ -29,7 +29,7 @@ import type { Action } from "../../openflow/actions/types.ts";
 import { FlowKey } from "../../packet/key.ts";
 import { DP_KEY_BYTES, KEY_BYTES } from "../../packet/layout.ts";
 import { runActions } from "./actions.ts";
-import { AT, inPort, isIp, lookSlot } from "./bits.ts";
+import { AT, inPort, isIp, lookBytes } from "./bits.ts";
 import type { Effect } from "./effects.ts";
 import type { BridgeModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
@@ -62,10 +62,10 @@ export function translate(
   { bridge, key, punts, packetOut, tracer }: TranslationInput,
 ): Translation {
   const mask = new FlowKey();
-  lookSlot(mask, "in_port");
-  lookSlot(mask, "recirc_id");
-  lookSlot(mask, "packet_type");
-  lookSlot(mask, "eth_type");
+  lookBytes(mask, AT.inPort, 4);
+  lookBytes(mask, AT.recircId, 4);
+  lookBytes(mask, AT.packetType, 4);
+  lookBytes(mask, AT.ethType, 2);
   if (isIp(key)) mask.bytes[AT.nwFrag] = 0xff;
 
   const x = new Xlate(bridge, key.clone(), mask, punts, packetOut !== undefined, tracer);

@@ -141,8 +141,8 @@ export function putWireVlans(
     outer = { ...outer, pcp: tci & VLAN_PCP };
     if (always && outer.tpid === 0) outer = { ...outer, tpid: TPID_8021Q };
   }
-  // Whether a tag without VLAN stays depends on its priority.
-  if (outer.vid === 0) look16(mask, AT.vlanTci, VLAN_PCP);
+  // Whether a tag without VLAN stays depends on its priority; without a tag there is none.
+  if (outer.vid === 0 && (u16(key, AT.vlanTci) & VLAN_CFI)) look16(mask, AT.vlanTci, VLAN_PCP);
   const list: { tci: number; tpid: number }[] = [];
   const tci = outer.vid | outer.pcp;
   if (tci !== 0 || (always && outer.tpid !== 0)) {

@@ -9,7 +9,7 @@ import type { DpAction } from "../../fastpath/actions.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import { FlowKey } from "../../packet/key.ts";
-import { DP_KEY_BYTES, FIELDS, SLOTS } from "../../packet/layout.ts";
+import { DP_KEY_BYTES, FIELDS, KEY_WORDS, SLOTS } from "../../packet/layout.ts";
 import type { MacTable } from "../bridge/learning.ts";
 import { runActions, runActionSet } from "./actions.ts";
 import { AT, inPort, setInPort, u16 } from "./bits.ts";
@@ -61,7 +61,7 @@ export class Xlate {
   readonly punts: number[] = [];
   readonly base: FlowKey;
   /** The packet's key at the start. */
-  private readonly initial: FlowKey;
+  private readonly initial: Uint32Array;
   /** skb_priority as it came in. */
   readonly originalPriority: number;
   error: XlateError | undefined;
@@ -89,7 +89,7 @@ export class Xlate {
     this.base = key.clone();
     this.originalPriority = key.get(FIELDS.skb_priority);
     key.set(FIELDS.actset_output, PORTS.UNSET);
-    this.initial = key.clone();
+    this.initial = key.words.slice();
   }
 
   note(text: string): void {
@@ -177,7 +177,7 @@ export class Xlate {
       key.bytes.fill(0, AT.tpSrc, AT.tpDst + 2);
     }
     setInPort(key, port);
-    const pristine = key.equals(this.initial);
+    const pristine = sameWords(key.words, this.initial);
     let rule: Rule | undefined;
     for (;;) {
       rule = tables.lookup(this.table, key, this.mask);
@@ -299,6 +299,11 @@ export class Xlate {
     body();
     this.depth--;
   }
+}
+
+function sameWords(a: Uint32Array, b: Uint32Array): boolean {
+  for (let i = 0; i < KEY_WORDS; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 const STP = [0x01, 0x80, 0xc2, 0, 0, 0];
