@@ -29,6 +29,8 @@ export interface AttachContext {
   readonly clock: Clock;
   /** Port number that the interface had before, to be had again. */
   readonly remembered: number | undefined;
+  /** The port that it was until its number had to change: its datapath port stays as it is. */
+  readonly former?: BridgePort | undefined;
 }
 
 /** What the interface is to be, or the reason why it cannot be set up at all. */
@@ -62,8 +64,20 @@ export async function attachInterface(
   port: WantedPort,
   iface: WantedInterface,
 ): Promise<BridgePort> {
-  const { bridge, backend, devices, clock } = context;
+  const { bridge, backend, devices, clock, former } = context;
   const kind = kindOf(port, iface);
+  if (former) {
+    return bridge.attach({
+      name: iface.name,
+      kind,
+      bundle: port.name,
+      dpPort: former.dpPort,
+      ofport: numberFor(context, iface),
+      device: former.device,
+      peerName: former.peerName,
+      mac: former.mac,
+    });
+  }
   if (kind === "patch") {
     const peerName = peerOf(iface);
     return bridge.attach({

@@ -61,6 +61,8 @@ export class Reconciler {
   private readonly remarks = new Map<string, string>();
   /** Port numbers of interfaces whose device is away: `BRIDGE/INTERFACE`. */
   private readonly remembered = new Map<string, number>();
+  /** Ports taken off only to come back under another number, within one round: `BRIDGE/INTERFACE`. */
+  private readonly former = new Map<string, BridgePort>();
   private readonly said = new Set<string>();
   private wanted: Wanted = { root: undefined, bridges: new Map() };
   private wantedNames = new Set<string>();
@@ -259,27 +261,32 @@ export class Reconciler {
   /** Takes off ports that are not wanted, have become something else, or must change their number. */
   private async removePorts(bridge: Bridge, want: WantedBridge): Promise<void> {
     const off = new Map<BridgePort, string>();
+    const renumbered = new Set<BridgePort>();
     for (const port of bridge.ports.values()) {
       const why = this.reasonToDetach(bridge, port, want);
       if (why !== undefined) off.set(port, why);
     }
-    for (const [iface, port] of interfacesOf(want)) {
+    for (const [iface] of interfacesOf(want)) {
       const request = requestedOfport(iface);
       const attached = bridge.portByName(iface.name);
       if (request === undefined || !attached || attached.isLocal || attached.ofport === request) {
         continue;
       }
       const holder = bridge.ports.get(request);
-      if (holder && !off.has(holder)) {
+      if (holder && !off.has(holder) && !renumbered.has(holder)) {
         // Whoever asked for the number keeps it; another has to make room.
         const holderWants = findInterface(want, holder.name)?.row?.ofport_request;
         if (holderWants === request) continue;
-        off.set(holder, `its number ${request} was asked for by ${iface.name}`);
-        this.remembered.delete(`${bridge.name}/${holder.name}`);
+        renumbered.add(holder);
       }
-      off.set(attached, `number ${request} was asked for (port ${port.name})`);
+      if (!off.has(attached)) renumbered.add(attached);
     }
     for (const [port, why] of off) await this.detach(bridge, port, why);
+    for (const port of renumbered) {
+      // It stays in the datapath: only its number changes, when the others are out of the way.
+      bridge.detach(port);
+      this.former.set(`${bridge.name}/${port.name}`, port);
+    }
   }
 
   private reasonToDetach(
@@ -334,6 +341,8 @@ export class Reconciler {
     missing.sort((a, b) => rank(a) - rank(b) || byName(a[0].name, b[0].name));
     for (const [iface, port] of missing) {
       const key = `${bridge.name}/${iface.name}`;
+      const former = this.former.get(key);
+      this.former.delete(key);
       try {
         const attached = await attachInterface(
           {
@@ -341,7 +350,11 @@ export class Reconciler {
             backend: bridge.backend,
             devices: this.options.devices,
             clock: this.options.clock,
-            remembered: this.remembered.get(key) ?? numberInDatabase(iface.row?.ofport),
+            // Who is renumbered gets what it asked for, or any: its old number is someone else's.
+            remembered: former
+              ? undefined
+              : this.remembered.get(key) ?? numberInDatabase(iface.row?.ofport),
+            former,
           },
           port,
           iface,

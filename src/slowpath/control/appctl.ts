@@ -106,8 +106,8 @@ function showDatapath(context: AppctlContext): string {
   if (!backend) return "";
   const { datapath } = backend;
   const counters = datapath.counters();
-  const hit = counters["hit"] ?? counters["hits"] ?? 0;
-  const missed = counters["miss"] ?? counters["misses"] ?? counters["missed"] ?? 0;
+  const hit = (counters["exact_hit"] ?? 0) + (counters["masked_hit"] ?? 0);
+  const missed = counters["miss"] ?? 0;
   const rows = [`${datapath.type}@ovs-${datapath.type}: hit:${hit} missed:${missed}`];
   const sorted = [...context.bridges()].sort(([a], [b]) => (a < b ? -1 : 1));
   for (const [name, bridge] of sorted) {

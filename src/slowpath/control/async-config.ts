@@ -65,6 +65,14 @@ export function changeAsync(
   return { ...changed, packet_in: { primary: refine(primary), secondary: refine(secondary) } };
 }
 
+/** The table as a connection of `version` can be told it: reasons of later versions left out. */
+export function sayAsync(table: AsyncTable, version: OfVersion): AsyncTable {
+  if (version >= OF14) return table;
+  const known = PACKET_IN_BITS.no_match | PACKET_IN_BITS.action | PACKET_IN_BITS.invalid_ttl;
+  const { primary, secondary } = table.packet_in;
+  return { ...table, packet_in: { primary: primary & known, secondary: secondary & known } };
+}
+
 /** The bit of a packet-in's reason; 0 if connections of this version never get it. */
 export function packetInBit(reason: PacketInReason, version: OfVersion): number {
   if (reason === "implicit_miss" && version > OF12) return 0;

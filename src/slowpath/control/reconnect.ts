@@ -5,7 +5,7 @@
  */
 import type { Logger } from "../../log/log.ts";
 import type { Clock } from "../clock.ts";
-import type { Stream, StreamEvents } from "./streams.ts";
+import { type Stream, type StreamEvents, systemText } from "./streams.ts";
 
 const FIRST_BACKOFF_MS = 1000;
 
@@ -101,7 +101,7 @@ export class Reconnector {
       };
     };
     open(wrap).catch((error: unknown) => {
-      lost(error instanceof Error ? error.message : String(error));
+      lost(systemText(error));
     });
   }
 

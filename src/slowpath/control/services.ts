@@ -14,6 +14,7 @@ import { type ControllerHealth, type FailMode, FailModeKeeper } from "./fail-mod
 import { Service, type ServiceContext, type ServiceSettings } from "./service.ts";
 import { Snoop } from "./snoop.ts";
 import type { Switch } from "./switch.ts";
+import { systemText } from "./streams.ts";
 import { isPassive, parseTarget, type Target } from "./targets.ts";
 
 const DEFAULT_PROBE_MS = 5000;
@@ -151,8 +152,7 @@ export class Services {
         this.errors.delete(name);
         log.info(`${bridge.name}: added ${settings.kind} controller "${name}"`);
       } catch (error) {
-        const text = error instanceof Error ? error.message : String(error);
-        this.fail(name, `cannot listen on ${name}: ${text}`);
+        this.fail(name, `${name}: cannot listen: ${systemText(error)}`);
       }
     }
   }
@@ -190,7 +190,7 @@ export class Services {
     try {
       return new Snoop(this.socketPath("snoop"), agents, clock, log);
     } catch (error) {
-      log.err(`cannot listen on ${this.socketPath("snoop")}: ${String(error)}`);
+      log.err(`cannot listen on ${this.socketPath("snoop")}: ${systemText(error)}`);
       return undefined;
     }
   }

@@ -140,6 +140,25 @@ const HANDLER = {
   },
 };
 
+/** What the system says of an error number, in the words that people search for. */
+const SYSTEM_TEXTS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "Connection refused",
+  ECONNRESET: "Connection reset by peer",
+  EHOSTUNREACH: "No route to host",
+  ENETUNREACH: "Network is unreachable",
+  ETIMEDOUT: "Connection timed out",
+  ENOENT: "No such file or directory",
+  EACCES: "Permission denied",
+  EADDRINUSE: "Address already in use",
+  EADDRNOTAVAIL: "Cannot assign requested address",
+};
+
+export function systemText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = (error as Error & { readonly code?: unknown }).code;
+  return (typeof code === "string" ? SYSTEM_TEXTS[code] : undefined) ?? error.message;
+}
+
 /** Connects to an active target. Rejects with an Error whose message fits a log line. */
 export async function openStream(
   target: Target & { kind: "tcp" | "unix" },

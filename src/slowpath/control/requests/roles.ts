@@ -2,7 +2,7 @@
 import { OfError } from "../../../openflow/errors.ts";
 import type { AsyncConfig, RoleMessage } from "../../../openflow/messages/types.ts";
 import type { Agent } from "../agent.ts";
-import { changeAsync } from "../async-config.ts";
+import { changeAsync, sayAsync } from "../async-config.ts";
 
 /** A secondary controller may look, but not change. */
 export function rejectSecondary(agent: Agent): void {
@@ -33,7 +33,7 @@ export function answerRole(agent: Agent, request: RoleMessage, xid: number): voi
 }
 
 export function answerGetAsync(agent: Agent, xid: number): void {
-  agent.send({ type: "get_async_reply", masks: agent.async }, xid);
+  agent.send({ type: "get_async_reply", masks: sayAsync(agent.async, agent.version) }, xid);
 }
 
 export function answerSetAsync(agent: Agent, request: AsyncConfig): void {
