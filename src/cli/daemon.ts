@@ -52,8 +52,8 @@ const SWITCH_TABLES: readonly TableName[] = [
 export interface Daemon {
   readonly replica: Replica;
   readonly vswitch: Vswitch;
-  /** Where `ovs-appctl` asks it for things. */
-  readonly controlSocket: string;
+  /** Its sockets are here. */
+  readonly runDir: string;
   /** Of the HTTP API, without a slash at its end; undefined when it is switched off. */
   readonly httpUrl: string | undefined;
   /** Never rejects: what could not be stopped is logged. */
@@ -163,7 +163,7 @@ async function startParts(
   return {
     replica,
     vswitch,
-    controlSocket: join(runDir, `ovs-vswitchd.${process.pid}.ctl`),
+    runDir,
     httpUrl: http?.url,
     stop: () => parts.stop(),
   };

@@ -1,7 +1,9 @@
 /** What the lab shows: a ping, a TCP transfer, and the flows that carried them. */
+import { join } from "node:path";
 import type { Daemon } from "../daemon.ts";
-import { reason } from "../exit.ts";
+import { dumpFlows } from "../openflow-client.ts";
 import { controlRequest } from "../unixctl.ts";
+import { formatFlow } from "./flow-line.ts";
 import { gigabits, indent } from "./text.ts";
 import type { LabHost } from "./topology.ts";
 
@@ -43,20 +45,10 @@ export async function demonstrate(
   if (first === undefined || second === undefined) throw new Error("the lab has two hosts");
   say(`  ping ${first.name} → ${second.name}: ${await ping(first, second)}`);
   say(`  TCP  ${first.name} → ${second.name}: ${await transfer(first, second)}`);
-  for (
-    const [title, method, params] of [
-      [`OpenFlow tables of ${bridge} (ovs-ofctl dump-flows ${bridge})`, "bridge/dump-flows", [
-        bridge,
-      ]],
-      ["Flows that the datapath made of them", "dpctl/dump-flows", []],
-    ] as const
-  ) {
-    let text: string;
-    try {
-      text = await controlRequest(daemon.controlSocket, method, params);
-    } catch (error) {
-      text = `not to be had: ${reason(error)}`;
-    }
-    say(`\n  ${title}:\n${indent(text)}`);
-  }
+  say(`\n  Flow table of ${bridge} (as ovs-ofctl dump-flows ${bridge} shows it):`);
+  const flows = await dumpFlows(join(daemon.runDir, `${bridge}.mgmt`));
+  say(indent(flows.map(formatFlow).join("\n")));
+  say("\n  Datapath flows made of it (as ovs-appctl dpctl/dump-flows shows them):");
+  const socket = join(daemon.runDir, `ovs-vswitchd.${process.pid}.ctl`);
+  say(indent(await controlRequest(socket, "dpctl/dump-flows")));
 }

@@ -21,8 +21,9 @@ export function sampleCommands({ bridge, runDir, httpUrl, hosts }: LabFacts): st
     "  ovs-vsctl show",
     `  ovs-ofctl show ${bridge}`,
     `  ovs-ofctl dump-flows ${bridge}`,
-    `  ovs-ofctl add-flow ${bridge} priority=100,icmp,actions=drop`,
+    "  ovs-appctl dpctl/dump-flows",
     ...(first && second ? [`  nsenter --net=/proc/${first.pid}/ns/net ping ${second.ip}`] : []),
+    `  ovs-ofctl add-flow ${bridge} priority=100,icmp,actions=drop    # and the ping stops`,
     ...(httpUrl === undefined ? [] : [`  curl ${httpUrl}/api/v1/status`]),
   ];
   return lines.join("\n");
