@@ -56,9 +56,9 @@ function importsOf(text: string): string[] {
   return [...code.matchAll(pattern)].map((match) => (match[1] ?? match[2] ?? match[3])!);
 }
 
-/** Settings of build tools, which say what they must look like, are no part of the program. */
+/** Settings of build tools and types of files that are not code are no part of the program. */
 const sources = [...new Bun.Glob("src/**/*.ts").scanSync(ROOT)]
-  .filter((path) => !path.endsWith(".config.ts"));
+  .filter((path) => !/\.(?:config|d)\.ts$/.test(path));
 
 const files: readonly SourceFile[] = ["main.ts", ...sources]
   .sort().map((path) => {
