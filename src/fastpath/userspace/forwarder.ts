@@ -72,7 +72,7 @@ const ETH_TOO_SHORT = EXTRACT_RESULTS.indexOf("eth_too_short");
 /** Key words of plain IPv4 traffic; and of IPv6 and ARP without the rarer parts. */
 const NARROW_WORDS = COMMON_BYTES >> 2;
 const WIDE_WORDS = (slot("ipv6_label").offset + 4) >> 2;
-const NARROW_ENTRIES = 1 << 14;
+const NARROW_ENTRIES = 1 << 15;
 const WIDE_ENTRIES = 1 << 12;
 const TCP_FLAGS = slot("tcp_flags").offset;
 const PKT_MARK = slot("pkt_mark").offset;
