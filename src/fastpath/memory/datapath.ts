@@ -22,7 +22,6 @@ import { FlowKey } from "../../packet/key.ts";
 import { DP_KEY_BYTES, slot } from "../../packet/layout.ts";
 import { popVlan, pushVlan } from "../../packet/rewrite.ts";
 import type { DpAction } from "../actions.ts";
-import { DP_COUNTERS, type DpCounter, EXTRACT_COUNTERS } from "../counters.ts";
 import {
   type Datapath,
   DatapathError,
@@ -37,6 +36,20 @@ import {
 } from "../datapath.ts";
 import { applySet, checkActions, packetOf } from "./actions.ts";
 import { MemoryFlows } from "./flows.ts";
+
+/** Named as the userspace datapath names its own. */
+const COUNTERS = [
+  "exact_hit",
+  "masked_hit",
+  "miss",
+  "upcalls",
+  "drop_upcall_ring_full",
+  "drop_no_actions",
+  "drop_tx_no_port",
+  "drop_no_room",
+  "rewrite_no_header",
+] as const;
+const PARSE_COUNTERS: readonly string[] = EXTRACT_RESULTS.slice(1).map((name) => `parse_${name}`);
 
 /** Room for pushed headers in front of a packet. */
 const HEADROOM = 64;
@@ -83,7 +96,7 @@ class InMemory implements MemoryDatapath {
   private readonly stats = new Map<number, DpFlowStats>();
   private readonly counts = new Map<string, number>();
   private readonly frame = new Frame();
-  private listener: DatapathListener | undefined;
+  private readonly listeners: DatapathListener[] = [];
   private transmitListener: ((portNo: number, packet: Packet) => void) | undefined;
   private upcalls = 0;
   private closed = false;
@@ -92,11 +105,11 @@ class InMemory implements MemoryDatapath {
   constructor(private readonly options: MemoryDatapathOptions) {
     this.maxFlows = options.maxFlows ?? 200_000;
     this.now = options.now ?? (() => performance.now());
-    for (const name of [...DP_COUNTERS, ...EXTRACT_COUNTERS]) this.counts.set(name, 0);
+    for (const name of [...COUNTERS, ...PARSE_COUNTERS]) this.counts.set(name, 0);
   }
 
   listen(listener: DatapathListener): void {
-    this.listener = listener;
+    this.listeners.push(listener);
   }
 
   addPort(spec: DpPortSpec): Promise<DpPort> {
@@ -177,7 +190,7 @@ class InMemory implements MemoryDatapath {
   close(): Promise<void> {
     this.closed = true;
     this.portMap.clear();
-    this.listener = undefined;
+    this.listeners.length = 0;
     return Promise.resolve();
   }
 
@@ -188,10 +201,9 @@ class InMemory implements MemoryDatapath {
     port.stats.rxBytes += packet.data.length;
     this.load(packet, portNo);
     const { frame } = this;
-    if (frame.result !== 0) this.count(`extract_${EXTRACT_RESULTS[frame.result]}`);
+    if (frame.result !== 0) this.count(`parse_${EXTRACT_RESULTS[frame.result]}`);
     if (frame.result === ETH_TOO_SHORT) {
       port.stats.rxErrors++;
-      this.count("datapath_drop_rx_invalid_packet");
       return;
     }
     const flow = this.table.lookup(frame.key);
@@ -207,7 +219,7 @@ class InMemory implements MemoryDatapath {
     stats.lastUsedMs = this.now();
     const { bytes } = frame.key;
     stats.tcpFlags |= (bytes[TCP_FLAGS]! << 8) | bytes[TCP_FLAGS + 1]!;
-    if (flow.actions.length === 0) this.count("drop_action");
+    if (flow.actions.length === 0) this.count("drop_no_actions");
     this.run(flow.actions);
   }
 
@@ -221,10 +233,12 @@ class InMemory implements MemoryDatapath {
 
   loseDevice(portNo: number, reason: string): void {
     if (!this.portMap.delete(portNo)) return;
-    queueMicrotask(() => this.listener?.portLost(portNo, reason));
+    queueMicrotask(() => {
+      for (const listener of this.listeners) listener.portLost(portNo, reason);
+    });
   }
 
-  private count(name: DpCounter | `extract_${string}`): void {
+  private count(name: (typeof COUNTERS)[number] | `parse_${string}`): void {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
   }
 
@@ -247,7 +261,6 @@ class InMemory implements MemoryDatapath {
           limit = Infinity;
           break;
         case "userspace":
-          this.count("action_upcall");
           this.upcall("action", packetOf(this.frame, limit), action.userdata);
           limit = Infinity;
           break;
@@ -256,15 +269,15 @@ class InMemory implements MemoryDatapath {
           break;
         case "push_vlan":
           if (!pushVlan(this.frame, action.tpid, action.tci)) {
-            this.count("datapath_drop_push_error");
+            this.count("drop_no_room");
             return;
           }
           break;
         case "pop_vlan":
-          if (!popVlan(this.frame)) this.count("action_not_applicable");
+          if (!popVlan(this.frame)) this.count("rewrite_no_header");
           break;
         case "set":
-          if (!applySet(this.frame, action)) this.count("action_not_applicable");
+          if (!applySet(this.frame, action)) this.count("rewrite_no_header");
           break;
         default: {
           const never: never = action;
@@ -277,7 +290,7 @@ class InMemory implements MemoryDatapath {
   private output(portNo: number, limit: number): void {
     const port = this.portMap.get(portNo);
     if (!port) {
-      this.count("datapath_drop_invalid_port");
+      this.count("drop_tx_no_port");
       return;
     }
     const packet = packetOf(this.frame, limit);
@@ -289,15 +302,16 @@ class InMemory implements MemoryDatapath {
 
   private upcall(reason: UpcallReason, packet: Packet, userdata: number): void {
     if (this.upcalls >= (this.options.maxUpcalls ?? 1024)) {
-      this.count("datapath_drop_upcall_error");
+      this.count("drop_upcall_ring_full");
       return;
     }
+    this.count("upcalls");
     this.upcalls++;
     const key = new FlowKey();
     key.bytes.set(this.frame.key.bytes.subarray(0, DP_KEY_BYTES));
     queueMicrotask(() => {
       this.upcalls--;
-      this.listener?.upcall({ reason, packet, key, userdata });
+      for (const listener of this.listeners) listener.upcall({ reason, packet, key, userdata });
     });
   }
 }

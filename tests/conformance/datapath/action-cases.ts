@@ -1,9 +1,10 @@
 /** What actions do to packets, offloads included. */
 import { expect } from "bun:test";
+import type { Packet } from "../../../src/fastpath/datapath.ts";
 import { buildFrame } from "../../../src/packet/headers.ts";
 import { anyMatch } from "../../../src/packet/key.ts";
 import { slot } from "../../../src/packet/layout.ts";
-import { decodeVnet, encodeVnet, finishChecksum, plainFrames } from "../../../src/packet/vnet.ts";
+import { decodeVnet, finishChecksum, plainFrames } from "../../../src/packet/vnet.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type Case, frameOf, output, set } from "./bench.ts";
 import { partialUdp, superTcp } from "./offloads.ts";
@@ -15,7 +16,7 @@ export const ACTION_CASES: Readonly<Record<string, Case>> = {
     await t.expectOut({});
     expect(t.upcalls.length).toBe(0);
     expect(t.datapath.flowStats(1).packets).toBe(1);
-    expect(t.counted("drop_action")).toBe(1);
+    expect(t.counted("drop_no_actions")).toBe(1);
   },
 
   "output to many, the input among them": async (t) => {
@@ -87,7 +88,7 @@ export const ACTION_CASES: Readonly<Record<string, Case>> = {
     await t.flow(1, {}, [set("arp_sha", 1n), output(t.b)]);
     t.send(frameOf());
     await t.expectOut({ b: [frameOf()] });
-    expect(t.counted("action_not_applicable")).toBe(1);
+    expect(t.counted("rewrite_no_header")).toBe(1);
   },
 
   "metadata cannot be set on packets unless the datapath says so": async (t) => {
@@ -185,7 +186,7 @@ export const ACTION_CASES: Readonly<Record<string, Case>> = {
     ]);
     expect(upcalls[0]!.packet.data).toEqual(frameOf());
     expect(upcalls[1]!.packet.data).toEqual(after.subarray(0, 50));
-    expect(t.counted("action_upcall")).toBe(2);
+    expect(t.counted("upcalls")).toBe(2);
     expect(t.counted("miss")).toBe(0);
   },
 
@@ -237,17 +238,15 @@ export const ACTION_CASES: Readonly<Record<string, Case>> = {
     const packet = superTcp(9000, 1400);
     t.a.send(packet);
     const out = await t.outputs();
-    expect(out["b"]!).toEqual([{ data: packet.data, vnet: packet.vnet! }]);
+    // A kernel on the way says anew how much of the packet is headers: all but hdr_len is ours.
+    const header = ({ vnet }: Packet) => ({ ...decodeVnet(vnet!), headerBytes: 0 });
+    const plain = out["b"]![0]!;
+    expect(plain.data).toEqual(packet.data);
+    expect(header(plain)).toEqual(header(packet));
     const tagged = out["c"]![0]!;
     expect(tagged.data.length).toBe(packet.data.length + 4);
-    const header = decodeVnet(packet.vnet!);
-    expect(tagged.vnet).toEqual(
-      encodeVnet({
-        ...header,
-        headerBytes: header.headerBytes + 4,
-        csumStart: header.csumStart + 4,
-      }),
-    );
+    const { csumStart } = header(packet);
+    expect(header(tagged)).toEqual({ ...header(packet), csumStart: csumStart + 4 });
     expect(plainFrames(tagged.data, tagged.vnet)).toHaveLength(7);
   },
 };

@@ -56,7 +56,7 @@ export const PORT_CASES: Readonly<Record<string, Case>> = {
     expect(t.datapath.portStats(extra.port.portNo)).toBeUndefined();
     t.send(frameOf());
     await t.expectOut({ b: [frameOf()] });
-    expect(t.counted("datapath_drop_invalid_port")).toBe(1);
+    expect(t.counted("drop_tx_no_port")).toBe(1);
     expect(t.lost).toEqual([]);
     const gone = t.datapath.removePort(extra.port.portNo).catch((error: unknown) => error);
     expect(codeOf(await gone)).toBe("no-such-port");
@@ -72,7 +72,7 @@ export const PORT_CASES: Readonly<Record<string, Case>> = {
     await t.flow(1, {}, [output(extra), output(t.b)]);
     t.send(frameOf());
     await t.expectOut({ b: [frameOf()] });
-    expect(t.counted("datapath_drop_invalid_port")).toBe(1);
+    expect(t.counted("drop_tx_no_port")).toBe(1);
     const back = await t.plug("x");
     await t.flow(1, {}, [output(back)]);
     t.send(frameOf());
@@ -106,7 +106,7 @@ export const PORT_CASES: Readonly<Record<string, Case>> = {
     t.send(new Uint8Array(13));
     await t.expectOut({});
     expect(t.upcalls.length).toBe(0);
-    expect(t.counted("datapath_drop_rx_invalid_packet")).toBe(1);
+    expect(t.counted("parse_eth_too_short")).toBe(1);
   },
 
   "a malformed IP header is counted and forwarded by the rest": async (t) => {
@@ -119,6 +119,6 @@ export const PORT_CASES: Readonly<Record<string, Case>> = {
     await t.flow(2, { ip_dst: "0.0.0.0" }, [output(t.b)]);
     t.send(broken);
     await t.expectOut({ b: [broken] });
-    expect(t.counted("extract_ipv4_bad_length")).toBe(2);
+    expect(t.counted("parse_ipv4_bad_length")).toBe(2);
   },
 };
