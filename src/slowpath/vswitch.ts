@@ -177,6 +177,8 @@ class SlowPath implements Vswitch {
         clock,
         log: log.logger("ofproto_dpif"),
         portLost: (port, reason) => this.reconciler.portLost(port, reason),
+        // The dummy datapath has no kernel under it, and so this process's clock.
+        ...(datapath.type === "dummy" && { datapathNow: () => performance.now() }),
         ...(datapathNow && { datapathNow }),
       });
       return this.backend;

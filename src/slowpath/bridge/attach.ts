@@ -102,7 +102,10 @@ export async function attachInterface(
       type: kind,
       ...(mac && { mac }),
     });
-    const device = await waitForDevice(devices, clock, iface.name, dpPort.ifindex);
+    // The dummy datapath's internal ports have no device; a host's device is known already.
+    const device = kind === "internal" && backend.datapath.type !== "dummy"
+      ? await waitForDevice(devices, clock, iface.name, dpPort.ifindex)
+      : devices.get(iface.name);
     return bridge.attach({
       name: iface.name,
       kind,
@@ -150,14 +153,14 @@ function numberFor({ bridge, remembered }: AttachContext, iface: WantedInterface
 }
 
 /** The device's record, for which the kernel's message may still be on its way. */
-export function waitForDevice(
+function waitForDevice(
   devices: Devices,
   clock: Clock,
   name: string,
   ifindex: number,
 ): Promise<Device | undefined> {
   const now = devices.get(name);
-  if (now && (now.ifindex === ifindex || ifindex === 0)) return Promise.resolve(now);
+  if (now?.ifindex === ifindex) return Promise.resolve(now);
   return new Promise((resolve) => {
     const done = (device: Device | undefined): void => {
       cancel();

@@ -24,11 +24,13 @@ export interface BackendOptions {
 export class Backend {
   readonly datapath: Datapath;
   readonly cache: FlowCache;
+  readonly clock: Clock;
   private readonly attached = new Map<number, BridgePort>();
 
   constructor(options: BackendOptions) {
     const { datapath, clock, log, portLost } = options;
     this.datapath = datapath;
+    this.clock = clock;
     this.cache = new FlowCache({
       datapath,
       clock,

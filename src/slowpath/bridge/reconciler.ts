@@ -313,7 +313,7 @@ export class Reconciler {
     const device = this.options.devices.get(port.name);
     if (port.kind === "device") {
       if (!device) return "its device is gone";
-      if (dpPort.ifindex !== 0 && device.ifindex !== dpPort.ifindex) {
+      if (port.device && device.ifindex !== port.device.ifindex) {
         return "its device was replaced";
       }
     }

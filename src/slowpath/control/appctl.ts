@@ -12,6 +12,7 @@ import type { Bridge } from "../bridge/bridge.ts";
 import { formatMegaflow } from "../cache/flow-text.ts";
 import { macBytes } from "../bridge/learning.ts";
 import type { BridgePort } from "../bridge/ports.ts";
+import { formatMegaflow } from "../cache/flow-text.ts";
 import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
 
 export interface AppctlContext {
@@ -66,6 +67,10 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
     return lines([...context.bridges().keys()].sort().map((n) => `${backend.datapath.type}@${n}`));
   });
   add("dpctl/dump-flows", "", [0, 0], () => dumpDatapathFlows(context));
+  add("dpctl/dump-flows", "[-m] [dp]", [0, 3], () => dumpFlows(context, undefined));
+  add("dpif/dump-flows", "[-m] bridge", [1, 3], (args) => {
+    return dumpFlows(context, bridge(args.findLast((arg) => !arg.startsWith("-"))));
+  });
   add("coverage/show", "", [0, 0], () => {
     const width = Math.max(0, ...Object.keys(context.counters()).map((name) => name.length));
     return lines(
@@ -126,6 +131,20 @@ function dumpDatapathFlows(context: AppctlContext): string {
   const [bridge] = context.bridges().values();
   const now = bridge?.clock.now() ?? 0;
   return lines(Array.from(flows, (flow) => formatMegaflow(flow, flows.dpMatch(flow), now)));
+}
+
+/** The flows that the datapath holds; of one bridge, or all. */
+function dumpFlows(context: AppctlContext, bridge: Bridge | undefined): string {
+  const backend = context.backend();
+  if (!backend) return "";
+  const { cache } = backend;
+  cache.readStats();
+  const rows: string[] = [];
+  for (const flow of cache.flows) {
+    if (bridge && flow.bridge !== bridge) continue;
+    rows.push(formatMegaflow(flow, cache.flows.dpMatch(flow), backend.clock.now()));
+  }
+  return lines(rows);
 }
 
 function describePort(port: BridgePort): string {

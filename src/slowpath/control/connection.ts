@@ -76,6 +76,7 @@ export class Connection implements StreamEvents {
   private paused = false;
   private nextXid = 1;
   private lastActivity: number;
+  private lastQueued = 0;
   private cancelTimer: () => void = () => {};
 
   constructor(
@@ -289,16 +290,16 @@ export class Connection implements StreamEvents {
 
   private probe(): void {
     const { probeMs, clock, log } = this.options;
+    const { queuedBytes } = this.stream;
+    // While we do not read, what the peer takes of our replies is its sign of life.
+    if (this.busy || queuedBytes < this.lastQueued) this.lastActivity = clock.now();
+    this.lastQueued = queuedBytes;
     if (clock.now() - this.lastActivity < probeMs) return this.armProbe();
-    if (this.paused) {
-      // We are the ones not reading: silence says nothing about the peer.
-      this.lastActivity = clock.now();
-      return this.armProbe();
-    }
     log.dbg(`${this.peer}: idle ${probeMs / 1000} seconds, sending inactivity probe`);
     this.state = "idle";
     this.send({ type: "echo_request", data: new Uint8Array(0) });
     this.cancelTimer = clock.after(probeMs, () => {
+      if (this.stream.queuedBytes < this.lastQueued) return this.probe();
       log.err(
         `${this.peer}: no response to inactivity probe after ${
           probeMs / 1000
