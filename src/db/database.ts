@@ -24,6 +24,7 @@
  */
 import type { Logger } from "../log/log.ts";
 import { type Commit, isPersistent, storedColumns } from "./commit.ts";
+import { convertTables } from "./convert.ts";
 import { OvsdbError } from "./error.ts";
 import { type Json, type JsonObject, member } from "./json.ts";
 import type { DatabaseDeclaration } from "./schema/declare.ts";
@@ -104,17 +105,26 @@ export class Database {
   }
 
   private constructor(
-    readonly schema: DatabaseSchema,
+    private schemaNow: DatabaseSchema,
     private readonly storage: Storage,
     private readonly options: DatabaseOptions,
     rows: Iterable<StoredRow>,
   ) {
-    this.tablesNow = createTables(schema);
+    this.tablesNow = createTables(schemaNow);
     applyDeltas(this.tablesNow, [...this.loadRows(rows)]);
+  }
+
+  get schema(): DatabaseSchema {
+    return this.schemaNow;
   }
 
   get name(): string {
     return this.schema.name;
+  }
+
+  /** True if clients may only read it. */
+  get reserved(): boolean {
+    return this.options.reserved === true;
   }
 
   get tables(): Tables {
@@ -141,13 +151,33 @@ export class Database {
     }
   }
 
-  /** Every stored row, as it would be written anew. */
-  *storedRows(): Generator<StoredRow> {
-    for (const { schema, rows } of this.tablesNow.values()) {
-      for (const row of rows.values()) {
-        yield { table: schema.name, uuid: row.uuid, columns: storedColumns(schema, row) };
-      }
+  /**
+   * Puts the data under another schema of the same name, atomically. Throws `OvsdbError`, and then
+   * nothing has changed. Whoever holds rows or tables of this database must let them go afterwards.
+   */
+  convert(schema: Json | DatabaseDeclaration): void {
+    const next = parseSchema(schema);
+    if (next.name !== this.name) {
+      throw new OvsdbError(
+        "invalid parameters",
+        `new schema name (${next.name}) does not match database name (${this.name})`,
+      );
     }
+    this.flush();
+    const tables = convertTables(this.tablesNow, next);
+    this.storage.replace(schemaToJson(next), storedRows(tables));
+    this.tablesNow = tables;
+    this.schemaNow = next;
+    // What was changed under the old schema cannot be told to clients of the new one.
+    this.history.length = 0;
+    this.historyRows = 0;
+    this.lastId = crypto.randomUUID();
+    this.baseId = this.lastId;
+  }
+
+  /** Every row with its persistent columns, as it would be stored anew. */
+  storedRows(): Iterable<StoredRow> {
+    return storedRows(this.tablesNow);
   }
 
   /** Called for each commit, once durable, in order. Returns what ends it. */
@@ -348,5 +378,13 @@ export class Database {
     this.closed = true;
     for (const request of [...this.waiting]) this.forget(request);
     this.storage.close();
+  }
+}
+
+function* storedRows(tables: Tables): Generator<StoredRow> {
+  for (const { schema, rows } of tables.values()) {
+    for (const row of rows.values()) {
+      yield { table: schema.name, uuid: row.uuid, columns: storedColumns(schema, row) };
+    }
   }
 }

@@ -39,7 +39,7 @@ export class ServerSession implements LockHolder, Requester {
   private readonly monitors = new Map<string, ActiveMonitor>();
   private readonly lockNames = new Set<string>();
   /** Unfinished transactions: request id → cancels it. */
-  private readonly transactions = new Map<string, () => void>();
+  private readonly transactions = new Map<string, { of: Database; cancel: () => void }>();
   private closed = false;
 
   constructor(private readonly server: OvsdbServer, private readonly options: SessionOptions) {
@@ -65,7 +65,7 @@ export class ServerSession implements LockHolder, Requester {
 
   notification(method: string, params: readonly Json[]): void {
     if (method !== "cancel" || params.length !== 1) return;
-    this.transactions.get(canonical(params[0] as Json))?.();
+    this.transactions.get(canonical(params[0] as Json))?.cancel();
   }
 
   private answer(method: string, params: readonly Json[]): Json {
@@ -74,6 +74,8 @@ export class ServerSession implements LockHolder, Requester {
         return [...this.server.databases.keys()];
       case "get_schema":
         return schemaToJson(this.database(method, params).schema);
+      case "convert":
+        return this.convert(params);
       case "get_server_id":
         return this.server.id;
       case "monitor":
@@ -130,17 +132,29 @@ export class ServerSession implements LockHolder, Requester {
       throw syntaxError(params, "transact: duplicate request ID");
     }
     let finished = false;
-    const cancel = database.transact(params.slice(1), this, (result) => {
+    const cancelWait = database.transact(params.slice(1), this, (result) => {
       finished = true;
       this.transactions.delete(key);
       if (!this.closed) reply({ result });
     });
     if (finished) return;
-    this.transactions.set(key, () => {
-      if (!cancel()) return;
+    const cancel = (): void => {
+      if (!cancelWait()) return;
       this.transactions.delete(key);
       if (!this.closed) reply({ error: "canceled" });
-    });
+    };
+    this.transactions.set(key, { of: database, cancel });
+  }
+
+  private convert(params: readonly Json[]): Json {
+    const database = this.database("convert", params);
+    const [, schema] = params;
+    if (params.length !== 2 || schema === undefined) throw syntaxError(params, "array expected");
+    if (this.readOnly || database.reserved) {
+      throw new OvsdbError("not allowed", `database ${database.name} cannot be converted`);
+    }
+    this.server.convertDatabase(database, schema);
+    return {};
   }
 
   private monitor(method: string, params: readonly Json[], version: MonitorVersion): Json {
@@ -258,7 +272,7 @@ export class ServerSession implements LockHolder, Requester {
     this.options.notify(event, [name]);
   }
 
-  /** A database goes away: its monitors and transactions end, and an aware client is told. */
+  /** A database goes away or gets another schema: its monitors and transactions end, and an aware client is told. */
   databaseRemoved(database: Database): void {
     for (const [key, active] of this.monitors) {
       if (active.database !== database) continue;
@@ -266,7 +280,7 @@ export class ServerSession implements LockHolder, Requester {
       this.monitors.delete(key);
       if (this.databaseChangeAware) this.options.notify("monitor_canceled", [active.id]);
     }
-    for (const cancel of [...this.transactions.values()]) cancel();
+    for (const [, { cancel, of }] of [...this.transactions]) if (of === database) cancel();
   }
 
   disconnect(reason: string): void {
@@ -279,7 +293,7 @@ export class ServerSession implements LockHolder, Requester {
     this.server.sessions.delete(this);
     for (const { stop } of this.monitors.values()) stop();
     this.monitors.clear();
-    for (const cancel of [...this.transactions.values()]) cancel();
+    for (const { cancel } of [...this.transactions.values()]) cancel();
     for (const name of this.lockNames) this.server.locks.release(name, this);
     this.lockNames.clear();
   }

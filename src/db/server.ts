@@ -4,7 +4,7 @@
  */
 import type { Logger } from "../log/log.ts";
 import { Database } from "./database.ts";
-import { stringify } from "./json.ts";
+import { type Json, stringify } from "./json.ts";
 import { LocalSession } from "./local-session.ts";
 import { Locks } from "./locks.ts";
 import { schemaToJson } from "./schema/schema.ts";
@@ -57,6 +57,20 @@ export class OvsdbServer {
     ]);
     this.dropUnaware(`removing ${name} database`);
     database.close();
+  }
+
+  /** `convert`: throws `OvsdbError` if the data does not fit the schema. */
+  convertDatabase(database: Database, schema: Json): void {
+    database.convert(schema);
+    for (const session of this.sessions) session.databaseRemoved(database);
+    this.writeServerDatabase([{
+      op: "update",
+      table: "Database",
+      where: [["name", "==", database.name]],
+      row: { schema: stringify(schemaToJson(database.schema)) },
+    }]);
+    // After the reply to who asked for it has left.
+    setImmediate(() => this.dropUnaware(`committed ${database.name} database schema conversion`));
   }
 
   private writeServerDatabase(operations: Parameters<Database["transact"]>[0]): void {
