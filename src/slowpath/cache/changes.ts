@@ -12,7 +12,7 @@
  * So a controller that adds a flow per conversation does not have all the others made again.
  */
 import type { Match } from "../../packet/key.ts";
-import { KEY_WORDS } from "../../packet/layout.ts";
+import { DP_KEY_WORDS, FIELDS, KEY_WORDS } from "../../packet/layout.ts";
 import type { MacTable } from "../bridge/learning.ts";
 import type { BundleModel } from "../pipeline/model.ts";
 import type { Rule } from "../pipeline/rule.ts";
@@ -24,8 +24,28 @@ const MANY_RULES = 32;
 
 interface Added {
   readonly priority: number;
+  /** `in_port` taken out: it is in OpenFlow numbers here, a megaflow's match has the datapath's. */
   readonly match: Match;
+  readonly inPort: number;
+  readonly inPortMask: number;
+  /** It wants metadata or registers that no packet has when it comes in. */
+  readonly wantsState: boolean;
 }
+
+function added(rule: Rule): Added {
+  const match = rule.match();
+  const { in_port } = FIELDS;
+  const inPort = match.key.get(in_port);
+  const inPortMask = match.mask.get(in_port);
+  match.mask.set(in_port, 0);
+  let wantsState = false;
+  for (let i = DP_KEY_WORDS; i < KEY_WORDS; i++) {
+    if (i !== ACTSET_WORD && match.key.words[i] !== 0) wantsState = true;
+  }
+  return { priority: rule.priority, match, inPort, inPortMask, wantsState };
+}
+
+const ACTSET_WORD = FIELDS.actset_output.offset >> 2;
 
 type Macs = MacTable<BundleModel>;
 
@@ -55,7 +75,7 @@ export class Changes {
           let list = byTable.get(change.rule.table);
           if (!list) byTable.set(change.rule.table, list = []);
           if (list.length > MANY_RULES) break;
-          list.push({ priority: change.rule.priority, match: change.rule.match() });
+          list.push(added(change.rule));
           break;
         }
         case "modified":
@@ -95,20 +115,17 @@ export class Changes {
       const list = this.added.get(effect.tables)?.get(effect.table);
       if (!list) continue;
       if (list.length > MANY_RULES) return true;
-      for (const { priority, match } of list) {
-        if (effect.rule && effect.rule.priority > priority) continue;
-        if (!effect.pristine || mayMatch(flow, match)) return true;
+      for (const rule of list) {
+        if (effect.rule && effect.rule.priority > rule.priority) continue;
+        if (!effect.pristine || mayMatch(flow, rule)) return true;
       }
     }
     return false;
   }
 }
 
-/** Could a packet of the megaflow, unchanged, fit the match? */
-function mayMatch({ key, mask }: Megaflow, match: Match): boolean {
-  for (let i = 0; i < KEY_WORDS; i++) {
-    const bits = match.mask.words[i]! & mask.words[i]!;
-    if (((key.words[i]! ^ match.key.words[i]!) & bits) !== 0) return false;
-  }
-  return true;
+/** Could a packet of the megaflow, unchanged, fit the rule? */
+function mayMatch(flow: Megaflow, { match, inPort, inPortMask, wantsState }: Added): boolean {
+  return !wantsState && ((flow.ofport ^ inPort) & inPortMask) === 0 &&
+    !flow.home!.differs(flow.slot, match.key.words, match.mask.words);
 }

@@ -6,6 +6,7 @@
  *                   └── replace (same id, new actions) ──┘                     last time, id free
  *
  * Invariants
+ * - A megaflow's match is kept by the classifier alone, its mask shared with its like.
  * - At most one megaflow of a given match; the datapath's id is its slot number here.
  * - Statistics are read as totals; each difference is credited once, to the effects that were in
  *   force when it was read. A megaflow whose effects change is read first.
@@ -14,7 +15,7 @@
 import { type Datapath, DatapathError, type DpFlowStats } from "../../fastpath/datapath.ts";
 import type { DpAction } from "../../fastpath/actions.ts";
 import { FlowKey, type Match } from "../../packet/key.ts";
-import { DP_KEY_BYTES, FIELDS, KEY_BYTES, KEY_WORDS } from "../../packet/layout.ts";
+import { DP_KEY_WORDS, FIELDS, KEY_WORDS } from "../../packet/layout.ts";
 import type { Clock } from "../clock.ts";
 import { Classified, Classifier } from "../pipeline/classifier.ts";
 import { credit, type Effect } from "../pipeline/effects.ts";
@@ -41,9 +42,7 @@ export class Megaflow extends Classified {
     /** Where its packets come in. */
     readonly dpPort: number,
     readonly bridge: BridgeModel,
-    /** The bits of the packet's key that count, `in_port` in OpenFlow numbers. */
-    readonly key: FlowKey,
-    readonly mask: FlowKey,
+    readonly ofport: number,
     nowMs: number,
   ) {
     super(0);
@@ -93,23 +92,22 @@ export class Megaflows {
   install(
     bridge: BridgeModel,
     dpPort: number,
+    ofport: number,
     dpKey: FlowKey,
-    pipelineKey: FlowKey,
     translation: Translation,
   ): Megaflow | undefined {
     const { mask } = translation;
     const match: Match = { key: masked(dpKey, mask), mask };
     const old = this.byMatch.find(match, 0);
     if (old) {
-      if (old.bridge === bridge && old.dpPort === dpPort) {
+      if (old.bridge === bridge && old.ofport === ofport) {
         this.replace(old, translation);
         return old;
       }
       this.remove(old);
     }
     const id = this.freeIds.pop() ?? this.nextId++;
-    const key = masked(pipelineKey, mask);
-    const flow = new Megaflow(id, dpPort, bridge, key, mask, this.clock.now());
+    const flow = new Megaflow(id, dpPort, bridge, ofport, this.clock.now());
     try {
       this.datapath.putFlow({ id, match, actions: translation.actions });
     } catch (error) {
@@ -184,6 +182,12 @@ export class Megaflows {
     for (const flow of this.leaving) this.read(flow);
   }
 
+  /** Its packets' key in the pipeline's terms, zero where it does not matter. */
+  pipelineKey(flow: Megaflow, into: FlowKey): void {
+    flow.home!.keyInto(flow.slot, into);
+    into.set(FIELDS.in_port, flow.ofport);
+  }
+
   /** Datapath match of an installed megaflow. */
   dpMatch(flow: Megaflow): Match {
     return flow.home!.match(flow.slot);
@@ -209,12 +213,11 @@ function masked(key: FlowKey, mask: FlowKey): FlowKey {
   return result;
 }
 
-/** A datapath key in the pipeline's terms: the OpenFlow input port, an empty pipeline section. */
-export function pipelineKeyOf(dpKey: FlowKey, ofport: number): FlowKey {
-  const key = dpKey.clone();
-  key.bytes.fill(0, DP_KEY_BYTES, KEY_BYTES);
-  key.set(FIELDS.in_port_oxm, ofport);
-  return key;
+/** Makes `into` a datapath key in the pipeline's terms: OpenFlow's input port, an empty state. */
+export function toPipelineKey(dpKey: FlowKey, ofport: number, into: FlowKey): void {
+  into.words.set(dpKey.words);
+  into.words.fill(0, DP_KEY_WORDS);
+  into.set(FIELDS.in_port, ofport);
 }
 
 export function sameActions(a: readonly DpAction[], b: readonly DpAction[]): boolean {

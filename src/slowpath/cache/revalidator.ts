@@ -24,7 +24,8 @@ import { translate } from "../pipeline/translate.ts";
 import type { MacTable } from "../bridge/learning.ts";
 import type { BundleModel } from "../pipeline/model.ts";
 import { KEY_WORDS } from "../../packet/layout.ts";
-import { FIELDS } from "../../packet/layout.ts";
+import { FlowKey } from "../../packet/key.ts";
+import { Scratch } from "../pipeline/xlate.ts";
 import type { Megaflow, Megaflows } from "./megaflows.ts";
 import { Changes } from "./changes.ts";
 import type { Punts } from "./punts.ts";
@@ -46,6 +47,8 @@ export interface RevalidatorLimits {
 export class Revalidator {
   private changes = new Changes();
   private readonly stale = new Set<Megaflow>();
+  private readonly scratch = new Scratch();
+  private readonly key = new FlowKey();
   private scheduled = false;
   private scanCostMs = 0;
   private scannedMs = -Infinity;
@@ -168,12 +171,15 @@ export class Revalidator {
     if (!this.flows.has(flow)) return;
     this.counters.retranslated++;
     const from = this.attachment(flow.dpPort);
-    if (!from || from.bridge !== flow.bridge || from.port.ofport !== flow.key.get(FIELDS.in_port)) {
+    if (!from || from.bridge !== flow.bridge || from.port.ofport !== flow.ofport) {
       return this.invalidate(flow);
     }
-    const translation = translate({ bridge: flow.bridge, key: flow.key, punts: this.punts });
+    const { key, scratch, punts } = this;
+    this.flows.pipelineKey(flow, key);
+    const translation = translate({ bridge: flow.bridge, key, punts, scratch });
+    const { mask } = flow.home!;
     for (let i = 0; i < KEY_WORDS; i++) {
-      if ((translation.mask.words[i]! & ~flow.mask.words[i]!) !== 0) {
+      if ((translation.mask.words[i]! & ~mask.words[i]!) !== 0) {
         this.punts.release(translation.punts);
         return this.invalidate(flow);
       }

@@ -31,8 +31,9 @@ import { credit } from "../pipeline/effects.ts";
 import type { BridgeModel, PortModel } from "../pipeline/model.ts";
 import { packetInOf } from "../pipeline/punt.ts";
 import { unsupportedAction } from "../pipeline/supported.ts";
+import { Scratch } from "../pipeline/xlate.ts";
 import { translate } from "../pipeline/translate.ts";
-import { type Megaflow, type Megaflows, pipelineKeyOf } from "./megaflows.ts";
+import { type Megaflow, type Megaflows, toPipelineKey } from "./megaflows.ts";
 import type { Punts } from "./punts.ts";
 
 const BATCH = 64;
@@ -70,6 +71,8 @@ export class Upcalls {
   private budget = BATCH;
   private refilling = false;
   private readonly frame = new Frame();
+  private readonly scratch = new Scratch();
+  private readonly key = new FlowKey();
   readonly counters: UpcallCounters = {
     misses: 0,
     translated: 0,
@@ -124,7 +127,9 @@ export class Upcalls {
     this.counters.packetOuts++;
     const port = bridge.ports.get(ofport);
     const dpPort = port?.dpPort ?? bridge.ports.get(PORTS.LOCAL)?.dpPort ?? 0;
-    const key = pipelineKeyOf(this.keyOf(packet), ofport);
+    // What is sent from here may ask for another packet-out: the key is this one's own.
+    const key = new FlowKey();
+    toPipelineKey(this.keyOf(packet), ofport, key);
     const translation = translate({ bridge, key, punts: this.punts, packetOut: actions });
     if (translation.error) this.fail(bridge, translation.error);
     const { length } = packet.data;
@@ -198,8 +203,9 @@ export class Upcalls {
     }
     this.counters.translated++;
     const { bridge, port } = from;
-    const key = pipelineKeyOf(dpKey, port.ofport);
-    const translation = translate({ bridge, key, punts: this.punts });
+    const { key, scratch, punts } = this;
+    toPipelineKey(dpKey, port.ofport, key);
+    const translation = translate({ bridge, key, punts, scratch });
     if (translation.error) this.fail(bridge, translation.error);
     // The packet goes first: it should not wait for the flow. Later ones of its flow cannot overtake
     // it, commands to the datapath act in order.
@@ -207,7 +213,7 @@ export class Upcalls {
     if (this.flows.size >= this.flowLimit()) {
       this.counters.limited++;
       this.punts.release(translation.punts);
-    } else this.flows.install(bridge, dpPort, dpKey, key, translation);
+    } else this.flows.install(bridge, dpPort, port.ofport, dpKey, translation);
     // Last, because what is learned here makes megaflows stale: the new one is then among them.
     credit(translation.effects, 1, packet.data.length, now, tcpFlags);
   }
@@ -238,7 +244,7 @@ export class Upcalls {
       frame.set(whole, VNET_BYTES, data.length, true, 0);
     } else frame.set(data, 0, data.length, false, 0);
     extract(frame, 0, 0, 0);
-    return frame.key.clone();
+    return frame.key;
   }
 
   private fail(bridge: BridgeModel, error: string): void {

@@ -37,11 +37,22 @@
 import type { FlowKey, Match } from "../../packet/key.ts";
 import { maskKey, Subtable } from "./subtable.ts";
 
+/** What a subtable tells of the matches that it keeps, by slot. */
+export interface Home {
+  readonly mask: FlowKey;
+  /** A copy of the whole match. */
+  match(slot: number): Match;
+  /** Makes `key` the match's key. */
+  keyInto(slot: number, key: FlowKey): void;
+  /** True if the match and (`key`, `mask`) disagree on a bit that both look at. */
+  differs(slot: number, key: Uint32Array, mask: Uint32Array): boolean;
+}
+
 /** What a classifier holds. The members below `priority` are the classifier's own. */
 export abstract class Classified {
   constructor(readonly priority: number) {}
   /** The subtable that keeps the match; undefined: not in a classifier. */
-  home: { match(slot: number): Match } | undefined = undefined;
+  home: Home | undefined = undefined;
   slot = -1;
   /** The rule of the same match with the next lower priority. */
   lower: Classified | undefined = undefined;

@@ -8,7 +8,7 @@
  */
 import { FlowKey, type Match } from "../../packet/key.ts";
 import { KEY_WORDS, SLOTS } from "../../packet/layout.ts";
-import type { Classified } from "./classifier.ts";
+import type { Classified, Home } from "./classifier.ts";
 
 /** Stages in the order in which they are looked at: 0 metadata, 1 Ethernet, 2 network, 3 transport. */
 const STAGE_OF_WORD: Uint8Array = stages();
@@ -49,7 +49,7 @@ function mix(hash: number, word: number): number {
   return product ^ (product >>> 15);
 }
 
-export class Subtable<T extends Classified> {
+export class Subtable<T extends Classified> implements Home {
   readonly mask: FlowKey;
   /** Positions of the mask's non-zero words, by stage; `bits` are those words. */
   private readonly at: Uint16Array;
@@ -167,9 +167,14 @@ export class Subtable<T extends Classified> {
   /** The whole match kept at a slot. */
   match(slot: number): Match {
     const key = new FlowKey();
-    const base = slot * this.at.length;
-    for (let i = 0; i < this.at.length; i++) key.words[this.at[i]!] = this.values[base + i]!;
+    this.keyInto(slot, key);
     return { key, mask: this.mask.clone() };
+  }
+
+  keyInto(slot: number, { words }: FlowKey): void {
+    words.fill(0);
+    const base = slot * this.at.length;
+    for (let i = 0; i < this.at.length; i++) words[this.at[i]!] = this.values[base + i]!;
   }
 
   *rules(): IterableIterator<T> {
@@ -208,8 +213,7 @@ export class Subtable<T extends Classified> {
     return false;
   }
 
-  /** True if the slot's match and (`key`, `mask`) disagree on a bit that both look at. */
-  private differs(slot: number, key: Uint32Array, mask: Uint32Array): boolean {
+  differs(slot: number, key: Uint32Array, mask: Uint32Array): boolean {
     const base = slot * this.at.length;
     for (let i = 0; i < this.at.length; i++) {
       const word = this.at[i]!;

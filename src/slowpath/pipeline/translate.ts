@@ -33,7 +33,7 @@ import { AT, inPort, isIp, lookBytes } from "./bits.ts";
 import type { Effect } from "./effects.ts";
 import type { BridgeModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
-import { type MacDependency, type Tracer, Xlate, type XlateError } from "./xlate.ts";
+import { type MacDependency, Scratch, type Tracer, Xlate, type XlateError } from "./xlate.ts";
 
 export interface TranslationInput {
   readonly bridge: BridgeModel;
@@ -43,6 +43,8 @@ export interface TranslationInput {
   /** A packet-out's actions, instead of a search from table 0. */
   readonly packetOut?: readonly Action[];
   readonly tracer?: Tracer;
+  /** Whoever translates often passes one; never to a translation inside another. */
+  readonly scratch?: Scratch;
 }
 
 export interface Translation {
@@ -58,9 +60,9 @@ export interface Translation {
   readonly error: XlateError | undefined;
 }
 
-export function translate(
-  { bridge, key, punts, packetOut, tracer }: TranslationInput,
-): Translation {
+export function translate(input: TranslationInput): Translation {
+  const { bridge, key, punts, packetOut, tracer } = input;
+  const scratch = input.scratch ?? new Scratch();
   const mask = new FlowKey();
   lookBytes(mask, AT.inPort, 4);
   lookBytes(mask, AT.recircId, 4);
@@ -68,7 +70,7 @@ export function translate(
   lookBytes(mask, AT.ethType, 2);
   if (isIp(key)) mask.bytes[AT.nwFrag] = 0xff;
 
-  const x = new Xlate(bridge, key.clone(), mask, punts, packetOut !== undefined, tracer);
+  const x = new Xlate(bridge, key, scratch, mask, punts, packetOut !== undefined, tracer);
   const port = inPort(key);
   const from = bridge.ports.get(port);
   if (packetOut) {

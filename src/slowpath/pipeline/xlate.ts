@@ -53,6 +53,13 @@ export interface Tracer {
 const TUNNEL = [...SLOTS.values()].filter(({ name }) => name.startsWith("tun_"));
 const CT = [...SLOTS.values()].filter(({ name }) => name.startsWith("ct_"));
 
+/** Keys that a translation works on, reused by the next: they cost more to make than to fill. */
+export class Scratch {
+  readonly key: FlowKey = new FlowKey();
+  readonly base: FlowKey = new FlowKey();
+  readonly initial: Uint32Array = new Uint32Array(KEY_WORDS);
+}
+
 export class Xlate {
   readonly actions: DpAction[] = [];
   readonly effects: Effect[] = [];
@@ -78,18 +85,25 @@ export class Xlate {
   private depth = 0;
   private resubmits = 0;
 
+  readonly key: FlowKey;
+
   constructor(
     public bridge: BridgeModel,
-    public readonly key: FlowKey,
+    key: FlowKey,
+    scratch: Scratch,
     readonly mask: FlowKey,
     readonly puntNumbers: PuntNumbers,
     readonly inPacketOut: boolean,
     readonly tracer: Tracer | undefined,
   ) {
-    this.base = key.clone();
+    this.key = scratch.key;
+    this.base = scratch.base;
+    this.initial = scratch.initial;
+    this.key.words.set(key.words);
+    this.base.words.set(key.words);
     this.originalPriority = key.get(FIELDS.skb_priority);
-    key.set(FIELDS.actset_output, PORTS.UNSET);
-    this.initial = key.words.slice();
+    this.key.set(FIELDS.actset_output, PORTS.UNSET);
+    this.initial.set(this.key.words);
   }
 
   note(text: string): void {
