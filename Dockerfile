@@ -2,16 +2,16 @@
 #
 #   docker build -t solovs .
 #   docker run -d --name solovs --network host --cap-drop ALL \
-#     --cap-add NET_ADMIN --cap-add NET_RAW --cap-add BPF --cap-add IPC_LOCK \
+#     --cap-add NET_ADMIN --cap-add NET_RAW --cap-add BPF \
 #     --device /dev/net/tun \
 #     -v /var/run/openvswitch:/var/run/openvswitch -v /var/lib/solovs:/var/lib/solovs \
 #     solovs
 #
 # What each is for: NET_ADMIN attaches devices, makes internal ports and changes links; NET_RAW opens
 # packet sockets; BPF loads the program that keeps the host's stack away from attached devices (kernels
-# before 5.8 need SYS_ADMIN for it); IPC_LOCK lets the packet rings be locked; /dev/net/tun makes
-# internal ports. The host network is where the devices are; the two volumes hold the sockets (stock
-# clients on the host find them there) and the configuration.
+# before 5.8 need SYS_ADMIN for it); /dev/net/tun makes internal ports. The host network is where the
+# devices are; the two volumes hold the sockets (stock clients on the host find them there) and the
+# configuration.
 #
 # The base images can be replaced where Docker Hub is out of reach:
 #   docker build --build-arg BUILD_IMAGE=... --build-arg BASE_IMAGE=... -t solovs .
