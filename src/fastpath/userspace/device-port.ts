@@ -2,7 +2,7 @@
  * A port on an existing network interface: a packet socket with a ring (linux/packet-socket.ts),
  * and the tc program that keeps its frames from the host's stack.
  *
- * Receive and send share the socket. Sends are collected, up to `BATCH`, as `struct mmsghdr`s whose
+ * Sends are collected, up to `BATCH`, as `struct mmsghdr`s whose
  * iovecs point straight at the frames; one sendmmsg sends them. Ring frames go back to the kernel
  * only after the batch's sends are done.
  *
@@ -167,7 +167,7 @@ export class DevicePort implements WorkerPort {
     let done = 0;
     while (done < queued) {
       const at = messagesAt + done * MMSGHDR_BYTES;
-      const sent = raw.sendmmsg(this.fd, at, queued - done, MSG_DONTWAIT);
+      const sent = raw.sendmmsg(this.socket.sendFd, at, queued - done, MSG_DONTWAIT);
       const error = sent > 0 ? 0 : errno();
       for (let i = 0; i < sent; i++, done++) {
         counters.sent(iovecs[done * IOVEC_WORDS + 2]! - VNET_BYTES);
