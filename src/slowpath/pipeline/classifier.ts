@@ -35,7 +35,7 @@
  * B. Pfaff et al., "The Design and Implementation of Open vSwitch", NSDI 2015, §4–5.
  */
 import type { FlowKey, Match } from "../../packet/key.ts";
-import { maskKey, Subtable } from "./subtable.ts";
+import { hashMask, Subtable } from "./subtable.ts";
 
 /** What a subtable tells of the matches that it keeps, by slot. */
 export interface Home {
@@ -59,7 +59,8 @@ export abstract class Classified {
 }
 
 export class Classifier<T extends Classified> {
-  private readonly byMask = new Map<string, Subtable<T>>();
+  /** Subtables by the hash of their mask. */
+  private readonly byMask = new Map<number, Subtable<T>[]>();
   private ordered: Subtable<T>[] = [];
   private sorted = true;
   private entries = 0;
@@ -69,7 +70,7 @@ export class Classifier<T extends Classified> {
   }
 
   get subtables(): number {
-    return this.byMask.size;
+    return this.ordered.length;
   }
 
   /**
@@ -89,17 +90,19 @@ export class Classifier<T extends Classified> {
 
   /** The rule of exactly this match and priority. */
   find(match: Match, priority: number): T | undefined {
-    let rule = this.byMask.get(maskKey(match.mask))?.find(match.key.words);
+    let rule = this.subtable(match.mask)?.find(match.key.words);
     while (rule && rule.priority > priority) rule = rule.lower as T | undefined;
     return rule?.priority === priority ? rule : undefined;
   }
 
   insert(rule: T, match: Match): void {
-    const id = maskKey(match.mask);
-    let subtable = this.byMask.get(id);
+    let subtable = this.subtable(match.mask);
     if (!subtable) {
       subtable = new Subtable<T>(match.mask);
-      this.byMask.set(id, subtable);
+      const hash = hashMask(match.mask);
+      const alike = this.byMask.get(hash);
+      if (alike) alike.push(subtable);
+      else this.byMask.set(hash, [subtable]);
       this.ordered.push(subtable);
       this.sorted = false;
     }
@@ -117,7 +120,10 @@ export class Classifier<T extends Classified> {
     subtable.remove(rule);
     this.entries--;
     if (subtable.size === 0) {
-      this.byMask.delete(maskKey(subtable.mask));
+      const hash = hashMask(subtable.mask);
+      const alike = this.byMask.get(hash)!.filter((other) => other !== subtable);
+      if (alike.length > 0) this.byMask.set(hash, alike);
+      else this.byMask.delete(hash);
       this.ordered.splice(this.ordered.indexOf(subtable), 1);
     } else if (subtable.maxPriority !== before) this.sorted = false;
   }
@@ -138,6 +144,13 @@ export class Classifier<T extends Classified> {
 
   *[Symbol.iterator](): IterableIterator<T> {
     for (const subtable of this.ordered) yield* subtable.rules();
+  }
+
+  private subtable(mask: FlowKey): Subtable<T> | undefined {
+    const alike = this.byMask.get(hashMask(mask));
+    if (!alike) return undefined;
+    for (const subtable of alike) if (subtable.mask.equals(mask)) return subtable;
+    return undefined;
   }
 
   private sort(): void {

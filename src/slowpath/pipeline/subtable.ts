@@ -30,19 +30,18 @@ function stages(): Uint8Array {
   return stage;
 }
 
-/** A string that two masks share only if they are equal. */
-export function maskKey(mask: FlowKey): string {
-  let text = "";
-  const { words } = mask;
-  for (let i = 0; i < KEY_WORDS; i++) {
-    const word = words[i]!;
-    if (word !== 0) text += `${i}:${word};`;
-  }
-  return text;
-}
-
 const FIRST_SLOTS = 4;
 const NONE = -1;
+
+/** Masks of equal hash may differ, masks of different hash do. */
+export function hashMask({ words }: FlowKey): number {
+  let hash = 0;
+  for (let i = 0; i < KEY_WORDS; i++) {
+    const word = words[i]!;
+    if (word !== 0) hash = mix(hash + i, word);
+  }
+  return hash;
+}
 
 function mix(hash: number, word: number): number {
   const product = Math.imul(hash ^ word, 0x9e3779b1);
