@@ -1,12 +1,14 @@
 /**
  * One daemon to a run directory, and one to a database.
  *
- * Both are claimed by locking a file: `RUNDIR/ovs-vswitchd.pid`, where stock clients look for the
- * switch's process id, and `DATABASE.lock` beside the database. (The database itself is not locked
- * this way: SQLite keeps locks of its own on it, which a second descriptor would spoil.) The kernel
- * gives the locks up with the process, so a crash leaves nothing that would block the next start.
+ * All is claimed by locking files: in the run directory `ovs-vswitchd.pid`, where stock clients look
+ * for the switch's process id, and `ovsdb-server.pid`, for solovs is that too (so neither of Open
+ * vSwitch's own daemons can be running there); and `DATABASE.lock` beside the database. (The database
+ * itself is not locked this way: SQLite keeps locks of its own on it, which a second descriptor would
+ * spoil.) The kernel gives the locks up with the process, so a crash leaves nothing that would block
+ * the next start. Sockets that a crash left in the run directory are removed once it is claimed.
  */
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type FileLock, lockFile } from "../linux/lock.ts";
 import { CommandError, reason } from "./exit.ts";
@@ -50,27 +52,41 @@ function claim(path: string, what: string, option: string): FileLock {
   );
 }
 
+/** Sockets that carry a bridge's name or a process id: nobody would replace them. */
+const LEFTOVER = /\.(?:mgmt|snoop)$|^(?:ovs-vswitchd|ovsdb-server)\.\d+\.ctl$/;
+
+function removeLeftovers(runDir: string): void {
+  for (const entry of readdirSync(runDir, { withFileTypes: true })) {
+    if (entry.isSocket() && LEFTOVER.test(entry.name)) rmSync(join(runDir, entry.name));
+  }
+}
+
 /** Claims both, or throws a `CommandError` that names the process in the way, holding nothing. */
 export function claimInstance(runDir: string, db: string): Instance {
   const database = resolve(db);
-  makeDirectory(runDir, "--run-dir");
+  const directory = resolve(runDir);
+  makeDirectory(directory, "--run-dir");
   makeDirectory(dirname(database), "--db");
-  const pidFile = join(resolve(runDir), "ovs-vswitchd.pid");
-  const runLock = claim(pidFile, `the run directory ${runDir}`, "--run-dir");
-  let dbLock: FileLock;
+  const pidFiles: FileLock[] = [];
+  const releasePidFiles = () => pidFiles.forEach((lock) => lock.release({ remove: true }));
+  let databaseLock: FileLock;
   try {
-    dbLock = claim(`${database}.lock`, `the database ${db}`, "--db");
+    for (const daemon of ["ovs-vswitchd", "ovsdb-server"]) {
+      const path = join(directory, `${daemon}.pid`);
+      pidFiles.push(claim(path, `the run directory ${runDir}`, "--run-dir"));
+    }
+    databaseLock = claim(`${database}.lock`, `the database ${db}`, "--db");
   } catch (error) {
-    // Remove: had the file been another's, it would have been locked.
-    runLock.release({ remove: true });
+    releasePidFiles();
     throw error;
   }
-  runLock.write(`${process.pid}\n`);
+  for (const lock of pidFiles) lock.write(`${process.pid}\n`);
+  removeLeftovers(directory);
   return {
-    pidFile,
+    pidFile: pidFiles[0]!.path,
     release() {
-      dbLock.release();
-      runLock.release({ remove: true });
+      databaseLock.release();
+      releasePidFiles();
     },
   };
 }

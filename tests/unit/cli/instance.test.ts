@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { claimInstance } from "../../../src/cli/instance.ts";
@@ -68,6 +76,23 @@ describe("claimInstance", () => {
     instance.release();
     writeFileSync(join(dir, "run/ovs-vswitchd.pid"), "1\n");
     claimInstance(join(dir, "run"), join(dir, "a.db")).release();
+  });
+
+  test("removes the sockets that a crash left, and nothing else", () => {
+    const run = join(dir, "run");
+    const left = ["br0.mgmt", "br0.snoop", "ovs-vswitchd.7.ctl"];
+    const other = ["other.sock", "x.ctl"];
+    mkdirSync(run);
+    const listeners = [...left, ...other].map((name) =>
+      Bun.listen({ unix: join(run, name), socket: { data() {} } })
+    );
+    writeFileSync(join(run, "br1.mgmt"), "no socket");
+    const instance = claimInstance(run, join(dir, "a.db"));
+    expect(readdirSync(run).sort()).toEqual(
+      ["br1.mgmt", "other.sock", "ovs-vswitchd.pid", "ovsdb-server.pid", "x.ctl"],
+    );
+    instance.release();
+    for (const listener of listeners) listener.stop(true);
   });
 
   test("says which option helps when the directory cannot be made", () => {
