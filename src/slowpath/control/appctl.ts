@@ -9,7 +9,6 @@ import { formatMac } from "../../packet/address.ts";
 import { formatPort } from "../../packet/text.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
-import { formatMegaflow } from "../cache/flow-text.ts";
 import { macBytes } from "../bridge/learning.ts";
 import type { BridgePort } from "../bridge/ports.ts";
 import { formatMegaflow } from "../cache/flow-text.ts";
@@ -66,7 +65,6 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
     if (!backend) return "";
     return lines([...context.bridges().keys()].sort().map((n) => `${backend.datapath.type}@${n}`));
   });
-  add("dpctl/dump-flows", "", [0, 0], () => dumpDatapathFlows(context));
   add("dpctl/dump-flows", "[-m] [dp]", [0, 3], () => dumpFlows(context, undefined));
   add("dpif/dump-flows", "[-m] bridge", [1, 3], (args) => {
     return dumpFlows(context, bridge(args.findLast((arg) => !arg.startsWith("-"))));
@@ -121,16 +119,6 @@ function showDatapath(context: AppctlContext): string {
     for (const port of ports) rows.push(`    ${describePort(port)}`);
   }
   return lines(rows);
-}
-
-function dumpDatapathFlows(context: AppctlContext): string {
-  const backend = context.backend();
-  if (!backend) return "";
-  const { flows } = backend.cache;
-  flows.readAll();
-  const [bridge] = context.bridges().values();
-  const now = bridge?.clock.now() ?? 0;
-  return lines(Array.from(flows, (flow) => formatMegaflow(flow, flows.dpMatch(flow), now)));
 }
 
 /** The flows that the datapath holds; of one bridge, or all. */
