@@ -116,7 +116,6 @@ const COMMANDS: readonly string[] = [
   "add-br",
   "add-port br0",
   "--nosuchoption show",
-  "add-br br/x",
   "emer-reset",
 ];
 
@@ -241,6 +240,14 @@ describePrivileged("ovs-vsctl", [...SWITCH_TOOLS, ...STOCK_TOOLS], () => {
     const lines = (result: Result) =>
       clean(result).stdout.split("\n").filter((line) => !/datapath_type|ovs_version/.test(line));
     expect(lines(ours)).toEqual(lines(theirs));
+  }, 20_000);
+
+  test("a bridge name that cannot be says so", async () => {
+    const { ours, theirs } = await pair.vsctl("add-br br/x");
+    for (const result of [ours, theirs]) {
+      expect(result.stderr).toContain("Error detected while setting up 'br/x'");
+    }
+    await pair.vsctl("del-br br/x");
   }, 20_000);
 
   test("wait-until ends when what it waits for comes", async () => {

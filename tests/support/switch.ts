@@ -122,7 +122,7 @@ export class SolovsSwitch implements RunningSwitch {
       throw new Error(`solovs did not end within 10 s of SIGTERM:\n${lastLines(child.log)}`);
     }
     if (code !== 0) throw new Error(`solovs ended with code ${code}:\n${lastLines(child.log)}`);
-    const left = await this.leftBehind();
+    const left = await this.leftBehind(child.pid);
     if (left.length > 0) throw new Error(`solovs left behind: ${left.join("; ")}`);
   }
 
@@ -131,8 +131,11 @@ export class SolovsSwitch implements RunningSwitch {
     await this.process?.ended(5000);
   }
 
-  /** What a stopped solovs must not leave: devices it made, attachments, sockets, pid files. */
-  async leftBehind(): Promise<string[]> {
+  /**
+   * What a stopped solovs must not leave: devices it made, attachments, sockets, pid files. Control
+   * sockets are named after their process; those of one that was killed stay, as Open vSwitch's do.
+   */
+  private async leftBehind(pid: number): Promise<string[]> {
     const left: string[] = [];
     for (const link of await this.ns.links()) {
       if (link.linkinfo?.info_kind === "tun") left.push(`tap device ${link.ifname}`);
@@ -143,7 +146,8 @@ export class SolovsSwitch implements RunningSwitch {
     const qdiscs = await this.ns.run(["tc", "qdisc", "show"]);
     if (/clsact|qdisc ingress/.test(qdiscs.stdout)) left.push(`qdisc: ${qdiscs.stdout.trim()}`);
     for (const file of readdirSync(this.runDir)) {
-      if (/\.(sock|mgmt|snoop|ctl|pid)$/.test(file)) left.push(`${this.runDir}/${file}`);
+      const ours = /\.(sock|mgmt|snoop|pid)$/.test(file) || file.endsWith(`.${pid}.ctl`);
+      if (ours) left.push(`${this.runDir}/${file}`);
     }
     return left;
   }
