@@ -32,6 +32,7 @@
 import {
   bind,
   close,
+  getsockopt,
   MAP_SHARED,
   memoryAt,
   mmap,
@@ -68,6 +69,7 @@ const SO_SNDBUFFORCE = 32;
 const SOL_PACKET = 263;
 const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_RX_RING = 5;
+const PACKET_STATISTICS = 6;
 const PACKET_COPY_THRESH = 7;
 const PACKET_VERSION = 10;
 const PACKET_RESERVE = 12;
@@ -81,66 +83,91 @@ const PACKET_MR_PROMISC = 1;
 const QUEUE_BYTES = 4 << 20;
 const SEND_BYTES = 8 << 20;
 
-export interface PacketSocket {
+/** A port's sockets and its ring, on one interface of the thread's namespace. */
+export class PacketSocket {
   /** Receives; readable when the ring has frames. */
   readonly fd: number;
   /** Sends. */
   readonly sendFd: number;
-  readonly ifindex: number;
   /** Frames in the ring. */
-  readonly frames: number;
-  /** The ring, and its address in memory. */
-  readonly ring: Uint8Array;
-  readonly address: number;
-  close(): void;
-}
+  frames = 0;
+  /** The ring, and its address in memory. Another one after `resize`. */
+  ring = new Uint8Array(0);
+  address = 0;
+  private readonly statistics = new Uint32Array(2);
 
-/** Opens a socket with a ring of `frames` (a multiple of 16) on an interface of this namespace. */
-export function openPacketSocket(ifindex: number, frames: number): PacketSocket {
-  if (frames <= 0 || frames % 16 !== 0) throw new RangeError("ring frames: a multiple of 16");
-  // Protocol 0: nothing is received before bind.
-  const fd = socket(AF_PACKET, SOCK_RAW | O_CLOEXEC | O_NONBLOCK, 0);
-  let sendFd = -1;
-  let at = 0;
-  const bytes = frames * RING_FRAME_BYTES;
-  try {
-    const set = (option: number, value: number | Uint8Array, name: string): void =>
-      setsockopt(fd, SOL_PACKET, option, value, name);
-    set(PACKET_VERSION, TPACKET_V2, "PACKET_VERSION");
-    set(PACKET_VNET_HDR, 1, "PACKET_VNET_HDR");
-    set(PACKET_RESERVE, RESERVE_BYTES, "PACKET_RESERVE");
-    set(PACKET_COPY_THRESH, 1, "PACKET_COPY_THRESH");
-    set(PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING");
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_BYTES, "SO_RCVBUFFORCE");
-    const request = new Uint32Array([BLOCK_BYTES, bytes / BLOCK_BYTES, RING_FRAME_BYTES, frames]);
-    set(PACKET_RX_RING, new Uint8Array(request.buffer), "PACKET_RX_RING");
-    at = mmap(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-    sendFd = openSender(ifindex);
-    bind(fd, sockaddrLl(ifindex, ETH_P_ALL_BE));
-    const membership = new Uint8Array(16);
-    const v = new DataView(membership.buffer);
-    v.setInt32(0, ifindex, true);
-    v.setUint16(4, PACKET_MR_PROMISC, true);
-    set(PACKET_ADD_MEMBERSHIP, membership, "PACKET_ADD_MEMBERSHIP");
-  } catch (error) {
-    if (at !== 0) munmap(at, bytes);
-    if (sendFd >= 0) close(sendFd);
-    close(fd);
-    throw error;
+  /** `frames`: a multiple of 16. */
+  constructor(readonly ifindex: number, frames: number) {
+    // Protocol 0: nothing is received before bind.
+    this.fd = socket(AF_PACKET, SOCK_RAW | O_CLOEXEC | O_NONBLOCK, 0);
+    let sendFd = -1;
+    try {
+      this.set(PACKET_VERSION, TPACKET_V2, "PACKET_VERSION");
+      this.set(PACKET_VNET_HDR, 1, "PACKET_VNET_HDR");
+      this.set(PACKET_RESERVE, RESERVE_BYTES, "PACKET_RESERVE");
+      this.set(PACKET_COPY_THRESH, 1, "PACKET_COPY_THRESH");
+      this.set(PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING");
+      setsockopt(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_BYTES, "SO_RCVBUFFORCE");
+      this.map(frames);
+      sendFd = openSender(ifindex);
+      bind(this.fd, sockaddrLl(ifindex, ETH_P_ALL_BE));
+      const membership = new Uint8Array(16);
+      const v = new DataView(membership.buffer);
+      v.setInt32(0, ifindex, true);
+      v.setUint16(4, PACKET_MR_PROMISC, true);
+      this.set(PACKET_ADD_MEMBERSHIP, membership, "PACKET_ADD_MEMBERSHIP");
+    } catch (error) {
+      this.unmap();
+      if (sendFd >= 0) close(sendFd);
+      close(this.fd);
+      throw error;
+    }
+    this.sendFd = sendFd;
   }
-  return {
-    fd,
-    sendFd,
-    ifindex,
-    frames,
-    ring: new Uint8Array(memoryAt(at, bytes)),
-    address: at,
-    close(): void {
-      munmap(at, bytes);
-      close(sendFd);
-      close(fd);
-    },
-  };
+
+  /**
+   * Another ring, empty, in place of the old one. What waits in the old one is lost, and so is what
+   * arrives meanwhile (some milliseconds: the kernel waits for readers of its tables).
+   */
+  resize(frames: number): void {
+    this.unmap();
+    this.set(PACKET_RX_RING, new Uint8Array(16), "PACKET_RX_RING 0");
+    this.map(frames);
+  }
+
+  /** Frames that the kernel dropped since the last call because the ring was full. */
+  takeDrops(): number {
+    // struct tpacket_stats: packets u32 (dropped ones too), drops u32; reading resets both.
+    const bytes = new Uint8Array(this.statistics.buffer);
+    getsockopt(this.fd, SOL_PACKET, PACKET_STATISTICS, bytes);
+    return this.statistics[1]!;
+  }
+
+  close(): void {
+    this.unmap();
+    close(this.sendFd);
+    close(this.fd);
+  }
+
+  private set(option: number, value: number | Uint8Array, name: string): void {
+    setsockopt(this.fd, SOL_PACKET, option, value, name);
+  }
+
+  private map(frames: number): void {
+    if (frames <= 0 || frames % 16 !== 0) throw new RangeError("ring frames: a multiple of 16");
+    const bytes = frames * RING_FRAME_BYTES;
+    const request = new Uint32Array([BLOCK_BYTES, bytes / BLOCK_BYTES, RING_FRAME_BYTES, frames]);
+    this.set(PACKET_RX_RING, new Uint8Array(request.buffer), "PACKET_RX_RING");
+    this.address = mmap(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, this.fd);
+    this.ring = new Uint8Array(memoryAt(this.address, bytes));
+    this.frames = frames;
+  }
+
+  private unmap(): void {
+    if (this.frames > 0) munmap(this.address, this.frames * RING_FRAME_BYTES);
+    this.frames = 0;
+    this.ring = new Uint8Array(0);
+  }
 }
 
 /** A socket that only sends: protocol 0 receives nothing. */

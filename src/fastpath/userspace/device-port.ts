@@ -40,8 +40,18 @@ import type { Forwarder } from "./forwarder.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
 import { counterIndex } from "./shared.ts";
 
+const RING_FULL = counterIndex("drop_rx_ring_full");
+const RING_GROWN = counterIndex("ring_grown");
 const NO_COPY = counterIndex("drop_rx_no_copy");
 const TOO_BIG = counterIndex("drop_rx_too_big");
+
+/**
+ * Frames of a port's ring, 2 KiB each: an idle port costs 256 KiB. One whose ring overflows gets a
+ * larger one, once; a single lost frame is no reason, since the change loses some too.
+ */
+export const QUIET_FRAMES = 128;
+const BUSY_FRAMES = 1024;
+const GROW_AT_DROPS = 32;
 
 /** Most sends in one sendmmsg. */
 const BATCH = 64;
@@ -52,8 +62,8 @@ const VLAN_TPID = 0x8100;
 export class DevicePort implements WorkerPort {
   readonly fd: number;
   readonly ifindex: number;
-  private readonly ringWords: Int32Array;
-  private readonly ringHalves: Uint16Array;
+  private ringWords = new Int32Array(0);
+  private ringHalves = new Uint16Array(0);
   /** The frame that the kernel fills next. */
   private next = 0;
 
@@ -72,9 +82,7 @@ export class DevicePort implements WorkerPort {
   ) {
     this.fd = socket.fd;
     this.ifindex = socket.ifindex;
-    const { ring } = socket;
-    this.ringWords = new Int32Array(ring.buffer, ring.byteOffset, ring.byteLength / 4);
-    this.ringHalves = new Uint16Array(ring.buffer, ring.byteOffset, ring.byteLength / 2);
+    this.viewRing();
     const v = new DataView(this.messages.buffer);
     const iovecsAt = address(this.iovecs);
     for (let i = 0; i < BATCH; i++) {
@@ -181,6 +189,24 @@ export class DevicePort implements WorkerPort {
       counters.sendFailed(error, 1);
       done++;
     }
+  }
+
+  keepHouse(): void {
+    const drops = this.socket.takeDrops();
+    if (drops === 0) return;
+    this.forwarder.count(RING_FULL, drops);
+    this.counters.rxDropped(drops);
+    if (drops < GROW_AT_DROPS || this.socket.frames >= BUSY_FRAMES) return;
+    this.socket.resize(BUSY_FRAMES);
+    this.viewRing();
+    this.next = 0;
+    this.forwarder.count(RING_GROWN);
+  }
+
+  private viewRing(): void {
+    const { ring } = this.socket;
+    this.ringWords = new Int32Array(ring.buffer, ring.byteOffset, ring.byteLength / 4);
+    this.ringHalves = new Uint16Array(ring.buffer, ring.byteOffset, ring.byteLength / 2);
   }
 
   failed(): string | undefined {

@@ -110,8 +110,8 @@ export class Forwarder {
     this.flowWords = shared.flowWords;
   }
 
-  count(counter: number): void {
-    this.counters[counter]!++;
+  count(counter: number, by = 1): void {
+    this.counters[counter]! += by;
   }
 
   /** Makes sure that `length` bytes of arena can be taken; call it between packets only. */

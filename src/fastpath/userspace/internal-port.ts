@@ -65,6 +65,8 @@ export class InternalPort implements WorkerPort {
 
   flush(): void {}
 
+  keepHouse(): void {}
+
   failed(): string | undefined {
     return this.gone ? "the TAP device was deleted" : undefined;
   }

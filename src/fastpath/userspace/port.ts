@@ -22,6 +22,8 @@ export interface WorkerPort extends OutputPort {
   readonly counters: PortCounters;
   /** Forwards at most `budget` waiting frames, their sends done; how many there were. */
   receive(budget: number): number;
+  /** Once a second or so while frames come: reads the kernel's drop counts, adapts. */
+  keepHouse(): void;
   /** After POLLERR: why the port is lost, or undefined if it lives on. */
   failed(): string | undefined;
   close(): void;

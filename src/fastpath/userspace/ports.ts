@@ -5,22 +5,18 @@
  * it vanishes with it; `close` removes it in order.
  */
 import { attachTcIngress, loadDropProgram, type TcAttachment } from "../../linux/bpf.ts";
-import { close, ERRNO, SystemError } from "../../linux/libc.ts";
-import { ifNameToIndex } from "../../linux/libc.ts";
-import { openPacketSocket } from "../../linux/packet-socket.ts";
+import { close, ERRNO, ifNameToIndex, SystemError } from "../../linux/libc.ts";
+import { PacketSocket } from "../../linux/packet-socket.ts";
 import { openTap } from "../../linux/tap.ts";
 import { DatapathError } from "../datapath.ts";
 import type { Request, WorkerMessage } from "./commands.ts";
-import { DevicePort } from "./device-port.ts";
+import { DevicePort, QUIET_FRAMES } from "./device-port.ts";
 import type { Forwarder } from "./forwarder.ts";
 import { InternalPort } from "./internal-port.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
 import type { SharedState } from "./shared.ts";
 
 type AddPort = Extract<Request, { type: "addPort" }>;
-
-/** Frames of a port's receive ring, 2 KiB each: a third of a millisecond of small packets. */
-const RING_FRAMES = 256;
 
 export class WorkerPorts {
   readonly byNumber = new Map<number, WorkerPort>();
@@ -48,7 +44,7 @@ export class WorkerPorts {
         case "device": {
           const ifindex = ifNameToIndex(name);
           if (ifindex === 0) throw new DatapathError("no-device", `there is no device ${name}`);
-          const socket = openPacketSocket(ifindex, RING_FRAMES);
+          const socket = new PacketSocket(ifindex, QUIET_FRAMES);
           const attachment = this.keepFromHost(name, ifindex);
           port = new DevicePort(portNo, name, socket, attachment, this.forwarder, counters);
           break;

@@ -40,6 +40,7 @@ const OWN_COUNTERS = [
   "drop_upcall_ring_full",
   "drop_upcall_port_share",
   "drop_no_actions",
+  "drop_rx_ring_full",
   "drop_rx_no_copy",
   "drop_rx_too_big",
   "drop_tx_no_port",

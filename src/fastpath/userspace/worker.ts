@@ -80,6 +80,8 @@ class WorkerLoop {
   private readonly wakeWord = new Uint8Array(8);
   private active: WorkerPort[] = [];
   private readonly isActive = new Set<number>();
+  /** Ports that were active since the last housekeeping. */
+  private readonly touched = new Set<WorkerPort>();
   private housekeptMs = 0;
   private running = true;
 
@@ -125,7 +127,8 @@ class WorkerLoop {
     Atomics.store(control, CTL_WORKER_SLEEPING, 1);
     if (this.commands.isEmpty()) {
       counters[SLEEPS]!++;
-      this.poll(-1);
+      // One more wake-up after traffic ends, to read the drop counts; then none.
+      this.poll(this.touched.size > 0 ? HOUSEKEEPING_MS : -1);
     }
     Atomics.store(control, CTL_WORKER_SLEEPING, 0);
   }
@@ -143,6 +146,7 @@ class WorkerLoop {
         if (!this.isActive.has(tag)) {
           this.isActive.add(tag);
           this.active.push(port);
+          this.touched.add(port);
         }
         if ((epoll.events(i) & (EPOLLERR | EPOLLHUP)) !== 0) {
           const reason = port.failed();
@@ -184,6 +188,7 @@ class WorkerLoop {
   private dropPort(portNo: number): void {
     this.active = this.active.filter((port) => port.portNo !== portNo);
     this.isActive.delete(portNo);
+    for (const port of this.touched) if (port.portNo === portNo) this.touched.delete(port);
     // Closing the descriptor takes it out of the epoll set.
     this.ports.remove(portNo);
   }
@@ -322,6 +327,16 @@ class WorkerLoop {
   private keepHouse(): void {
     this.housekeptMs = this.forwarder.nowMs;
     this.forwarder.table.rank();
+    for (const port of this.touched) {
+      try {
+        port.keepHouse();
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        this.lose(port, error.message);
+      }
+    }
+    this.touched.clear();
+    for (const port of this.active) this.touched.add(port);
   }
 }
 
