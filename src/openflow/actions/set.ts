@@ -289,7 +289,7 @@ export const SET_ROWS: readonly ActionRow[] = [
     (ethType, at) => ({ type: "push_vlan", ethType: checkEthType(ethType, at, isVlanType) }),
     (action) => action.ethType,
   ),
-  bare<"pop_vlan">("pop_vlan", "OF1.0(3)", { type: "pop_vlan" }),
+  bare<"pop_vlan">("pop_vlan", "OF1.0(3)", { type: "pop_vlan", strip: true }),
   bare<"pop_vlan">("pop_vlan", "OF1.1+(18)", { type: "pop_vlan" }),
   ...each(["OF1.0(4)", "OF1.1+(3)"], (ids) => address("set_eth_src", ids)),
   ...each(["OF1.0(5)", "OF1.1+(4)"], (ids) => address("set_eth_dst", ids)),
@@ -375,7 +375,7 @@ export const SET_ROWS: readonly ActionRow[] = [
       reader.zeros(4, "NXBRC_MUST_BE_ZERO");
       const controllerIds = Array.from({ length: count }, () => reader.u16());
       reader.skip(reader.left);
-      return { type: "dec_ttl", controllerIds };
+      return { type: "dec_ttl", controllerIds, explicitIds: true };
     },
     write: (writer, action) => {
       writer.u16(action.controllerIds.length).zeros(4);
@@ -478,7 +478,7 @@ export const SET_ROWS: readonly ActionRow[] = [
 ];
 
 function isPlainDecTtl(action: ActionOf<"dec_ttl">): boolean {
-  return action.controllerIds.length === 1 && action.controllerIds[0] === 0;
+  return !action.explicitIds && action.controllerIds.length === 1 && action.controllerIds[0] === 0;
 }
 
 function readPlainDecTtl(reader: Reader): ActionOf<"dec_ttl"> {

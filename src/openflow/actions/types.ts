@@ -73,7 +73,8 @@ export type Action =
   | { readonly type: "set_vlan_vid"; readonly vid: number; readonly pushIfNone: boolean }
   | { readonly type: "set_vlan_pcp"; readonly pcp: number; readonly pushIfNone: boolean }
   | { readonly type: "push_vlan"; readonly ethType: number }
-  | { readonly type: "pop_vlan" }
+  /** `strip`: said as OpenFlow 1.0's strip_vlan, which matters for text only. */
+  | { readonly type: "pop_vlan"; readonly strip?: true }
   | { readonly type: "set_eth_src"; readonly address: Uint8Array }
   | { readonly type: "set_eth_dst"; readonly address: Uint8Array }
   | { readonly type: "set_ipv4_src"; readonly address: number }
@@ -85,7 +86,12 @@ export type Action =
   | { readonly type: "set_tp_src"; readonly port: number }
   | { readonly type: "set_tp_dst"; readonly port: number }
   /** Expired packets go to each controller id; `[0]` unless told. */
-  | { readonly type: "dec_ttl"; readonly controllerIds: readonly number[] }
+  | {
+    readonly type: "dec_ttl";
+    readonly controllerIds: readonly number[];
+    /** The ids were spelled out, though `[0]` goes without saying: matters for text only. */
+    readonly explicitIds?: true;
+  }
   | { readonly type: "set_mpls_label"; readonly label: number }
   | { readonly type: "set_mpls_tc"; readonly tc: number }
   | { readonly type: "set_mpls_ttl"; readonly ttl: number }

@@ -1,0 +1,308 @@
+/**
+ * Whole flows in ovs-ofctl(8)'s syntax: the lines of `dump-flows`, the arguments of `add-flow`,
+ * `mod-flows`, `del-flows` and `dump-flows`.
+ *
+ * `parseFlow` throws `TextError` with a message like Open vSwitch's. The text comes from users and
+ * from the HTTP API; nothing is assumed about it.
+ */
+import { anyMatch } from "../../packet/key.ts";
+import { formatPort, parsePort, type PortNames, TextError } from "../../packet/text.ts";
+import { checkActions } from "../actions/check.ts";
+import { OfError } from "../errors.ts";
+import {
+  FLOW_FLAGS,
+  type FlowCommand,
+  type FlowMod,
+  type FlowStats,
+  type FlowStatsRequest,
+} from "../messages/types.ts";
+import { GROUP_ALL, GROUP_ANY, PORTS, TABLE_ALL } from "../version.ts";
+import { formatActions } from "./actions-format.ts";
+import { parseActions } from "./actions-parse.ts";
+import { DEFAULT_PRIORITY, formatMatch, parseMatchPart } from "./match.ts";
+import { hex, keyValues, parseTable, parseU16, parseU32, parseU64 } from "./scan.ts";
+
+const FLAG_WORDS: readonly (readonly [number, string])[] = [
+  [FLOW_FLAGS.SEND_FLOW_REM, "send_flow_rem"],
+  [FLOW_FLAGS.CHECK_OVERLAP, "check_overlap"],
+  [FLOW_FLAGS.RESET_COUNTS, "reset_counts"],
+  [FLOW_FLAGS.NO_PKT_COUNTS, "no_packet_counts"],
+  [FLOW_FLAGS.NO_BYT_COUNTS, "no_byte_counts"],
+];
+
+const ALL_ONES = 0xffff_ffff_ffff_ffffn;
+
+export interface FormatFlowOptions {
+  readonly names?: PortNames;
+  /** False leaves out counters, ages and what is zero, as `dump-flows --no-stats` does. */
+  readonly stats?: boolean;
+}
+
+/** `3.005s`: no decimals, three, or as many as it takes. */
+export function formatDuration(seconds: number, nanoseconds: number): string {
+  if (nanoseconds === 0) return `${seconds}s`;
+  if (nanoseconds % 1_000_000 === 0) {
+    return `${seconds}.${String(nanoseconds / 1_000_000).padStart(3, "0")}s`;
+  }
+  return `${seconds}.${String(nanoseconds).padStart(9, "0").replace(/0+$/, "")}s`;
+}
+
+/** A line of `ovs-ofctl dump-flows`, without its leading space. */
+export function formatFlow(flow: FlowStats, options: FormatFlowOptions = {}): string {
+  const stats = options.stats ?? true;
+  let text = "";
+  if (stats || flow.cookie !== 0n) text += `cookie=${hex(flow.cookie)}, `;
+  if (stats) text += `duration=${formatDuration(flow.durationSeconds, flow.durationNanoseconds)}, `;
+  if (stats || flow.table !== 0) text += `table=${flow.table}, `;
+  if (stats) text += `n_packets=${flow.packets ?? "?"}, n_bytes=${flow.bytes ?? "?"}, `;
+  if (flow.idleTimeout !== 0) text += `idle_timeout=${flow.idleTimeout}, `;
+  if (flow.hardTimeout !== 0) text += `hard_timeout=${flow.hardTimeout}, `;
+  for (const [flag, word] of FLAG_WORDS) if (flow.flags & flag) text += `${word} `;
+  if (flow.importance !== 0) text += `importance=${flow.importance}, `;
+  if (stats && flow.idleAge !== undefined) text += `idle_age=${flow.idleAge}, `;
+  if (stats && flow.hardAge !== undefined && flow.hardAge !== flow.durationSeconds) {
+    text += `hard_age=${flow.hardAge}, `;
+  }
+  const match = formatMatch(flow.match, flow.priority, options.names);
+  if (match !== "") text += `${match} `;
+  return `${text}actions=${formatActions(flow.actions, options.names)}`;
+}
+
+const COMMAND_WORDS: Readonly<Record<FlowCommand, string>> = {
+  add: "ADD",
+  modify: "MOD",
+  modify_strict: "MOD_STRICT",
+  delete: "DEL",
+  delete_strict: "DEL_STRICT",
+};
+
+/** A flow-mod as `ovs-ofctl ofp-print` and `snoop` show it: ` ADD table:1 priority=9,ip actions=…`. */
+export function formatFlowMod(message: FlowMod, names?: PortNames): string {
+  const parts = [COMMAND_WORDS[message.command]];
+  if (message.table !== 0) parts.push(`table:${message.table}`);
+  const match = formatMatch(message.match, message.priority, names);
+  if (match !== "") parts.push(match);
+  if (message.newCookie !== 0n && message.newCookie !== ALL_ONES) {
+    parts.push(`cookie:${hex(message.newCookie)}`);
+  }
+  if (message.cookieMask !== 0n) {
+    parts.push(`cookie:${hex(message.cookie)}/${hex(message.cookieMask)}`);
+  }
+  if (message.idleTimeout !== 0) parts.push(`idle:${message.idleTimeout}`);
+  if (message.hardTimeout !== 0) parts.push(`hard:${message.hardTimeout}`);
+  if (message.importance !== 0) parts.push(`importance:${message.importance}`);
+  if (message.bufferId !== undefined) parts.push(`buf:${hex(message.bufferId)}`);
+  if (message.outPort !== PORTS.ANY) parts.push(`out_port:${formatPort(message.outPort, names)}`);
+  for (const [flag, word] of FLAG_WORDS) if (message.flags & flag) parts.push(word);
+  parts.push(`actions=${formatActions(message.actions, names)}`);
+  return ` ${parts.join(" ")}`;
+}
+
+export interface ParseFlowOptions {
+  /** Absent: the text's first word says it (`add`, `modify_strict` …), else it is an add. */
+  readonly command?: FlowCommand;
+  readonly names?: PortNames;
+}
+
+const COMMANDS: readonly FlowCommand[] = [
+  "add",
+  "delete",
+  "delete_strict",
+  "modify",
+  "modify_strict",
+];
+
+/** Keys of `dump-flows` output that mean nothing to a flow-mod. */
+const IGNORED: ReadonlySet<string> = new Set([
+  "duration",
+  "n_packets",
+  "n_bytes",
+  "idle_age",
+  "hard_age",
+  "no_readonly_table",
+  "allow_hidden_fields",
+]);
+
+/** Takes `actions=…` off the end of a flow. */
+function splitActions(text: string): { head: string; actions: string | undefined } {
+  const at = text.indexOf("action");
+  if (at < 0) return { head: text, actions: undefined };
+  const equals = text.indexOf("=", at + 1);
+  return { head: text.slice(0, at), actions: equals < 0 ? undefined : text.slice(equals + 1) };
+}
+
+function takeCommand(text: string): { command: FlowCommand; rest: string } {
+  const trimmed = text.trimStart();
+  const word = /^[^, \t\r\n]*/.exec(trimmed)![0];
+  // An abbreviation is a command too, the first that fits, as long as it is not empty.
+  const command = word === "" ? undefined : COMMANDS.find((name) => name.startsWith(word));
+  if (!command) return { command: "add", rest: trimmed };
+  return { command, rest: trimmed.slice(word.length) };
+}
+
+/** Mutable while it is read. */
+interface Draft {
+  priority: number;
+  table: number;
+  cookie: bigint;
+  cookieMask: bigint;
+  newCookie: bigint;
+  modifyCookie: boolean;
+  idleTimeout: number;
+  hardTimeout: number;
+  importance: number;
+  flags: number;
+  outPort: number;
+  outGroup: number;
+}
+
+/** What each command takes besides a match. */
+function allowed(command: FlowCommand | "request"): ReadonlySet<string> {
+  const flags = FLAG_WORDS.map(([, word]) => word);
+  const timeouts = ["idle_timeout", "hard_timeout"];
+  switch (command) {
+    case "add":
+      return new Set(["actions", "priority", "importance", ...timeouts, ...flags]);
+    case "modify":
+    case "modify_strict":
+      return new Set(["actions", "priority", ...timeouts, ...flags]);
+    case "delete_strict":
+      return new Set(["out_port", "out_group", "priority"]);
+    case "delete":
+    case "request":
+      return new Set(["out_port", "out_group"]);
+    default: {
+      const never: never = command;
+      return never;
+    }
+  }
+}
+
+function parseGroup(text: string): number {
+  const upper = text.toUpperCase();
+  if (upper === "ANY") return GROUP_ANY;
+  if (upper === "ALL") return GROUP_ALL;
+  try {
+    return parseU32(text);
+  } catch {
+    throw new TextError(`${text} is not a valid OpenFlow group`);
+  }
+}
+
+function parseCookie(draft: Draft, command: FlowCommand | "request", text: string): void {
+  const slash = text.indexOf("/");
+  if (slash >= 0) {
+    if (command === "add") throw new TextError("flow additions cannot use a cookie mask");
+    draft.cookie = parseU64(text.slice(0, slash));
+    draft.cookieMask = parseU64(text.slice(slash + 1));
+    return;
+  }
+  if (command === "request" || command.startsWith("delete")) {
+    throw new TextError(
+      `cannot set cookie (to match on a cookie, specify a mask, e.g. cookie=${text}/-1)`,
+    );
+  }
+  draft.newCookie = parseU64(text);
+  draft.modifyCookie = true;
+}
+
+function parseSetting(
+  draft: Draft,
+  command: FlowCommand | "request",
+  key: string,
+  value: string,
+  names?: PortNames,
+): void {
+  const takes = allowed(command);
+  const flag = FLAG_WORDS.find(([, word]) => word === key);
+  if (flag && takes.has(key)) {
+    draft.flags |= flag[0];
+    return;
+  }
+  if (key === "no_readonly_table" || key === "allow_hidden_fields") return;
+  if (value === "") throw new TextError(`field ${key} missing value`);
+  if (IGNORED.has(key)) return;
+  if (key === "table") {
+    const table = parseTable(value);
+    if (table === undefined) throw new TextError(`unknown table "${value}"`);
+    draft.table = table;
+  } else if (key === "cookie") parseCookie(draft, command, value);
+  else if (!takes.has(key)) throw new TextError(`unknown keyword ${key}`);
+  else if (key === "out_port") {
+    const port = parsePort(value, names);
+    if (port === undefined) throw new TextError(`${value} is not a valid OpenFlow port`);
+    draft.outPort = port;
+  } else if (key === "out_group") draft.outGroup = parseGroup(value);
+  else if (key === "priority") draft.priority = parseU16(value, key);
+  else if (key === "idle_timeout") draft.idleTimeout = parseU16(value, key);
+  else if (key === "hard_timeout") draft.hardTimeout = parseU16(value, key);
+  else if (key === "importance") draft.importance = parseU16(value, key);
+  else throw new TextError(`unknown keyword ${key}`);
+}
+
+function emptyDraft(): Draft {
+  return {
+    priority: DEFAULT_PRIORITY,
+    table: TABLE_ALL,
+    cookie: 0n,
+    cookieMask: 0n,
+    newCookie: 0n,
+    modifyCookie: false,
+    idleTimeout: 0,
+    hardTimeout: 0,
+    importance: 0,
+    flags: 0,
+    outPort: PORTS.ANY,
+    outGroup: GROUP_ANY,
+  };
+}
+
+/** A flow-mod from ovs-ofctl's syntax. Throws `TextError`. */
+export function parseFlow(text: string, options: ParseFlowOptions = {}): FlowMod {
+  const { command, rest } = options.command
+    ? { command: options.command, rest: text }
+    : takeCommand(text);
+  const { names } = options;
+  const draft = emptyDraft();
+  const modifies = command === "modify" || command === "modify_strict";
+  if (modifies) draft.newCookie = ALL_ONES;
+  const takesActions = command === "add" || modifies;
+  const { head, actions: actionText } = takesActions
+    ? splitActions(rest)
+    : { head: rest, actions: undefined };
+  if (takesActions && actionText === undefined) throw new TextError("must specify an action");
+  const match = anyMatch();
+  for (const { key, value } of keyValues(head)) {
+    const flag = FLAG_WORDS.some(([, word]) => word === key);
+    if (flag || !parseMatchPart(match, key, value, names)) {
+      parseSetting(draft, command, key, value, names);
+    }
+  }
+  // A modify that matches no cookie adds the flow when there is none: with cookie 0 then.
+  if (modifies && draft.cookieMask === 0n && draft.newCookie === ALL_ONES) draft.newCookie = 0n;
+  const actions = actionText === undefined ? [] : parseActions(actionText, names);
+  try {
+    checkActions(actions, match, { table: draft.table, lenient: true });
+  } catch (error) {
+    if (!(error instanceof OfError)) throw error;
+    throw new TextError(`actions are invalid with specified match (${error.error})`);
+  }
+  return { type: "flow_mod", command, match, ...draft, actions };
+}
+
+/** The request of `dump-flows` or `dump-aggregate` from its argument. Throws `TextError`. */
+export function parseFlowRequest(
+  text: string,
+  options: { readonly names?: PortNames; readonly aggregate?: boolean } = {},
+): FlowStatsRequest {
+  const draft = emptyDraft();
+  const match = anyMatch();
+  for (const { key, value } of keyValues(text)) {
+    if (!parseMatchPart(match, key, value, options.names)) {
+      parseSetting(draft, "request", key, value, options.names);
+    }
+  }
+  const { table, outPort, outGroup, cookie, cookieMask } = draft;
+  const type = options.aggregate ? "aggregate_stats_request" : "flow_stats_request";
+  return { type, table, match, outPort, outGroup, cookie, cookieMask };
+}

@@ -1,0 +1,367 @@
+/**
+ * Matches as text, both ways: what `ovs-ofctl dump-flows` prints and `add-flow` takes.
+ *
+ * The printed form follows Open vSwitch's own order and abbreviations (`tcp`, `dl_vlan`, `nw_src`),
+ * not the field table's names, so that outputs can be compared byte by byte.
+ */
+import type { FieldName } from "../../packet/fields.ts";
+import { type Field, fieldByName, FIELDS } from "../../packet/layout.ts";
+import { anyMatch, type Match } from "../../packet/key.ts";
+import {
+  CT_STATES,
+  formatField,
+  formatFlags,
+  formatPort,
+  integer,
+  parseField,
+  type PortNames,
+  TCP_FLAGS,
+  TextError,
+} from "../../packet/text.ts";
+import { fieldIsZero, fullMask } from "../field-bits.ts";
+import {
+  ETH_TYPE,
+  requireNoTag,
+  setMatchExact,
+  setMatchField,
+  valueIsValid,
+} from "../match-set.ts";
+import { parseSubfield } from "./subfield.ts";
+import { alternateHex, keyValues } from "./scan.ts";
+
+import { subfieldMask } from "../actions/subfield.ts";
+
+/** Priority that is not printed, and taken when none is given. */
+export const DEFAULT_PRIORITY = 0x8000;
+const VLAN_NONE = 0xffff;
+
+/** Words for an Ethernet type, with a protocol where they say one. */
+const PROTOCOLS: ReadonlyMap<string, readonly [number, number?]> = new Map([
+  ["ip", [ETH_TYPE.IPV4]],
+  ["ipv4", [ETH_TYPE.IPV4]],
+  ["ip4", [ETH_TYPE.IPV4]],
+  ["arp", [ETH_TYPE.ARP]],
+  ["icmp", [ETH_TYPE.IPV4, 1]],
+  ["tcp", [ETH_TYPE.IPV4, 6]],
+  ["udp", [ETH_TYPE.IPV4, 17]],
+  ["sctp", [ETH_TYPE.IPV4, 132]],
+  ["ipv6", [ETH_TYPE.IPV6]],
+  ["ip6", [ETH_TYPE.IPV6]],
+  ["icmp6", [ETH_TYPE.IPV6, 58]],
+  ["tcp6", [ETH_TYPE.IPV6, 6]],
+  ["udp6", [ETH_TYPE.IPV6, 17]],
+  ["sctp6", [ETH_TYPE.IPV6, 132]],
+  ["rarp", [ETH_TYPE.RARP]],
+  ["mpls", [ETH_TYPE.MPLS]],
+  ["mplsm", [ETH_TYPE.MPLS_MULTICAST]],
+]);
+
+/** Collects `name=value` parts of one match. */
+class Parts {
+  readonly list: string[] = [];
+  constructor(private readonly match: Match, private readonly names?: PortNames) {}
+
+  has(name: FieldName): boolean {
+    return !fieldIsZero(this.match.mask, FIELDS[name]);
+  }
+
+  value(name: FieldName): number {
+    return this.match.key.get(FIELDS[name]);
+  }
+
+  mask(name: FieldName): number {
+    return this.match.mask.get(FIELDS[name]);
+  }
+
+  /** The field as its own format prints it, if it is matched. */
+  plain(name: FieldName, label: string = name): void {
+    if (!this.has(name)) return;
+    const field = FIELDS[name];
+    const mask = this.match.mask.getBig(field);
+    this.list.push(
+      `${label}=${formatField(field, this.match.key.getBig(field), mask, this.names)}`,
+    );
+  }
+
+  /** As `%#x`, masked with `/`. */
+  alternate(name: FieldName): void {
+    if (!this.has(name)) return;
+    const field = FIELDS[name];
+    const mask = this.match.mask.getBig(field);
+    const value = alternateHex(this.match.key.getBig(field));
+    this.list.push(
+      `${name}=${mask === fullMask(field) ? value : `${value}/${alternateHex(mask)}`}`,
+    );
+  }
+
+  /** Decimal, or hexadecimal with a mask. */
+  decimal(name: FieldName, label: string = name, digits = 0): void {
+    if (!this.has(name)) return;
+    const mask = this.mask(name);
+    const print = (value: number): string => `0x${value.toString(16).padStart(digits, "0")}`;
+    const value = this.value(name);
+    const exact = BigInt(mask) === fullMask(FIELDS[name]);
+    this.list.push(`${label}=${exact ? value : `${print(value)}/${print(mask)}`}`);
+  }
+
+  add(text: string): void {
+    this.list.push(text);
+  }
+}
+
+/** `tcp,in_port=1,dl_vlan=5`, with `priority=N,` in front unless it is the default. */
+export function formatMatch(
+  match: Match,
+  priority: number = DEFAULT_PRIORITY,
+  names?: PortNames,
+): string {
+  const parts = new Parts(match, names);
+  const ethType = parts.value("eth_type");
+  if (priority !== DEFAULT_PRIORITY) parts.add(`priority=${priority}`);
+  parts.alternate("pkt_mark");
+  parts.alternate("recirc_id");
+  parts.alternate("dp_hash");
+  if (parts.has("conj_id")) parts.add(`conj_id=${parts.value("conj_id")}`);
+  parts.alternate("skb_priority");
+  if (parts.has("actset_output")) {
+    parts.add(`actset_output=${formatPort(parts.value("actset_output"), names)}`);
+  }
+  formatConntrack(parts);
+  if (parts.has("packet_type") && parts.value("packet_type") !== 0) parts.plain("packet_type");
+  const said = formatProtocol(parts, ethType);
+  for (let n = 0; n < 16; n++) parts.alternate(`reg${n}` as FieldName);
+  formatTunnel(parts);
+  parts.alternate("metadata");
+  if (parts.has("in_port_oxm")) {
+    parts.add(`in_port=${formatPort(parts.value("in_port_oxm"), names)}`);
+  }
+  formatVlan(parts);
+  parts.plain("eth_src", "dl_src");
+  parts.plain("eth_dst", "dl_dst");
+  if (!said.type && parts.has("eth_type")) {
+    parts.add(`dl_type=0x${ethType.toString(16).padStart(4, "0")}`);
+  }
+  formatNetwork(parts, ethType, said.protocol);
+  formatMpls(parts);
+  if (parts.has("ip_frag")) parts.plain("ip_frag", "nw_frag");
+  formatTransport(parts, ethType);
+  return parts.list.join(",");
+}
+
+function formatConntrack(parts: Parts): void {
+  if (parts.has("ct_state")) {
+    const mask = BigInt(parts.mask("ct_state"));
+    // Matching all eight known bits counts as exact.
+    const all = (mask & 0xffn) === 0xffn ? mask : 0xffff_ffffn;
+    parts.add(
+      `ct_state=${formatFlags(BigInt(parts.value("ct_state")), mask, all, CT_STATES)}`,
+    );
+  }
+  parts.alternate("ct_zone");
+  parts.alternate("ct_mark");
+  parts.plain("ct_label");
+  parts.plain("ct_nw_src");
+  parts.plain("ct_ipv6_src");
+  parts.plain("ct_nw_dst");
+  parts.plain("ct_ipv6_dst");
+  if (parts.has("ct_nw_proto")) {
+    parts.add(`ct_nw_proto=${parts.value("ct_nw_proto")}`);
+    parts.decimal("ct_tp_src");
+    parts.decimal("ct_tp_dst");
+  }
+}
+
+/** Says `tcp`, `arp` …; tells what has been said by it. */
+function formatProtocol(parts: Parts, ethType: number): { type: boolean; protocol: boolean } {
+  if (!parts.has("eth_type")) return { type: false, protocol: false };
+  let fallback: string | undefined;
+  for (const [word, [type, protocol]] of PROTOCOLS) {
+    if (type !== ethType) continue;
+    if (protocol === undefined) {
+      fallback ??= word === "ip4" || word === "ipv4" ? undefined : word;
+      continue;
+    }
+    if (parts.has("nw_proto") && parts.value("nw_proto") === protocol) {
+      parts.add(word);
+      return { type: true, protocol: true };
+    }
+  }
+  if (fallback === undefined) return { type: false, protocol: false };
+  parts.add(fallback);
+  return { type: true, protocol: false };
+}
+
+function formatTunnel(parts: Parts): void {
+  parts.alternate("tun_id");
+  parts.plain("tun_src");
+  parts.plain("tun_dst");
+  parts.plain("tun_ipv6_src");
+  parts.plain("tun_ipv6_dst");
+  parts.decimal("tun_gbp_id");
+  const hexa = (name: FieldName, label: string = name): void => {
+    if (parts.has(name)) parts.add(`${label}=${alternateHex(parts.value(name))}`);
+  };
+  const number = (name: FieldName, label: string = name): void => {
+    if (parts.has(name)) parts.add(`${label}=${parts.value(name)}`);
+  };
+  hexa("tun_gbp_flags");
+  if (parts.has("tun_tos")) parts.add(`tun_tos=${parts.value("tun_tos").toString(16)}`);
+  number("tun_ttl");
+  number("tun_erspan_ver");
+  const version = parts.value("tun_erspan_ver");
+  if (version === 1) hexa("tun_erspan_idx");
+  if (version === 2) {
+    number("tun_erspan_dir");
+    hexa("tun_erspan_hwid");
+  }
+  hexa("tun_gtpu_flags", "gtpu_flags");
+  number("tun_gtpu_msgtype", "gtpu_msgtype");
+  if (parts.has("tun_flags")) parts.add(`tun_flags=${parts.value("tun_flags") ? "+" : "-"}oam`);
+}
+
+function formatVlan(parts: Parts): void {
+  const tci = parts.value("vlan_tci");
+  const mask = parts.mask("vlan_tci");
+  if (mask === 0) return;
+  const vidMask = mask & 0xfff;
+  const pcpMask = mask & 0xe000;
+  const whole = (vidMask === 0 || vidMask === 0xfff) && (pcpMask === 0 || pcpMask === 0xe000);
+  if ((mask & 0x1000) !== 0 && (tci & 0x1000) !== 0 && whole && (vidMask !== 0 || pcpMask !== 0)) {
+    if (vidMask !== 0) parts.add(`dl_vlan=${tci & 0xfff}`);
+    if (pcpMask !== 0) parts.add(`dl_vlan_pcp=${tci >> 13}`);
+    return;
+  }
+  const print = (value: number): string => `0x${value.toString(16).padStart(4, "0")}`;
+  parts.add(`vlan_tci=${mask === 0xffff ? print(tci) : `${print(tci)}/${print(mask)}`}`);
+}
+
+function formatNetwork(parts: Parts, ethType: number, protocolSaid: boolean): void {
+  const arp = ethType === ETH_TYPE.ARP || ethType === ETH_TYPE.RARP;
+  if (ethType === ETH_TYPE.IPV6) {
+    parts.plain("ipv6_src");
+    parts.plain("ipv6_dst");
+    if (parts.has("ipv6_label")) {
+      const print = (value: number): string => `0x${value.toString(16).padStart(5, "0")}`;
+      const mask = parts.mask("ipv6_label");
+      const value = print(parts.value("ipv6_label"));
+      parts.add(`ipv6_label=${mask === 0xfffff ? value : `${value}/${print(mask)}`}`);
+    }
+  } else if (arp) {
+    parts.plain("arp_spa");
+    parts.plain("arp_tpa");
+  } else if (ethType === ETH_TYPE.NSH) formatNsh(parts);
+  else {
+    parts.plain("ip_src", "nw_src");
+    parts.plain("ip_dst", "nw_dst");
+  }
+  if (!protocolSaid && parts.has("nw_proto")) {
+    parts.add(`${arp ? "arp_op" : "nw_proto"}=${parts.value("nw_proto")}`);
+  }
+  if (arp) {
+    parts.plain("arp_sha");
+    parts.plain("arp_tha");
+  }
+  const tosMask = parts.mask("nw_tos");
+  if (tosMask & 0xfc) parts.add(`nw_tos=${parts.value("nw_tos") & 0xfc}`);
+  if (tosMask & 3) parts.add(`nw_ecn=${parts.value("nw_tos") & 3}`);
+  if (parts.has("nw_ttl")) parts.add(`nw_ttl=${parts.value("nw_ttl")}`);
+}
+
+function formatNsh(parts: Parts): void {
+  parts.plain("nsh_flags");
+  parts.plain("nsh_ttl");
+  parts.plain("nsh_mdtype");
+  parts.plain("nsh_np");
+  parts.plain("nsh_spi");
+  parts.plain("nsh_si");
+  for (const n of [1, 2, 3, 4] as const) parts.plain(`nsh_c${n}`);
+}
+
+function formatMpls(parts: Parts): void {
+  for (const name of ["mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"] as const) {
+    if (parts.has(name)) parts.add(`${name}=${parts.value(name)}`);
+  }
+}
+
+function formatTransport(parts: Parts, ethType: number): void {
+  const protocol = parts.value("nw_proto");
+  const icmp4 = ethType === ETH_TYPE.IPV4 && protocol === 1;
+  const icmp6 = ethType === ETH_TYPE.IPV6 && protocol === 58;
+  if (icmp4 || icmp6) {
+    parts.decimal("icmp_type");
+    parts.decimal("icmp_code");
+    if (!icmp6) return;
+    parts.plain("nd_target");
+    parts.plain("nd_sll");
+    parts.plain("nd_tll");
+    parts.decimal("nd_reserved", "nd_reserved", 8);
+    parts.decimal("nd_options_type");
+    return;
+  }
+  parts.decimal("tcp_src", "tp_src");
+  parts.decimal("tcp_dst", "tp_dst");
+  const ip = ethType === ETH_TYPE.IPV4 || ethType === ETH_TYPE.IPV6;
+  if (ip && protocol === 6 && parts.has("tcp_flags")) {
+    const value = BigInt(parts.value("tcp_flags"));
+    const mask = BigInt(parts.mask("tcp_flags"));
+    parts.add(`tcp_flags=${formatFlags(value, mask, 0xfffn, TCP_FLAGS)}`);
+  }
+}
+
+/** Adds what `key=value` says to the match; false if it is about something else. */
+export function parseMatchPart(
+  match: Match,
+  key: string,
+  value: string,
+  names?: PortNames,
+): boolean {
+  const protocol = PROTOCOLS.get(key);
+  if (protocol) {
+    setMatchExact(match, FIELDS.eth_type, protocol[0]);
+    if (protocol[1] !== undefined) setMatchExact(match, FIELDS.nw_proto, protocol[1]);
+    return true;
+  }
+  if (key === "eth") return true;
+  const field = fieldByName(key);
+  if (field) {
+    parseMatchField(match, field, value, names);
+    return true;
+  }
+  if (!key.includes("[")) return false;
+  const subfield = parseSubfield(key);
+  const number = integer(value);
+  if (number === undefined) {
+    throw new TextError(`${key}: cannot parse integer value: ${value}`);
+  }
+  if (number >> BigInt(subfield.bits) !== 0n) {
+    throw new TextError(
+      `${key}: value ${formatField(subfield.field, number)} does not fit into ` +
+        `${subfield.bits} bits`,
+    );
+  }
+  setMatchField(match, subfield.field, number << BigInt(subfield.start), subfieldMask(subfield));
+  return true;
+}
+
+function parseMatchField(match: Match, field: Field, text: string, names?: PortNames): void {
+  // Nothing behind the name asks that the field exist, which is what its prerequisites do.
+  if (text === "") return;
+  const parsed = parseField(field, text, names);
+  let { value } = parsed;
+  const { mask } = parsed;
+  if (field.name === "dl_vlan" && Number(value) === VLAN_NONE) return requireNoTag(match);
+  if (field.name === "in_port_oxm" && value >= 0xffffff00n) value &= 0xffffn;
+  if (mask !== 0n && !valueIsValid(field, value)) {
+    throw new TextError(`${text}: invalid value for field ${field.name}`);
+  }
+  setMatchField(match, field, value, mask & fullMask(field));
+}
+
+/** Reads a match that stands alone. */
+export function parseMatch(text: string, names?: PortNames): Match {
+  const match = anyMatch();
+  for (const { key, value } of keyValues(text)) {
+    if (!parseMatchPart(match, key, value, names)) throw new TextError(`unknown keyword ${key}`);
+  }
+  return match;
+}
