@@ -83,7 +83,7 @@ const W_VLAN2 = slot("vlan2_tci").offset >> 2;
 const B_ARP_SHA = slot("arp_sha").offset;
 const B_ARP_THA = slot("arp_tha").offset;
 const END_ARP = (B_ARP_THA + 6) >> 2;
-const B_IPV6_SRC = slot("ipv6_src").offset;
+const W_IPV6_SRC = slot("ipv6_src").offset >> 2;
 const B_IPV6_LABEL = slot("ipv6_label").offset;
 const END_IPV6 = (B_IPV6_LABEL + 4) >> 2;
 const B_ND_TARGET = slot("nd_target").offset;
@@ -106,7 +106,7 @@ assume(slot("tp_dst").offset === slot("tp_src").offset + 2, "tp_src, tp_dst shar
 assume(slot("vlan_tpid").offset === slot("tcp_flags").offset + 2, "tcp_flags, vlan_tpid in a word");
 assume(slot("vlan2_tpid").offset === slot("vlan2_tci").offset + 2, "vlan2_tci, tpid share a word");
 assume(W_RECIRC < W_COMMON && W_FLAGS < W_COMMON, "the common prefix holds the common slots");
-assume(slot("ipv6_dst").offset === B_IPV6_SRC + 16, "ipv6_dst follows ipv6_src");
+assume(slot("ipv6_dst").offset === slot("ipv6_src").offset + 16, "ipv6_dst follows ipv6_src");
 assume(B_ARP_THA === B_ARP_SHA + 6, "arp_tha follows arp_sha");
 assume(slot("mpls_lse2").offset === B_MPLS + 8, "the MPLS entries are adjacent");
 
@@ -324,7 +324,10 @@ function ipv6(frame: Frame, at: number, end: number): void {
     frame.result = IPV6_BAD_LENGTH;
     return;
   }
-  for (let i = 0; i < 32; i++) key[B_IPV6_SRC + i] = b[at + 8 + i]!;
+  for (let i = 0, from = at + 8; i < 8; i++, from += 4) {
+    words[W_IPV6_SRC + i] = b[from]! | (b[from + 1]! << 8) | (b[from + 2]! << 16) |
+      (b[from + 3]! << 24);
+  }
   frame.keyWords = END_IPV6;
   frame.l3 = at - frame.offset;
   frame.l3Type = 0x86dd;
