@@ -30,11 +30,11 @@ import { type Json, type JsonObject, member } from "./json.ts";
 import type { DatabaseDeclaration } from "./schema/declare.ts";
 import { type DatabaseSchema, parseSchema, schemaToJson } from "./schema/schema.ts";
 import { type Storage, StorageError, type StoredRow } from "./storage/storage.ts";
-import { applyDeltas, createTables, revertDeltas, type RowDelta, type Tables } from "./table.ts";
+import { applyDeltas, createTables, revertDeltas, type Tables } from "./table.ts";
 import { Execution, NotYet } from "./transaction/execute.ts";
 import { prepareCommit } from "./transaction/integrity.ts";
 import { Transaction } from "./transaction/transaction.ts";
-import { defaultDatum, scalar } from "./values/datum.ts";
+import { defaultDatum } from "./values/datum.ts";
 import { parseDatum } from "./values/parse.ts";
 
 const HISTORY_COMMITS = 1000;
@@ -111,7 +111,7 @@ export class Database {
     rows: Iterable<StoredRow>,
   ) {
     this.tablesNow = createTables(schemaNow);
-    applyDeltas(this.tablesNow, [...this.loadRows(rows)]);
+    this.load(rows);
   }
 
   get schema(): DatabaseSchema {
@@ -136,19 +136,19 @@ export class Database {
     return this.lastId;
   }
 
-  private *loadRows(rows: Iterable<StoredRow>): Generator<RowDelta> {
+  /** Stored rows go through the same checks as new ones: a file may have been made by others. */
+  private load(rows: Iterable<StoredRow>): void {
+    const txn = new Transaction(this.tablesNow);
     for (const { table: name, uuid, columns } of rows) {
       const table = this.tablesNow.get(name);
-      if (table === undefined) throw new OvsdbError("ovsdb error", `unknown table ${name} stored`);
+      if (table === undefined) throw new OvsdbError("unknown table", `${name} is stored`);
       const fields = table.schema.columnList.map((column) => {
         const json = member(columns, column.name);
         return json === undefined ? defaultDatum(column.type) : parseDatum(json, column.type);
       });
-      fields[0] = scalar(uuid);
-      fields[1] = scalar(crypto.randomUUID());
-      const after = { uuid, fields };
-      yield { table, uuid, after, changed: table.schema.columnList };
+      txn.insert(table, uuid, fields);
     }
+    applyDeltas(this.tablesNow, prepareCommit(txn));
   }
 
   /**
@@ -318,6 +318,16 @@ export class Database {
         executed.request.done(executed.result);
       }
       if (group.some((executed) => executed.commit !== undefined)) this.retryWaiting();
+    }
+    if (this.storage.wantsCompaction()) this.compact();
+  }
+
+  /** Writes the storage anew, as short as it can be. Failing is no harm: it stays as it is. */
+  compact(): void {
+    try {
+      this.storage.replace(schemaToJson(this.schemaNow), this.storedRows());
+    } catch (error) {
+      this.options.logger.warn(`${this.name}: cannot compact: ${String(error)}`);
     }
   }
 

@@ -171,6 +171,11 @@ class SqliteStorage implements Storage {
     }
   }
 
+  /** SQLite reuses the space of deleted rows. */
+  wantsCompaction(): boolean {
+    return false;
+  }
+
   close(): void {
     release(this.sqlite);
     rmSync(ownerFile(this.file), { force: true });

@@ -28,6 +28,8 @@ export interface Storage {
    * (`StorageError`) none has, and none will.
    */
   write(commits: readonly Commit[]): void;
+  /** True if `replace` with the same content would make the storage much smaller. */
+  wantsCompaction(): boolean;
   close(): void;
 }
 
@@ -43,5 +45,6 @@ export const volatileStorage = (): Storage => ({
   load: () => undefined,
   replace: () => {},
   write: () => {},
+  wantsCompaction: () => false,
   close: () => {},
 });

@@ -28,6 +28,7 @@ class TestStorage implements Storage {
   load = () => undefined;
   replace = () => {};
   close = () => {};
+  wantsCompaction = () => false;
   write(commits: readonly Commit[]): void {
     if (this.full) throw new StorageError("cannot store the transaction", new Error("disk full"));
     this.writes.push(commits);
