@@ -48,7 +48,7 @@ function showStatus(status) {
     ["Uptime", duration(status.uptimeSeconds)],
     ["Datapath", status.datapathType],
     ["Bridges", count(status.bridges)],
-    ["Ports", count(status.ports)],
+    ["Attached ports", count(status.ports)],
     ["Configuration", configuration.inForce ? "in force" : "being applied"],
   ];
   byId("facts").replaceChildren(
@@ -69,7 +69,16 @@ function showStatus(status) {
   );
 }
 
-const COLUMNS = ["port", "OpenFlow port", "type", "link", "VLAN", "MAC", "received", "sent"];
+const COLUMNS = [
+  "port",
+  "OpenFlow port",
+  "type",
+  "link",
+  "VLAN",
+  "MAC",
+  "packets in",
+  "packets out",
+];
 
 function vlanText(port) {
   if (port.tag !== null) return `${port.tag}${port.vlanMode ? ` ${port.vlanMode}` : ""}`;
@@ -120,7 +129,13 @@ function showBridge(bridge) {
       {},
       element("h2", {}, bridge.name),
       element("p", { class: "mono" }, bridge.datapathId ?? "not set up yet"),
-      element("p", {}, `${count(bridge.flows)} flows · fail mode ${bridge.failMode}`),
+      element(
+        "p",
+        {},
+        `${count(bridge.flows)} ${
+          bridge.flows === 1 ? "flow" : "flows"
+        } · fail mode ${bridge.failMode}`,
+      ),
       element("p", {}, ...controllers),
     ),
     element(
