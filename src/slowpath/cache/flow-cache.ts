@@ -52,6 +52,7 @@ export class FlowCache {
   private readonly bridges = new Map<BridgeModel, () => void>();
   private readonly datapath: Datapath;
   private readonly clock: Clock;
+  private readonly log: Logger;
   private stopTimers: (() => void)[] = [];
   private running = false;
 
@@ -61,10 +62,12 @@ export class FlowCache {
     const datapathNow = options.datapathNow ?? monotonicNow;
     this.datapath = datapath;
     this.clock = clock;
+    this.log = log;
     this.punts = new Punts(clock);
     this.flows = new Megaflows(datapath, clock, this.punts, datapathNow);
     this.revalidator = new Revalidator(
       clock,
+      log,
       this.flows,
       this.punts,
       attachment,
@@ -95,10 +98,8 @@ export class FlowCache {
     if (this.running) return;
     this.running = true;
     this.every(() => this.limits.maxRevalidatorMs, () => this.revalidator.round());
-    this.every(() => EXPIRE_MS, () => {
-      this.expire();
-      return Promise.resolve();
-    });
+    // deno-lint-ignore require-await -- a throw becomes a rejection, which `every` reports
+    this.every(() => EXPIRE_MS, async () => this.expire());
   }
 
   /** Ends the rounds and removes all megaflows. */
@@ -187,7 +188,9 @@ export class FlowCache {
     const slot = this.stopTimers.length;
     const arm = (): void => {
       if (!this.running) return;
-      this.stopTimers[slot] = this.clock.after(ms(), () => void run().finally(arm));
+      this.stopTimers[slot] = this.clock.after(ms(), () => {
+        run().catch((error) => this.log.warn(`round: ${error}`)).finally(arm);
+      });
     };
     this.stopTimers[slot] = () => {};
     arm();

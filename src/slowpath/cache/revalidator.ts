@@ -17,6 +17,7 @@
  * MAC changes are answered at most so often that looking through the megaflows takes a quarter of
  * the time, since a scan of MAC addresses must not occupy the switch; `settle` does not wait for it.
  */
+import type { Logger } from "../../log/log.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { FlowTables, RuleChange } from "../pipeline/tables.ts";
@@ -56,6 +57,7 @@ export class Revalidator {
 
   constructor(
     private readonly clock: Clock,
+    private readonly log: Logger,
     private readonly flows: Megaflows,
     private readonly punts: Punts,
     private readonly attachment: (dpPort: number) => Attachment | undefined,
@@ -70,11 +72,13 @@ export class Revalidator {
   }
 
   rulesChanged(tables: FlowTables, changes: readonly RuleChange[]): void {
+    if (this.flows.size === 0) return;
     this.changes.rules(tables, changes);
     this.schedule();
   }
 
   macChanged(macs: MacTable<BundleModel>, vlan: number, mac: number): void {
+    if (this.flows.size === 0) return;
     this.changes.mac(macs, vlan, mac);
     this.schedule();
   }
@@ -163,12 +167,22 @@ export class Revalidator {
       if (++turn >= SLICE) break;
     }
     if (this.stale.size > 0) this.defer(() => this.slice());
-    else void this.flows.collect();
+    else void this.flows.collect().catch((error) => this.log.warn(`flow removal: ${error}`));
   }
 
+  /** A fault in a translation costs that megaflow, whose packets then come up, not the switch. */
   private revalidate(flow: Megaflow): void {
     this.stale.delete(flow);
     if (!this.flows.has(flow)) return;
+    try {
+      this.translateAgain(flow);
+    } catch (error) {
+      this.log.err(`revalidation: ${error instanceof Error ? error.stack : error}`);
+      this.invalidate(flow);
+    }
+  }
+
+  private translateAgain(flow: Megaflow): void {
     this.counters.retranslated++;
     const from = this.attachment(flow.dpPort);
     if (!from || from.bridge !== flow.bridge || from.port.ofport !== flow.ofport) {

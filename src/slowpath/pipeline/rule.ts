@@ -79,9 +79,17 @@ export class Rule extends Classified {
     return (this.flags & FLOW_FLAGS.SEND_FLOW_REM) !== 0;
   }
 
+  /** The last of the successors; the way there is made short for the next time. */
+  private newest(): Rule {
+    let last = this.successor!;
+    while (last.successor) last = last.successor;
+    this.successor = last;
+    return last;
+  }
+
   /** Counts packets that the rule handled. `usedMs` may lie in the past. */
   credit(packets: number, bytes: number, usedMs: number): void {
-    if (this.successor) return this.successor.credit(packets, bytes, usedMs);
+    if (this.successor) return this.newest().credit(packets, bytes, usedMs);
     if (!(this.flags & FLOW_FLAGS.NO_PKT_COUNTS)) this.packets += packets;
     if (!(this.flags & FLOW_FLAGS.NO_BYT_COUNTS)) this.bytes += bytes;
     if (usedMs > this.usedMs) this.usedMs = usedMs;

@@ -210,7 +210,7 @@ export class FlowTables {
     this.publish();
   }
 
-  /** Removes all rules without a word to anyone but listeners (a bridge goes, a flush). */
+  /** Removes all rules, the switch's own too: a bridge goes, or starts anew. */
   flush(source?: ChangeSource): void {
     for (const { classifier } of this.tables) {
       for (const rule of [...classifier]) {
