@@ -1,10 +1,13 @@
 /**
- * The database service as the daemon starts it: the Open_vSwitch database in one SQLite file, served
- * on sockets and to the daemon's own parts.
+ * The database service as the daemon starts it: one database in one file, served on sockets and to
+ * the daemon's own parts. Unless told otherwise the database is Open_vSwitch and a new file SQLite;
+ * an existing file may also be one of Open vSwitch's own, which then stays one.
  */
 import type { Logger } from "../log/log.ts";
 import type { Commit } from "./commit.ts";
 import { Database } from "./database.ts";
+import { OvsdbError } from "./error.ts";
+import type { Json } from "./json.ts";
 import { OvsdbServer } from "./server.ts";
 import {
   defaultListenerLimits,
@@ -12,13 +15,22 @@ import {
   type Listener,
   type ListenerLimits,
 } from "./rpc/listener.ts";
+import type { DatabaseDeclaration } from "./schema/declare.ts";
+import { parseSchema } from "./schema/schema.ts";
 import { openVSwitchSchema } from "./schema/openvswitch.ts";
 import type { OvsdbSession } from "./session.ts";
-import { openSqliteStorage } from "./storage/sqlite.ts";
+import { openStorage, type StorageKind } from "./storage/open.ts";
 
 export interface DatabaseServiceOptions {
-  /** The SQLite file; made if it is not there. */
+  /** The database file; made if it is not there. */
   readonly dbFile: string;
+  /** What kind of file a new one is; `sqlite` unless set. */
+  readonly kindOfNewFile?: StorageKind;
+  /**
+   * The schema of a new file, and the one to which an older file of the same database is converted;
+   * Open_vSwitch's unless set.
+   */
+  readonly schema?: Json | DatabaseDeclaration;
   /** Where to listen: `punix:FILE`, `ptcp:[PORT][:HOST]`. */
   readonly sockets: readonly string[];
   readonly logger: Logger;
@@ -47,9 +59,12 @@ export function startDatabaseService(options: DatabaseServiceOptions): DatabaseS
     server.close();
   };
   try {
-    const database = Database.open(openVSwitchSchema, openSqliteStorage(dbFile), { logger });
+    const schema = options.schema ?? openVSwitchSchema;
+    const storage = openStorage(dbFile, logger, options.kindOfNewFile ?? "sqlite");
+    const database = Database.open(schema, storage, { logger });
+    upgrade(database, schema, logger);
     server.addDatabase(database);
-    ensureRootRow(database);
+    if (database.name === "Open_vSwitch") ensureRootRow(database);
     const limits = { ...defaultListenerLimits, ...options.limits };
     for (const remote of options.sockets) {
       listeners.push(listen(server, remote, logger, limits));
@@ -67,6 +82,24 @@ export function startDatabaseService(options: DatabaseServiceOptions): DatabaseS
     close();
     throw error;
   }
+}
+
+/** Brings data that an older version left to this version's schema; never a newer one's back. */
+function upgrade(database: Database, schema: Json | DatabaseDeclaration, logger: Logger): void {
+  const wanted = parseSchema(schema);
+  const { name, version } = database.schema;
+  if (wanted.name !== name) {
+    throw new OvsdbError("wrong database", `the file holds ${name}, not ${wanted.name}`);
+  }
+  if (compareVersions(version, wanted.version) >= 0) return;
+  logger.info(`${name}: converting from schema version ${version} to ${wanted.version}`);
+  database.convert(schema);
+}
+
+function compareVersions(a: string, b: string): number {
+  const parts = (version: string): number[] => version.split(".").map(Number);
+  const [x, y] = [parts(a), parts(b)];
+  return [0, 1, 2].map((i) => (x[i] ?? 0) - (y[i] ?? 0)).find((order) => order !== 0) ?? 0;
 }
 
 /** Clients expect the one Open_vSwitch row to be there: `ovs-vsctl init` makes it, and so do we. */
