@@ -228,6 +228,13 @@ const FIXTURES: readonly Fixture[] = [
     layers: { l4: -1 },
   },
   {
+    name: "IPv6 fragment header cut: addresses only",
+    spec: { ipv6: { ...V6, protocol: 44 }, payload: 4 },
+    key: { ipv6_src: "fd00::1", ipv6_dst: "fd00::2", eth_type: 0x86dd },
+    layers: { l3: 14, l4: -1 },
+    result: "ipv6_bad_extension",
+  },
+  {
     name: "neighbour solicitation with its source",
     spec: {
       ipv6: V6,
