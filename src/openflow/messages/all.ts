@@ -6,6 +6,7 @@ import { PORT_ROWS } from "./ports.ts";
 import type { MessageRow } from "./rows.ts";
 import { SESSION_ROWS } from "./session.ts";
 import { STATS_ROWS } from "./stats.ts";
+import { TABLE_FEATURES_ROWS } from "./table-features.ts";
 
 export const MESSAGE_ROWS: readonly MessageRow[] = [
   ...SESSION_ROWS,
@@ -13,6 +14,7 @@ export const MESSAGE_ROWS: readonly MessageRow[] = [
   ...PACKET_ROWS,
   ...FLOW_ROWS,
   ...STATS_ROWS,
+  ...TABLE_FEATURES_ROWS,
 ];
 
 export interface UnsupportedRow {
