@@ -26,6 +26,8 @@ export const ETH_TYPE = {
 export const VLAN_PRESENT = 0x1000;
 const CT_TRACKED = 0x20;
 const CT_INVALID = 0x10;
+/** new, est, rel, rpl, snat, dnat: any of them implies a valid connection. */
+const CT_VALID = 0x01 | 0x02 | 0x04 | 0x08 | 0x40 | 0x80;
 
 /**
  * Sets `field` of the match to `value` under `mask` (both as wide as the field). Matching on a
@@ -63,8 +65,15 @@ export function requireNoTag(match: Match): void {
   match.mask.set(FIELDS.vlan_tci, 0xffff);
 }
 
-/** Whether packets with `key` have what a field of this prerequisite needs. */
-export function prerequisiteMet(prerequisite: Prerequisite | undefined, key: FlowKey): boolean {
+/**
+ * Whether packets with `key` have what a field of this prerequisite needs. `mask` tells a packet
+ * that is known not to be an invalid connection's from one that is not known.
+ */
+export function prerequisiteMet(
+  prerequisite: Prerequisite | undefined,
+  key: FlowKey,
+  mask?: FlowKey,
+): boolean {
   if (prerequisite === undefined) return true;
   const ethType = key.get(FIELDS.eth_type);
   const ip = ethType === ETH_TYPE.IPV4 || ethType === ETH_TYPE.IPV6;
@@ -109,7 +118,9 @@ export function prerequisiteMet(prerequisite: Prerequisite | undefined, key: Flo
       return ethType === ETH_TYPE.NSH;
     case "ct": {
       const state = key.get(FIELDS.ct_state);
-      return (state & CT_TRACKED) !== 0 && (state & CT_INVALID) === 0;
+      if ((state & CT_VALID) !== 0) return true;
+      const known = mask ? mask.get(FIELDS.ct_state) : state;
+      return (state & CT_TRACKED) !== 0 && (known & CT_INVALID) !== 0 && (state & CT_INVALID) === 0;
     }
     default: {
       const never: never = prerequisite;

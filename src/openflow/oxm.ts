@@ -173,7 +173,7 @@ export function readOxmFields(reader: Reader, options: OxmOptions = {}): OxmMatc
       throw new OfError("OFPBMC_BAD_FIELD", at, `no field is known by ${header.text}`);
     }
     const { value, mask } = readOxmValue(body, field, header.masked);
-    if (!options.loose && !prerequisiteMet(field.prerequisite, match.key)) {
+    if (!options.loose && !prerequisiteMet(field.prerequisite, match.key, match.mask)) {
       throw new OfError("OFPBMC_BAD_PREREQ", at, `${field.name} needs ${field.prerequisite} first`);
     }
     // A priority shares the tag's presence bit with the VLAN id; only its own bits count here.
@@ -346,8 +346,11 @@ export function writeOxmFields(
 ): void {
   const { key, mask } = match;
   for (const field of ORDERS[version === 0 ? 0 : version < OF15 ? 1 : 2]!) {
-    if (fieldIsZero(mask, field) || !prerequisiteMet(field.prerequisite, key)) continue;
-    if (field.bytes === field.slotBytes && field.shift === 0 && fieldIsFull(mask, field)) {
+    if (fieldIsZero(mask, field) || !prerequisiteMet(field.prerequisite, key, mask)) continue;
+    if (
+      field.bits === 8 * field.slotBytes && field.bytes === field.slotBytes &&
+      fieldIsFull(mask, field)
+    ) {
       writeOxmHeader(writer, field, version, false);
       if (field.name === "actset_output") writer.u32(portToWide(key.get(field)));
       else if (field.name === "in_port_oxm") writer.u32(portToWide(key.get(field)));

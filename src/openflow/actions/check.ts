@@ -8,6 +8,7 @@ import { FlowKey, type Match } from "../../packet/key.ts";
 import { OfError } from "../errors.ts";
 import { ETH_TYPE, prerequisiteMet, VLAN_PRESENT } from "../match-set.ts";
 import { PORTS } from "../version.ts";
+import { subfieldMask } from "./subfield.ts";
 import type { Action, ActionOf, Subfield } from "./types.ts";
 
 export interface CheckOptions {
@@ -31,6 +32,7 @@ function fail(error: ConstructorParameters<typeof OfError>[0], detail: string): 
 /** What is known of the packet; actions change it as they go. */
 interface State {
   readonly key: FlowKey;
+  readonly mask: FlowKey;
   readonly options: CheckOptions;
   tags: number;
 }
@@ -43,7 +45,7 @@ export function checkActions(
 ): void {
   const key = new FlowKey();
   key.words.set(match.key.words);
-  checkList(actions, { key, options, tags: hasTag(key) ? 1 : 0 });
+  checkList(actions, { key, mask: match.mask, options, tags: hasTag(key) ? 1 : 0 });
 }
 
 /** A mismatch that OpenFlow 1.0 lets pass. */
@@ -166,10 +168,7 @@ function checkOne(action: Action, state: State): void {
       soft(state, isMpls(key), "pop_mpls needs MPLS");
       return key.set(FIELDS.eth_type, action.ethType);
     case "learn":
-      for (const spec of action.specs) {
-        if (spec.source.type === "field") needs(spec.source.subfield, key);
-      }
-      return;
+      return checkLearn(action, key);
     case "clone": {
       const copy = new FlowKey();
       copy.words.set(key.words);
@@ -180,7 +179,7 @@ function checkOne(action: Action, state: State): void {
     case "ct":
       return checkCt(action, key);
     case "resubmit":
-      if (action.ct && !prerequisiteMet("ct", key)) {
+      if (action.ct && !prerequisiteMet("ct", key, state.mask)) {
         fail("OFPBAC_MATCH_INCONSISTENT", "resubmit with ct needs a tracked packet");
       }
       return;
@@ -234,4 +233,20 @@ function checkCt(action: ActionOf<"ct">, key: FlowKey): void {
     fail("OFPBAC_MATCH_INCONSISTENT", "ct cannot track such packets");
   }
   if ("subfield" in action.zone) needs(action.zone.subfield, key);
+}
+
+/** The learned flow's match grows spec by spec; fields need their prerequisites in it. */
+function checkLearn(action: ActionOf<"learn">, key: FlowKey): void {
+  const learned = new FlowKey();
+  for (const { source, destination } of action.specs) {
+    if (source.type === "field") needs(source.subfield, key);
+    if (destination.type === "output") continue;
+    const { subfield } = destination;
+    needs(subfield, learned);
+    if (destination.type === "match" && source.type === "value") {
+      const bits = (source.value << BigInt(subfield.start)) & subfieldMask(subfield);
+      const rest = learned.getBig(subfield.field) & ~subfieldMask(subfield);
+      learned.setBig(subfield.field, rest | bits);
+    }
+  }
 }

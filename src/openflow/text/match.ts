@@ -157,7 +157,7 @@ function formatConntrack(parts: Parts): void {
       `ct_state=${formatFlags(BigInt(parts.value("ct_state")), mask, all, CT_STATES)}`,
     );
   }
-  parts.alternate("ct_zone");
+  parts.decimal("ct_zone");
   parts.alternate("ct_mark");
   parts.plain("ct_label");
   parts.plain("ct_nw_src");

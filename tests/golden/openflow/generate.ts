@@ -32,10 +32,12 @@ function printed(flow: string, options: readonly string[], directory: string): s
 if (import.meta.main) {
   const directory = mkdtempSync(join(tmpdir(), "solovs-golden-"));
   try {
-    for (const [name, options] of [
-      ["flows.nxm.txt", ["-F", "NXM+table_id"]],
-      ["flows.of13.txt", ["-O", "OpenFlow13"]],
-    ] as const) {
+    for (
+      const [name, options] of [
+        ["flows.nxm.txt", ["-F", "NXM+table_id"]],
+        ["flows.of13.txt", ["-O", "OpenFlow13"]],
+      ] as const
+    ) {
       const lines = goldenFlows().map((flow) => printed(flow, options, directory));
       writeFileSync(join(HERE, name), `${lines.join("\n")}\n`);
     }
