@@ -5,6 +5,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Datapath, DpFlow } from "../../../../src/fastpath/datapath.ts";
+import type { Action } from "../../../../src/openflow/actions/types.ts";
 import { LogSink } from "../../../../src/log/log.ts";
 import type { FlowKey } from "../../../../src/packet/key.ts";
 import { FIELDS } from "../../../../src/packet/layout.ts";
@@ -14,16 +15,25 @@ import { Punts } from "../../../../src/slowpath/cache/punts.ts";
 import { ManualClock } from "../../../../src/slowpath/clock.ts";
 import type { BridgeModel } from "../../../../src/slowpath/pipeline/model.ts";
 import { translate } from "../../../../src/slowpath/pipeline/translate.ts";
-import { flowMod, type LabBridge } from "../pipeline/lab.ts";
+import { ALL, flowMod, type FlowOptions, type LabBridge } from "../pipeline/lab.ts";
 import { build, flow, MACS, packetKey, PORT_NUMBERS, scene } from "../pipeline/scenes.ts";
+
+/** Without goto, which not every table may have. */
+const plain = (actions: readonly Action[]) => actions.filter(({ type }) => type !== "goto_table");
+
+/** Deletes or modifies the n-th rule. */
+function touch(bridge: LabBridge, n: number, options: FlowOptions): void {
+  const rules = [...bridge.tables.select(ALL)];
+  if (rules.length === 0) return;
+  const { table, priority, home, slot } = rules[n % rules.length]!;
+  bridge.tables.apply({ ...flowMod({ ...options, table, priority }), match: home!.match(slot) });
+}
 
 const change = fc.oneof(
   flow.map((options) => (bridge: LabBridge) => bridge.tables.apply(flowMod(options))),
-  flow.map((options) => (bridge: LabBridge) =>
-    bridge.tables.apply(flowMod({ ...options, command: "delete" }))
-  ),
-  flow.map((options) => (bridge: LabBridge) =>
-    bridge.tables.apply(flowMod({ ...options, command: "modify", newCookie: 2n ** 64n - 1n }))
+  fc.nat().map((n) => (bridge: LabBridge) => touch(bridge, n, { command: "delete_strict" })),
+  fc.tuple(fc.nat(), flow).map(([n, { actions }]) => (bridge: LabBridge) =>
+    touch(bridge, n, { command: "modify_strict", actions: plain(actions ?? []) })
   ),
   fc.tuple(fc.constantFrom(0, 10, 20), fc.nat(1), fc.nat(3)).map(([vlan, mac, port]) =>
   (
