@@ -26,7 +26,6 @@ import { sameVlan } from "./vlan.ts";
 
 export interface BridgeOptions {
   readonly name: string;
-  readonly wantedType: string;
   readonly backend: Backend;
   readonly devices: Devices;
   readonly clock: Clock;
@@ -65,8 +64,6 @@ export const DEFAULT_DESCRIPTION: SwitchDescription = {
 };
 
 export class Bridge implements Switch {
-  /** What `Bridge.datapath_type` said when it was made. */
-  readonly wantedType: string;
   readonly name: string;
   readonly clock: Clock;
   readonly tables: FlowTables;
@@ -91,7 +88,6 @@ export class Bridge implements Switch {
   constructor(private readonly options: BridgeOptions) {
     const { name, clock, log, runDir, backend, statusChanged } = options;
     this.name = name;
-    this.wantedType = options.wantedType;
     this.clock = clock;
     this.backend = backend;
     this.tables = new FlowTables(clock);

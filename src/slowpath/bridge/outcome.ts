@@ -89,6 +89,7 @@ function collect(
       iface_types: INTERFACE_TYPES,
       datapath_types: facts.datapathTypes(),
       dpdk_initialized: false,
+      dpdk_version: "none",
       ovs_version: facts.ovsVersion,
       db_version: facts.dbVersion,
       system_type: root.system_type ?? facts.systemType,

@@ -73,6 +73,7 @@ export class Reconciler {
   private closed = false;
   private readonly stops: (() => void)[] = [];
   private cancelStats: () => void = () => {};
+  private cancelRetry: () => void = () => {};
   readonly counters = { rounds: 0, statusWrites: 0, failedWrites: 0 };
 
   constructor(private readonly options: ReconcilerOptions) {}
@@ -119,6 +120,7 @@ export class Reconciler {
   async close(): Promise<void> {
     this.closed = true;
     this.cancelStats();
+    this.cancelRetry();
     for (const stop of this.stops.splice(0)) stop();
     await this.settled();
     for (const bridge of [...this.bridges.values()]) await this.destroyBridge(bridge);
@@ -139,6 +141,7 @@ export class Reconciler {
       const isRound = this.roundPending;
       const statistics = this.statisticsPending;
       this.roundPending = this.statusPending = this.statisticsPending = false;
+      this.cancelRetry();
       try {
         const curCfg = isRound ? await this.round() : undefined;
         if (this.closed) return;
@@ -152,8 +155,7 @@ export class Reconciler {
         if (this.closed) return;
         const text = error instanceof Error ? error.stack ?? error.message : String(error);
         this.options.log.warn(`could not finish a round, trying again in a second: ${text}`);
-        const cancel = this.options.clock.after(RETRY_MS, () => this.requestRound());
-        this.stops.push(cancel);
+        this.cancelRetry = this.options.clock.after(RETRY_MS, () => this.requestRound());
         return;
       }
     }
@@ -177,8 +179,9 @@ export class Reconciler {
     }
     for (const bridge of [...this.bridges.values()]) {
       const want = wanted.bridges.get(bridge.name);
-      if (!want || want.row.datapath_type !== bridge.wantedType) await this.destroyBridge(bridge);
-      else await this.removePorts(bridge, want);
+      if (!want || !acceptsType(bridge.backend, want.row.datapath_type)) {
+        await this.destroyBridge(bridge);
+      } else await this.removePorts(bridge, want);
     }
     for (const name of [...this.failures.keys()]) {
       if (!this.wantedNames.has(name)) this.failures.delete(name);
@@ -216,13 +219,12 @@ export class Reconciler {
     try {
       if (want.name.includes("/")) throw new Error("a bridge's name must not contain a slash");
       const backend = await this.options.backend();
-      const types = datapathTypes(backend.datapath);
-      if (type !== "" && !types.includes(type)) {
-        throw new Error(`there is no datapath type "${type}"; use one of ${types.join(", ")}`);
+      if (!acceptsType(backend, type)) {
+        const types = datapathTypes(backend.datapath).join(", ");
+        throw new Error(`there is no datapath type "${type}"; use one of ${types}`);
       }
       const bridge = new Bridge({
         name: want.name,
-        wantedType: type,
         backend,
         devices,
         clock,
@@ -432,6 +434,11 @@ function findInterface(
 
 function numberInDatabase(ofport: number | undefined): number | undefined {
   return ofport !== undefined && ofport >= 1 && ofport < PORTS.MAX ? ofport : undefined;
+}
+
+/** One datapath serves every type that it accepts: changing between them changes nothing. */
+function acceptsType({ datapath }: Backend, type: string): boolean {
+  return type === "" || datapathTypes(datapath).includes(type);
 }
 
 const collator = new Intl.Collator("en", { numeric: true });

@@ -5,13 +5,18 @@
  */
 import type { LogLevel, LogSink } from "../../log/log.ts";
 import { LOG_LEVELS } from "../../log/log.ts";
+import { formatActions } from "../../openflow/text/actions-format.ts";
+import { formatMatch } from "../../openflow/text/match.ts";
+import { GROUP_ANY, PORTS, TABLE_ALL } from "../../openflow/version.ts";
 import { formatMac } from "../../packet/address.ts";
+import { anyMatch } from "../../packet/key.ts";
 import { formatPort } from "../../packet/text.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { macBytes } from "../bridge/learning.ts";
 import type { BridgePort } from "../bridge/ports.ts";
 import { formatMegaflow } from "../cache/flow-text.ts";
+import { TABLE_OWN } from "../pipeline/tables.ts";
 import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
 
 export interface AppctlContext {
@@ -54,6 +59,9 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
     for (const each of some(name)) each.services.reconnect();
     return "";
   });
+  add("bridge/dump-flows", "[--offload-stats] bridge", [1, 2], (args) => {
+    return dumpRules(bridge(args.findLast((arg) => !arg.startsWith("-"))));
+  });
   add("fdb/show", "bridge", [1, 1], ([name]) => showMacs(bridge(name)));
   add("fdb/flush", "[bridge]", [0, 1], ([name]) => {
     for (const each of some(name)) each.macs.flush();
@@ -87,6 +95,26 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
 }
 
 const lines = (texts: readonly string[]): string => texts.map((text) => `${text}\n`).join("");
+
+/** All rules of a bridge, those of the switch itself too, which `ovs-ofctl` does not see. */
+function dumpRules(bridge: Bridge): string {
+  const now = bridge.clock.now();
+  const rows: string[] = [];
+  for (const table of [TABLE_ALL, TABLE_OWN]) {
+    const filter = { table, match: anyMatch(), outPort: PORTS.ANY, outGroup: GROUP_ANY };
+    for (const rule of bridge.tables.select({ ...filter, cookie: 0n, cookieMask: 0n }, true)) {
+      const seconds = Math.max(0, Math.floor((now - rule.createdMs) / 1000));
+      const where = rule.table === 0 ? "" : `table_id=${rule.table}, `;
+      const match = formatMatch(rule.match());
+      rows.push(
+        `${where}duration=${seconds}s, n_packets=${rule.packets}, n_bytes=${rule.bytes}, ` +
+          `priority=${rule.priority}${match === "" ? "" : `,${match}`},` +
+          `actions=${formatActions(rule.actions)}`,
+      );
+    }
+  }
+  return lines(rows);
+}
 
 function showMacs(bridge: Bridge): string {
   const rows = [" port  VLAN  MAC                Age"];

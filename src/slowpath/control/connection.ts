@@ -36,8 +36,8 @@ import type { Stream, StreamEvents } from "./streams.ts";
 export const HELLO_TIMEOUT_MS = 10_000;
 export const READ_PAUSE_BYTES = 256 * 1024;
 export const MAX_QUEUE_BYTES = 64 * 1024 * 1024;
-/** Bytes of an offending message that go back with its error. */
-const ERROR_DATA_BYTES = 64;
+/** Bytes of an offending message that go back with its error: all, as far as the header leaves room. */
+const ERROR_DATA_BYTES = 65535 - 12;
 
 export interface ConnectionEvents {
   opened(version: OfVersion): void;

@@ -77,7 +77,9 @@ export function answerQueueRequest(
   xid: number,
 ): void {
   const { port, queue } = request;
-  if (port !== PORTS.ANY && !agent.bridge.ports.has(port)) {
+  // OpenFlow 1.0 says ALL for what is ANY later.
+  const every = port === PORTS.ANY || port === PORTS.ALL;
+  if (!every && !agent.bridge.ports.has(port)) {
     throw new OfError("OFPQOFC_BAD_PORT", 0, `there is no port ${port}`);
   }
   if (request.type === "queue_get_config_request") {

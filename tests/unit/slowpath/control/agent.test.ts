@@ -71,7 +71,6 @@ describe("an OpenFlow agent", () => {
     });
     bridge = new Bridge({
       name: "br0",
-      wantedType: "",
       backend,
       devices,
       clock,
