@@ -148,7 +148,7 @@ class HostDevices implements Devices {
   private describe(name: string, link: Link): Device {
     const driver = this.ethtool.driver(name);
     const linkUp = (link.flags & IFF_LOWER_UP) !== 0;
-    const speed = linkUp ? this.ethtool.link(name) : undefined;
+    const speed = this.ethtool.link(name);
     const kind = link.linkInfo?.kind;
     return {
       name,
