@@ -47,10 +47,16 @@ export function loadDropProgram(): number {
   return loadTcProgram(DROP_ALL, "solovs_drop");
 }
 
-export interface TcAttachment {
-  readonly kind: "tcx" | "clsact";
-  /** Safe when the device is gone already. */
-  detach(): void;
+/** What was made: plain data, valid in every thread of the process. */
+export type TcAttachment =
+  /** Closing the link's descriptor detaches. */
+  | { readonly kind: "tcx"; readonly fd: number }
+  | { readonly kind: "clsact"; readonly ifindex: number; readonly ownQdisc: boolean };
+
+/** Removes an attachment. Safe when the device is gone already. Takes some milliseconds. */
+export function detachTc(attachment: TcAttachment): void {
+  if (attachment.kind === "tcx") close(attachment.fd);
+  else detachClsact(attachment.ifindex, attachment.ownQdisc);
 }
 
 /** Attaches at the interface's tc ingress; throws the SystemError of the last way that was tried. */
@@ -70,8 +76,7 @@ export function attachTcx(programFd: number, ifindex: number): TcAttachment {
   v.setUint32(0, programFd, true);
   v.setUint32(4, ifindex, true);
   v.setUint32(8, BPF_TCX_INGRESS, true);
-  const link = bpf(BPF_LINK_CREATE, attr, "BPF_LINK_CREATE tcx");
-  return { kind: "tcx", detach: () => close(link) };
+  return { kind: "tcx", fd: bpf(BPF_LINK_CREATE, attr, "BPF_LINK_CREATE tcx") };
 }
 
 const RTM_NEWQDISC = 36;
@@ -104,21 +109,21 @@ function tcHeader(ifindex: number, handle: number, parent: number, info = 0): Ui
   return header;
 }
 
+const qdiscHeader = (ifindex: number): Uint8Array => tcHeader(ifindex, CLSACT_HANDLE, TC_H_CLSACT);
+const filterHeader = (ifindex: number): Uint8Array => {
+  const info = ((FILTER_PRIORITY << 16) | ETH_P_ALL_BE) >>> 0;
+  return tcHeader(ifindex, FILTER_HANDLE, TC_H_CLSACT_INGRESS, info);
+};
+
 /** As a cls_bpf filter under a clsact qdisc, which is made if there is none. */
 export function attachClsact(programFd: number, ifindex: number): TcAttachment {
   const route = new RouteSocket();
-  const qdisc = tcHeader(ifindex, CLSACT_HANDLE, TC_H_CLSACT);
-  const filter = tcHeader(
-    ifindex,
-    FILTER_HANDLE,
-    TC_H_CLSACT_INGRESS,
-    ((FILTER_PRIORITY << 16) | ETH_P_ALL_BE) >>> 0,
-  );
   let ownQdisc = true;
   try {
+    const kind = encodeAttributes(QDISC, { kind: "clsact" });
+    const flags = NLM_F_CREATE | NLM_F_EXCL;
     try {
-      const kind = encodeAttributes(QDISC, { kind: "clsact" });
-      route.request("clsact qdisc", RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, qdisc, kind);
+      route.request("clsact qdisc", RTM_NEWQDISC, flags, qdiscHeader(ifindex), kind);
     } catch (error) {
       if (!(error instanceof SystemError) || error.errno !== ERRNO.EEXIST) throw error;
       ownQdisc = false;
@@ -127,21 +132,23 @@ export function attachClsact(programFd: number, ifindex: number): TcAttachment {
       kind: "bpf",
       options: { fd: programFd, name: "solovs_drop", flags: TCA_BPF_FLAG_ACT_DIRECT },
     });
-    route.request("bpf filter", RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, filter, attributes);
+    const replace = NLM_F_CREATE | NLM_F_REPLACE;
+    route.request("bpf filter", RTM_NEWTFILTER, replace, filterHeader(ifindex), attributes);
   } catch (error) {
-    if (ownQdisc) remove(() => route.request("", RTM_DELQDISC, 0, qdisc));
-    route.close();
+    if (ownQdisc) remove(() => route.request("", RTM_DELQDISC, 0, qdiscHeader(ifindex)));
     throw error;
+  } finally {
+    route.close();
   }
-  return {
-    kind: "clsact",
-    detach(): void {
-      const kind = encodeAttributes(BPF_FILTER, { kind: "bpf" });
-      remove(() => route.request("", RTM_DELTFILTER, 0, filter, kind));
-      if (ownQdisc) remove(() => route.request("", RTM_DELQDISC, 0, qdisc));
-      route.close();
-    },
-  };
+  return { kind: "clsact", ifindex, ownQdisc };
+}
+
+function detachClsact(ifindex: number, ownQdisc: boolean): void {
+  const route = new RouteSocket();
+  const kind = encodeAttributes(BPF_FILTER, { kind: "bpf" });
+  remove(() => route.request("", RTM_DELTFILTER, 0, filterHeader(ifindex), kind));
+  if (ownQdisc) remove(() => route.request("", RTM_DELQDISC, 0, qdiscHeader(ifindex)));
+  route.close();
 }
 
 /** Removal of something that may have gone with its device. */

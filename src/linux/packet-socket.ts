@@ -83,56 +83,94 @@ const PACKET_MR_PROMISC = 1;
 const QUEUE_BYTES = 4 << 20;
 const SEND_BYTES = 8 << 20;
 
-/** A port's sockets and its ring, on one interface of the thread's namespace. */
-export class PacketSocket {
+/** An open pair of sockets with a ring: plain numbers, valid in every thread of the process. */
+export interface PacketDescriptors {
+  readonly ifindex: number;
   /** Receives; readable when the ring has frames. */
   readonly fd: number;
-  /** Sends. */
   readonly sendFd: number;
+  /** The mapped ring. */
+  readonly address: number;
+  readonly frames: number;
+}
+
+/**
+ * Opens the sockets on an interface of the thread's namespace, with a ring of `frames` (a multiple
+ * of 16). Takes some milliseconds (the kernel waits for readers of its tables), and so does closing
+ * the descriptors: keep both off threads that move packets.
+ */
+export function openPacketSocket(ifindex: number, frames: number): PacketDescriptors {
+  // Protocol 0: nothing is received before bind.
+  const fd = socket(AF_PACKET, SOCK_RAW | O_CLOEXEC | O_NONBLOCK, 0);
+  let sendFd = -1;
+  let address = 0;
+  const set = (option: number, value: number | Uint8Array, name: string): void =>
+    setsockopt(fd, SOL_PACKET, option, value, name);
+  try {
+    set(PACKET_VERSION, TPACKET_V2, "PACKET_VERSION");
+    set(PACKET_VNET_HDR, 1, "PACKET_VNET_HDR");
+    set(PACKET_RESERVE, RESERVE_BYTES, "PACKET_RESERVE");
+    set(PACKET_COPY_THRESH, 1, "PACKET_COPY_THRESH");
+    set(PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING");
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_BYTES, "SO_RCVBUFFORCE");
+    address = mapRing(fd, frames);
+    sendFd = openSender(ifindex);
+    bind(fd, sockaddrLl(ifindex, ETH_P_ALL_BE));
+    const membership = new Uint8Array(16);
+    const v = new DataView(membership.buffer);
+    v.setInt32(0, ifindex, true);
+    v.setUint16(4, PACKET_MR_PROMISC, true);
+    set(PACKET_ADD_MEMBERSHIP, membership, "PACKET_ADD_MEMBERSHIP");
+    return { ifindex, fd, sendFd, address, frames };
+  } catch (error) {
+    if (address !== 0) munmap(address, frames * RING_FRAME_BYTES);
+    if (sendFd >= 0) close(sendFd);
+    close(fd);
+    throw error;
+  }
+}
+
+function mapRing(fd: number, frames: number): number {
+  if (frames <= 0 || frames % 16 !== 0) throw new RangeError("ring frames: a multiple of 16");
+  const bytes = frames * RING_FRAME_BYTES;
+  const request = new Uint32Array([BLOCK_BYTES, bytes / BLOCK_BYTES, RING_FRAME_BYTES, frames]);
+  setsockopt(fd, SOL_PACKET, PACKET_RX_RING, new Uint8Array(request.buffer), "PACKET_RX_RING");
+  return mmap(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+}
+
+/** The use of such a pair by the one thread that moves its packets. */
+export class PacketSocket {
+  readonly fd: number;
+  readonly sendFd: number;
+  readonly ifindex: number;
   /** Frames in the ring. */
-  frames = 0;
+  frames: number;
   /** The ring, and its address in memory. Another one after `resize`. */
-  ring = new Uint8Array(0);
-  address = 0;
+  ring: Uint8Array<ArrayBuffer>;
+  address: number;
   private readonly statistics = new Uint32Array(2);
 
-  /** `frames`: a multiple of 16. */
-  constructor(readonly ifindex: number, frames: number) {
-    // Protocol 0: nothing is received before bind.
-    this.fd = socket(AF_PACKET, SOCK_RAW | O_CLOEXEC | O_NONBLOCK, 0);
-    let sendFd = -1;
-    try {
-      this.set(PACKET_VERSION, TPACKET_V2, "PACKET_VERSION");
-      this.set(PACKET_VNET_HDR, 1, "PACKET_VNET_HDR");
-      this.set(PACKET_RESERVE, RESERVE_BYTES, "PACKET_RESERVE");
-      this.set(PACKET_COPY_THRESH, 1, "PACKET_COPY_THRESH");
-      this.set(PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING");
-      setsockopt(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_BYTES, "SO_RCVBUFFORCE");
-      this.map(frames);
-      sendFd = openSender(ifindex);
-      bind(this.fd, sockaddrLl(ifindex, ETH_P_ALL_BE));
-      const membership = new Uint8Array(16);
-      const v = new DataView(membership.buffer);
-      v.setInt32(0, ifindex, true);
-      v.setUint16(4, PACKET_MR_PROMISC, true);
-      this.set(PACKET_ADD_MEMBERSHIP, membership, "PACKET_ADD_MEMBERSHIP");
-    } catch (error) {
-      this.unmap();
-      if (sendFd >= 0) close(sendFd);
-      close(this.fd);
-      throw error;
-    }
-    this.sendFd = sendFd;
+  constructor(descriptors: PacketDescriptors) {
+    ({
+      fd: this.fd,
+      sendFd: this.sendFd,
+      ifindex: this.ifindex,
+      address: this.address,
+      frames: this.frames,
+    } = descriptors);
+    this.ring = new Uint8Array(memoryAt(this.address, this.frames * RING_FRAME_BYTES));
   }
 
   /**
    * Another ring, empty, in place of the old one. What waits in the old one is lost, and so is what
-   * arrives meanwhile (some milliseconds: the kernel waits for readers of its tables).
+   * arrives meanwhile (some milliseconds).
    */
   resize(frames: number): void {
     this.unmap();
-    this.set(PACKET_RX_RING, new Uint8Array(16), "PACKET_RX_RING 0");
-    this.map(frames);
+    setsockopt(this.fd, SOL_PACKET, PACKET_RX_RING, new Uint8Array(16), "PACKET_RX_RING 0");
+    this.address = mapRing(this.fd, frames);
+    this.ring = new Uint8Array(memoryAt(this.address, frames * RING_FRAME_BYTES));
+    this.frames = frames;
   }
 
   /** Frames that the kernel dropped since the last call because the ring was full. */
@@ -143,27 +181,8 @@ export class PacketSocket {
     return this.statistics[1]!;
   }
 
-  close(): void {
-    this.unmap();
-    close(this.sendFd);
-    close(this.fd);
-  }
-
-  private set(option: number, value: number | Uint8Array, name: string): void {
-    setsockopt(this.fd, SOL_PACKET, option, value, name);
-  }
-
-  private map(frames: number): void {
-    if (frames <= 0 || frames % 16 !== 0) throw new RangeError("ring frames: a multiple of 16");
-    const bytes = frames * RING_FRAME_BYTES;
-    const request = new Uint32Array([BLOCK_BYTES, bytes / BLOCK_BYTES, RING_FRAME_BYTES, frames]);
-    this.set(PACKET_RX_RING, new Uint8Array(request.buffer), "PACKET_RX_RING");
-    this.address = mmap(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, this.fd);
-    this.ring = new Uint8Array(memoryAt(this.address, bytes));
-    this.frames = frames;
-  }
-
-  private unmap(): void {
+  /** Ends the use of the ring; the descriptors are closed elsewhere. */
+  unmap(): void {
     if (this.frames > 0) munmap(this.address, this.frames * RING_FRAME_BYTES);
     this.frames = 0;
     this.ring = new Uint8Array(0);

@@ -30,11 +30,10 @@ export interface Tap {
   /** Non-blocking: one read or write is one frame with its virtio-net header. */
   readonly fd: number;
   readonly ifindex: number;
-  close(): void;
 }
 
 /**
- * Makes a TAP device in the thread's namespace, down, with the given Ethernet address (the kernel
+ * Makes a TAP device in the thread's namespace, down; closing the descriptor removes it. It has the given Ethernet address (the kernel
  * picks one without it). Throws a SystemError: EBUSY or EINVAL if a device of that name exists.
  */
 export function openTap(name: string, mac?: Uint8Array): Tap {
@@ -59,7 +58,7 @@ export function openTap(name: string, mac?: Uint8Array): Tap {
       const link = route.link(name);
       if (!link) throw new SystemError(`RTM_GETLINK ${name}`, ERRNO.ENODEV);
       if (mac) route.setLink(link.ifindex, { address: mac });
-      return { fd, ifindex: link.ifindex, close: () => close(fd) };
+      return { fd, ifindex: link.ifindex };
     } finally {
       route.close();
     }

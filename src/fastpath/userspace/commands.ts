@@ -14,6 +14,7 @@ import { DP_KEY_WORDS } from "../../packet/layout.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
 import type { Match } from "../../packet/key.ts";
 import { DatapathError, type DpPortType, type Packet } from "../datapath.ts";
+import type { OpenedPort } from "./setup.ts";
 
 export const CMD_PUT_FLOW = 1;
 export const CMD_DELETE_FLOW = 2;
@@ -24,38 +25,63 @@ export const CMD_REQUEST = 5;
 /** A frame longer than this cannot come from a network interface. */
 export const MAX_FRAME_BYTES = 65536 + 64;
 
-/** Rare commands. `id` pairs the answer with it. */
+/** A port to open. */
+export interface PortRequest {
+  readonly portNo: number;
+  readonly name: string;
+  readonly portType: DpPortType;
+  readonly mac?: readonly number[];
+}
+
+/** Rare commands of the forwarding worker. `id` pairs the answer with it. */
 export type Request =
   | {
     readonly id: number;
-    readonly type: "addPort";
+    readonly type: "adoptPort";
     readonly portNo: number;
     readonly name: string;
-    readonly portType: DpPortType;
-    readonly mac?: readonly number[];
+    readonly opened: OpenedPort;
   }
   | { readonly id: number; readonly type: "removePort"; readonly portNo: number }
   | { readonly id: number; readonly type: "close" };
 
-/** What a worker posts to the main thread. */
+/** Commands of the setup worker, by `postMessage`. */
+export type SetupRequest =
+  | { readonly id: number; readonly type: "open"; readonly port: PortRequest }
+  | { readonly id: number; readonly type: "release"; readonly ports: readonly OpenedPort[] };
+
+/** What workers post to the main thread. */
 export type WorkerMessage =
   /** Something is in the upcall ring, a barrier was passed, or the command ring has room. */
   | 0
   | { readonly type: "ready" }
-  | { readonly type: "answer"; readonly id: number; readonly ifindex: number }
+  /** Done; `ports` are those that were opened, or that are to be released. */
+  | { readonly type: "answer"; readonly id: number; readonly ports: readonly OpenedPort[] }
   | {
     readonly type: "refused";
     readonly id: number;
     readonly code: DatapathError["code"];
     readonly message: string;
   }
-  | { readonly type: "portLost"; readonly portNo: number; readonly reason: string }
+  | {
+    readonly type: "portLost";
+    readonly portNo: number;
+    readonly reason: string;
+    /** To be released. */
+    readonly port: OpenedPort;
+  }
   | { readonly type: "log"; readonly level: "warn" | "info" | "dbg"; readonly text: string };
 
-/** What `new Worker` is told first. */
-export interface WorkerStart {
-  readonly shared: SharedArrayBuffer;
-  readonly eventfd: number;
+/** What a worker is told first: what it is. */
+export type WorkerStart =
+  | { readonly role: "forward"; readonly shared: SharedArrayBuffer; readonly eventfd: number }
+  | { readonly role: "setup" };
+
+/** The message that tells of an error. */
+export function refusal(id: number, error: unknown): WorkerMessage {
+  const code = error instanceof DatapathError ? error.code : "system";
+  const message = error instanceof Error ? error.message : String(error);
+  return { type: "refused", id, code, message };
 }
 
 export function encodePutFlow(id: number, match: Match, program: Int32Array): Int32Array {

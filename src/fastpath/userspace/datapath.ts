@@ -1,13 +1,14 @@
 /**
  * The userspace datapath: the main thread's half. `Bridge.datapath_type=netdev`.
  *
- * It implements `Datapath` (../datapath.ts) over one worker (worker.ts), which owns every socket
- * and moves every packet. What crosses between them:
+ * It implements `Datapath` (../datapath.ts) over one forwarding worker (loop.ts), which moves every
+ * packet, and a setup worker (setup.ts), which opens and closes ports. What crosses between them:
  *
  *     commands ──ring──> worker          flows, packets to execute, barriers, port requests
  *     upcalls  <─ring── worker           misses and "to userspace" packets
  *     statistics, counters               in shared memory, read in place
  *     answers, lost ports, log lines     postMessage
+ *     ports to open and to release       postMessage, with the setup worker
  *
  * Invariants
  * - Commands reach the worker in the order in which they were given. Those that find the ring full
@@ -45,11 +46,13 @@ import {
   encodePutFlow,
   encodeRequest,
   type Request,
+  type SetupRequest,
   type WorkerMessage,
   type WorkerStart,
 } from "./commands.ts";
 import { encodeProgram } from "./program.ts";
 import { RingWriter } from "./ring.ts";
+import type { OpenedPort } from "./setup.ts";
 import {
   COUNTERS,
   CTL_BACKLOG,
@@ -104,7 +107,7 @@ function newWorker(): Worker {
 class UserspaceDatapath implements Datapath {
   readonly type = "netdev";
   readonly maxFlows = MAX_FLOWS;
-  readonly started: Promise<void>;
+  readonly started: Promise<unknown>;
 
   private readonly shared = new SharedState();
   private readonly commands = new RingWriter(this.shared.commands);
@@ -112,11 +115,12 @@ class UserspaceDatapath implements Datapath {
   private readonly eventfd = eventfd();
   private readonly wakeWord = new Uint8Array(new BigUint64Array([1n]).buffer);
   private readonly worker = newWorker();
+  private readonly setup = newWorker();
   private readonly listeners: DatapathListener[] = [];
   private readonly byNumber = new Map<number, DpPort>();
   private readonly names = new Set<string>();
   private readonly liveFlows = new Set<number>();
-  private readonly requests = new Map<number, Pending<number>>();
+  private readonly requests = new Map<number, Pending<readonly OpenedPort[]>>();
   private readonly barriers: { readonly sequence: number; readonly done: Pending<void> }[] = [];
   private backlog: Int32Array[] = [];
   private lastRequest = 0;
@@ -128,21 +132,33 @@ class UserspaceDatapath implements Datapath {
   private closed = false;
 
   constructor(private readonly logger: Logger) {
-    this.started = new Promise((resolve, reject) => {
-      this.worker.onmessage = (event: MessageEvent<WorkerMessage>) => {
+    Atomics.store(this.shared.control, CTL_MAIN_SLEEPING, 1);
+    const forward: WorkerStart = {
+      role: "forward",
+      shared: this.shared.buffer,
+      eventfd: this.eventfd,
+    };
+    this.started = Promise.all([
+      this.start(this.worker, forward),
+      this.start(this.setup, { role: "setup" }),
+    ]);
+  }
+
+  /** Tells a worker its role; resolves when it is ready. */
+  private start(worker: Worker, start: WorkerStart): Promise<void> {
+    return new Promise((resolve, reject) => {
+      worker.onmessage = (event: MessageEvent<WorkerMessage>) => {
         const message = event.data;
         if (message !== 0 && message.type === "ready") resolve();
         else this.receive(message);
       };
-      this.worker.onerror = (event: ErrorEvent) => {
-        const error = new DatapathError("system", `fast-path worker failed: ${event.message}`);
+      worker.onerror = (event: ErrorEvent) => {
+        const error = new DatapathError("system", `${start.role} worker failed: ${event.message}`);
         reject(error);
         this.fail(error);
       };
+      worker.postMessage(start);
     });
-    Atomics.store(this.shared.control, CTL_MAIN_SLEEPING, 1);
-    const start: WorkerStart = { shared: this.shared.buffer, eventfd: this.eventfd };
-    this.worker.postMessage(start);
   }
 
   listen(listener: DatapathListener): void {
@@ -160,14 +176,19 @@ class UserspaceDatapath implements Datapath {
     this.names.add(spec.name);
     this.byNumber.set(portNo, { ...spec, portNo, ifindex: 0 });
     try {
-      const ifindex = await this.request({
+      const [opened] = await this.requestSetup({
         id: ++this.lastRequest,
-        type: "addPort",
-        portNo,
-        name: spec.name,
-        portType: spec.type,
-        ...(spec.mac ? { mac: [...spec.mac] } : {}),
+        type: "open",
+        port: {
+          portNo,
+          name: spec.name,
+          portType: spec.type,
+          ...(spec.mac ? { mac: [...spec.mac] } : {}),
+        },
       });
+      if (!opened) throw new DatapathError("system", `port ${spec.name} was not opened`);
+      await this.adopt(portNo, spec.name, opened);
+      const ifindex = opened.type === "device" ? opened.packet.ifindex : opened.tap.ifindex;
       const port: DpPort = { ...spec, portNo, ifindex };
       this.byNumber.set(portNo, port);
       return port;
@@ -181,8 +202,23 @@ class UserspaceDatapath implements Datapath {
   async removePort(portNo: number): Promise<void> {
     const port = this.byNumber.get(portNo);
     if (!port) throw new DatapathError("no-such-port", `there is no datapath port ${portNo}`);
-    await this.request({ id: ++this.lastRequest, type: "removePort", portNo });
+    const left = await this.request({ id: ++this.lastRequest, type: "removePort", portNo });
+    await this.release(left);
     this.forgetPort(portNo);
+  }
+
+  private async adopt(portNo: number, name: string, opened: OpenedPort): Promise<void> {
+    try {
+      await this.request({ id: ++this.lastRequest, type: "adoptPort", portNo, name, opened });
+    } catch (error) {
+      await this.release([opened]);
+      throw error;
+    }
+  }
+
+  private async release(ports: readonly OpenedPort[]): Promise<void> {
+    if (ports.length === 0) return;
+    await this.requestSetup({ id: ++this.lastRequest, type: "release", ports });
   }
 
   ports(): ReadonlyMap<number, DpPort> {
@@ -261,26 +297,36 @@ class UserspaceDatapath implements Datapath {
 
   async close(): Promise<void> {
     if (this.closed) return;
-    const answered = this.failure
-      ? Promise.resolve()
-      : this.request({ id: ++this.lastRequest, type: "close" });
+    if (!this.failure) {
+      const left = this.request({ id: ++this.lastRequest, type: "close" });
+      this.closed = true;
+      await this.release(await left);
+    }
     this.closed = true;
-    await answered;
     this.worker.terminate();
+    this.setup.terminate();
     close(this.eventfd);
     this.rejectAll(new DatapathError("system", "the datapath was closed"));
     this.byNumber.clear();
     this.names.clear();
   }
 
-  private request(request: Request): Promise<number> {
-    if (this.failure) return Promise.reject(this.failure);
+  private request(request: Request): Promise<readonly OpenedPort[]> {
     if (this.closed) {
       return Promise.reject(new DatapathError("system", "the datapath was closed"));
     }
+    return this.answered(request.id, () => this.send(encodeRequest(request)));
+  }
+
+  private requestSetup(request: SetupRequest): Promise<readonly OpenedPort[]> {
+    return this.answered(request.id, () => this.setup.postMessage(request));
+  }
+
+  private answered(id: number, send: () => void): Promise<readonly OpenedPort[]> {
+    if (this.failure) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {
-      this.requests.set(request.id, { resolve, reject });
-      this.send(encodeRequest(request));
+      this.requests.set(id, { resolve, reject });
+      send();
     });
   }
 
@@ -324,7 +370,7 @@ class UserspaceDatapath implements Datapath {
       case "ready":
         return;
       case "answer":
-        this.requests.get(message.id)?.resolve(message.ifindex);
+        this.requests.get(message.id)?.resolve(message.ports);
         this.requests.delete(message.id);
         return;
       case "refused":
@@ -332,6 +378,9 @@ class UserspaceDatapath implements Datapath {
         this.requests.delete(message.id);
         return;
       case "portLost":
+        void this.release([message.port]).catch((error: unknown) => {
+          this.logger.warn(`a lost port was not released: ${String(error)}`);
+        });
         if (!this.byNumber.has(message.portNo)) return;
         this.forgetPort(message.portNo);
         for (const listener of this.listeners) listener.portLost(message.portNo, message.reason);

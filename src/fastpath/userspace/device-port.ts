@@ -12,7 +12,6 @@
  *
  * A device that is down reports ENETDOWN once; the socket works again when it comes up.
  */
-import type { TcAttachment } from "../../linux/bpf.ts";
 import {
   address,
   ERRNO,
@@ -47,9 +46,9 @@ const TOO_BIG = counterIndex("drop_rx_too_big");
 
 /**
  * Frames of a port's ring, 2 KiB each: an idle port costs 256 KiB. One whose ring overflows gets a
- * larger one, once; a single lost frame is no reason, since the change loses some too.
+ * larger one, once; a single lost frame is no reason, since the change stops this worker for some
+ * milliseconds.
  */
-export const QUIET_FRAMES = 128;
 const BUSY_FRAMES = 1024;
 const GROW_AT_DROPS = 32;
 
@@ -76,7 +75,6 @@ export class DevicePort implements WorkerPort {
     readonly portNo: number,
     readonly name: string,
     private readonly socket: PacketSocket,
-    private readonly attachment: TcAttachment | undefined,
     private readonly forwarder: Forwarder,
     readonly counters: PortCounters,
   ) {
@@ -215,9 +213,8 @@ export class DevicePort implements WorkerPort {
     return error === 0 || error === ERRNO.ENETDOWN ? undefined : `socket error ${error}`;
   }
 
-  close(): void {
+  end(): void {
     this.queued = 0;
-    this.attachment?.detach();
-    this.socket.close();
+    this.socket.unmap();
   }
 }

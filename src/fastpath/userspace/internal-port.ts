@@ -22,7 +22,7 @@ export class InternalPort implements WorkerPort {
   constructor(
     readonly portNo: number,
     readonly name: string,
-    private readonly tap: Tap,
+    tap: Tap,
     private readonly forwarder: Forwarder,
     readonly counters: PortCounters,
   ) {
@@ -71,7 +71,5 @@ export class InternalPort implements WorkerPort {
     return this.gone ? "the TAP device was deleted" : undefined;
   }
 
-  close(): void {
-    this.tap.close();
-  }
+  end(): void {}
 }

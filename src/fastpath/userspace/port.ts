@@ -26,7 +26,8 @@ export interface WorkerPort extends OutputPort {
   keepHouse(): void;
   /** After POLLERR: why the port is lost, or undefined if it lives on. */
   failed(): string | undefined;
-  close(): void;
+  /** No use any more; the descriptors are closed by the setup worker (setup.ts). */
+  end(): void;
 }
 
 const QUEUE_FULL = counterIndex("drop_tx_queue_full");

@@ -1,356 +1,62 @@
 /**
- * A fast-path worker: the loop that moves packets. Entry point of a Bun `Worker`.
+ * The datapath's workers: entry point of a Bun `Worker`, which is told its role first.
  *
  * `compile.sh` must name this file as an extra entry point of `bun build --compile`, beside main.ts
  * and from the repository's root (`./src/fastpath/userspace/worker.ts`): datapath.ts loads it by
  * that path inside an executable.
  *
- *     +-> commands from the ring (flows, packets to execute, ports)
- *     |   frames of every active port, at most `BUDGET` each, sends done
- *     |   epoll: now and then while busy, sleeping in it when nothing is active
- *     +---------------'
- *
- * - A port becomes active when epoll says so, and stays so until it has nothing left.
- * - The loop never returns to the event loop, so requests come through the ring; answers leave by
- *   `postMessage`, which needs no loop on this side.
- * - Idle means blocked in epoll_wait with no timeout; the eventfd (commands), link events and the
- *   ports wake it.
- * - An error of one port ends that port (`portLost`), never the loop.
+ * - `forward` (loop.ts) moves packets; it never comes back to the event loop until it is closed.
+ * - `setup` (setup.ts) opens and closes ports on the host, which takes long; it waits for messages.
  */
-import { Epoll, EPOLLERR, EPOLLHUP } from "../../linux/epoll.ts";
-import { close, ERRNO, errno, raw, readMonotonicMs, SystemError } from "../../linux/libc.ts";
-import { decodeMessages } from "../../linux/netlink.ts";
-import { decodeLink, openLinkEvents, RTM_DELLINK } from "../../linux/rtnetlink.ts";
-import { VNET_BYTES } from "../../packet/frame.ts";
-import { DatapathError } from "../datapath.ts";
-import { HEADROOM_BYTES } from "./arena.ts";
-import {
-  CMD_BARRIER,
-  CMD_DELETE_FLOW,
-  CMD_EXECUTE,
-  CMD_PUT_FLOW,
-  CMD_REQUEST,
-  type Request,
-  type WorkerMessage,
-  type WorkerStart,
-} from "./commands.ts";
-import { Forwarder } from "./forwarder.ts";
-import type { WorkerPort } from "./port.ts";
-import { WorkerPorts } from "./ports.ts";
-import { programAt } from "./program.ts";
-import { RingReader } from "./ring.ts";
-import {
-  counterIndex,
-  CTL_BACKLOG,
-  CTL_BARRIER,
-  CTL_MAIN_SLEEPING,
-  CTL_WORKER_SLEEPING,
-  SharedState,
-} from "./shared.ts";
+import { refusal, type SetupRequest, type WorkerMessage, type WorkerStart } from "./commands.ts";
+import { WorkerLoop } from "./loop.ts";
+import { PortSetup } from "./setup.ts";
 
 declare const self: Worker;
-
-/** Frames taken from one port before the next one's turn. */
-const BUDGET = 64;
-/** Rounds between looks at epoll while ports are active. */
-const ROUNDS_PER_POLL = 8;
-const COMMANDS_PER_ROUND = 256;
-const HOUSEKEEPING_MS = 1000;
-const MAX_EVENTS = 256;
-
-/** Tags in the epoll set beside port numbers. */
-const TAG_COMMANDS = 0x10000;
-const TAG_LINKS = 0x10001;
-
-const ROUNDS = counterIndex("rounds");
-const SLEEPS = counterIndex("sleeps");
-const FLOWS = counterIndex("flows");
-const MASKS = counterIndex("masks");
-const NO_ROOM = counterIndex("drop_no_room");
-
-class WorkerLoop {
-  private readonly shared: SharedState;
-  private readonly forwarder: Forwarder;
-  private readonly ports: WorkerPorts;
-  private readonly commands: RingReader;
-  private readonly epoll = new Epoll(MAX_EVENTS);
-  private readonly linkEvents = openLinkEvents();
-  private readonly linkBuffer = new Uint8Array(64 * 1024);
-  private readonly clock = new BigInt64Array(2);
-  private readonly wakeWord = new Uint8Array(8);
-  private active: WorkerPort[] = [];
-  private readonly isActive = new Set<number>();
-  /** Ports that were active since the last housekeeping. */
-  private readonly touched = new Set<WorkerPort>();
-  private housekeptMs = 0;
-  private running = true;
-
-  constructor(private readonly start: WorkerStart) {
-    this.shared = new SharedState(start.shared);
-    this.forwarder = new Forwarder(this.shared);
-    this.ports = new WorkerPorts(this.shared, this.forwarder, post);
-    this.commands = new RingReader(this.shared.commands);
-    this.epoll.add(start.eventfd, TAG_COMMANDS);
-    this.epoll.add(this.linkEvents, TAG_LINKS);
-  }
-
-  run(): void {
-    const { shared, forwarder } = this;
-    for (let round = 0; this.running; round++) {
-      shared.counters[ROUNDS]!++;
-      forwarder.nowMs = readMonotonicMs(this.clock);
-      this.runCommands();
-      this.receive();
-      this.wakeMain();
-      if (this.active.length === 0) this.sleep();
-      else if (round % ROUNDS_PER_POLL === 0) this.poll(0);
-      if (forwarder.nowMs - this.housekeptMs > HOUSEKEEPING_MS) this.keepHouse();
-    }
-    this.ports.closeAll();
-    this.epoll.close();
-    close(this.linkEvents);
-  }
-
-  private receive(): void {
-    const { active } = this;
-    let kept = 0;
-    for (let i = 0; i < active.length; i++) {
-      const port = active[i]!;
-      if (port.receive(BUDGET) > 0) active[kept++] = port;
-      else this.isActive.delete(port.portNo);
-    }
-    active.length = kept;
-  }
-
-  private sleep(): void {
-    const { control, counters } = this.shared;
-    Atomics.store(control, CTL_WORKER_SLEEPING, 1);
-    if (this.commands.isEmpty()) {
-      counters[SLEEPS]!++;
-      // One more wake-up after traffic ends, to read the drop counts; then none.
-      this.poll(this.touched.size > 0 ? HOUSEKEEPING_MS : -1);
-    }
-    Atomics.store(control, CTL_WORKER_SLEEPING, 0);
-  }
-
-  private poll(timeoutMs: number): void {
-    const { epoll } = this;
-    const n = epoll.wait(timeoutMs);
-    for (let i = 0; i < n; i++) {
-      const tag = epoll.tag(i);
-      if (tag === TAG_COMMANDS) raw.read(this.start.eventfd, this.wakeWord, 8);
-      else if (tag === TAG_LINKS) this.readLinkEvents();
-      else {
-        const port = this.ports.byNumber.get(tag);
-        if (!port) continue;
-        if (!this.isActive.has(tag)) {
-          this.isActive.add(tag);
-          this.active.push(port);
-          this.touched.add(port);
-        }
-        if ((epoll.events(i) & (EPOLLERR | EPOLLHUP)) !== 0) {
-          const reason = port.failed();
-          if (reason !== undefined) this.lose(port, reason);
-        }
-      }
-    }
-  }
-
-  private readLinkEvents(): void {
-    const length = raw.recv(this.linkEvents, this.linkBuffer, this.linkBuffer.length, 0);
-    if (length < 0) {
-      if (errno() === ERRNO.ENOBUFS) this.findLostPorts();
-      return;
-    }
-    for (const { type, payload } of decodeMessages(this.linkBuffer.subarray(0, length))) {
-      // AF_BRIDGE messages tell of a bridge's port, not of the link.
-      if (type !== RTM_DELLINK || payload[0] !== 0) continue;
-      const { ifindex } = decodeLink(payload);
-      for (const port of this.ports.byNumber.values()) {
-        if (port.ifindex === ifindex) this.lose(port, "the device was removed");
-      }
-    }
-  }
-
-  /** Link events were lost: a port that lost its device shows it on its own descriptor or here. */
-  private findLostPorts(): void {
-    for (const port of this.ports.byNumber.values()) {
-      const reason = port.failed();
-      if (reason !== undefined) this.lose(port, reason);
-    }
-  }
-
-  private lose(port: WorkerPort, reason: string): void {
-    this.dropPort(port.portNo);
-    post({ type: "portLost", portNo: port.portNo, reason });
-  }
-
-  private dropPort(portNo: number): void {
-    this.active = this.active.filter((port) => port.portNo !== portNo);
-    this.isActive.delete(portNo);
-    for (const port of this.touched) if (port.portNo === portNo) this.touched.delete(port);
-    // Closing the descriptor takes it out of the epoll set.
-    this.ports.remove(portNo);
-  }
-
-  private runCommands(): void {
-    const { commands } = this;
-    const { control } = this.shared;
-    let n = 0;
-    for (; n < COMMANDS_PER_ROUND; n++) {
-      const at = commands.next();
-      if (at < 0) break;
-      this.runCommand(at);
-      commands.release();
-    }
-    if (n === 0) return;
-    this.forwarder.flush();
-    if (Atomics.load(control, CTL_BACKLOG) === 1) this.mustWakeMain = true;
-  }
-
-  private runCommand(at: number): void {
-    const { forwarder, shared } = this;
-    const { words, bytes } = this.commands.memory;
-    const word = at >> 2;
-    switch (words[word]) {
-      case CMD_PUT_FLOW: {
-        const id = words[word + 1]!;
-        const n = words[word + 2]!;
-        const indexes = new Int32Array(n);
-        const masks = new Int32Array(n);
-        const values = new Int32Array(n);
-        let next = word + 4;
-        for (let i = 0; i < n; i++) {
-          indexes[i] = words[next++]!;
-          masks[i] = words[next++]!;
-          values[i] = words[next++]!;
-        }
-        // The program first: a flow that is found must have one.
-        forwarder.programs[id] = programAt(
-          new Int32Array(words.subarray(next, next + words[word + 3]!)),
-        );
-        forwarder.table.put(id, indexes, masks, values);
-        this.countFlows();
-        break;
-      }
-      case CMD_DELETE_FLOW:
-        forwarder.table.delete(words[word + 1]!);
-        forwarder.programs[words[word + 1]!] = undefined;
-        this.countFlows();
-        break;
-      case CMD_EXECUTE: {
-        const programWords = words[word + 2]!;
-        const length = words[word + 3]!;
-        const program = programAt(
-          new Int32Array(words.subarray(word + 4, word + 4 + programWords)),
-        );
-        const { arena, frame } = forwarder;
-        forwarder.makeRoom(HEADROOM_BYTES + VNET_BYTES + length);
-        const to = arena.take(HEADROOM_BYTES + VNET_BYTES + length);
-        if (to < 0) {
-          forwarder.count(NO_ROOM);
-          break;
-        }
-        const from = at + (4 + programWords) * 4;
-        const into = to + HEADROOM_BYTES;
-        arena.bytes.set(bytes.subarray(from, from + VNET_BYTES + length), into);
-        frame.set(arena.bytes, into + VNET_BYTES, length, true, to);
-        forwarder.execute(arena.address, words[word + 1]!, program);
-        break;
-      }
-      case CMD_BARRIER:
-        forwarder.flush();
-        Atomics.store(shared.control, CTL_BARRIER, words[word + 1]!);
-        this.mustWakeMain = true;
-        break;
-      case CMD_REQUEST: {
-        const text = new Uint8Array(bytes.subarray(at + 8, at + 8 + words[word + 1]!));
-        forwarder.flush();
-        this.answer(JSON.parse(new TextDecoder().decode(text)) as Request);
-        break;
-      }
-      default:
-        throw new Error(`unknown worker command ${words[word]}`);
-    }
-  }
-
-  private countFlows(): void {
-    const { counters } = this.shared;
-    counters[FLOWS] = this.forwarder.table.flows;
-    counters[MASKS] = this.forwarder.table.masks;
-  }
-
-  private answer(request: Request): void {
-    const { id } = request;
-    try {
-      let ifindex = 0;
-      switch (request.type) {
-        case "addPort": {
-          const port = this.ports.add(request);
-          ifindex = port.ifindex;
-          this.epoll.add(port.fd, port.portNo);
-          break;
-        }
-        case "removePort":
-          this.dropPort(request.portNo);
-          break;
-        case "close":
-          this.running = false;
-          this.ports.closeAll();
-          break;
-        default: {
-          const never: never = request;
-          throw new DatapathError("not-supported", String(never));
-        }
-      }
-      post({ type: "answer", id, ifindex });
-    } catch (error) {
-      const code = error instanceof DatapathError ? error.code : "system";
-      const message = error instanceof Error ? error.message : String(error);
-      post({ type: "refused", id, code, message });
-    }
-  }
-
-  private mustWakeMain = false;
-  private lastUpcalls = 0;
-
-  /** Wakes the main thread if this round gave it something to do and it sleeps. */
-  private wakeMain(): void {
-    const { control, upcalls } = this.shared;
-    const head = upcalls.control[0]!;
-    if (head === this.lastUpcalls && !this.mustWakeMain) return;
-    this.lastUpcalls = head;
-    this.mustWakeMain = false;
-    if (Atomics.compareExchange(control, CTL_MAIN_SLEEPING, 1, 0) === 1) post(0);
-  }
-
-  private keepHouse(): void {
-    this.housekeptMs = this.forwarder.nowMs;
-    this.forwarder.table.rank();
-    for (const port of this.touched) {
-      try {
-        port.keepHouse();
-      } catch (error) {
-        if (!(error instanceof SystemError)) throw error;
-        this.lose(port, error.message);
-      }
-    }
-    this.touched.clear();
-    for (const port of this.active) this.touched.add(port);
-  }
-}
 
 function post(message: WorkerMessage): void {
   self.postMessage(message);
 }
 
+function serveSetup(): void {
+  const setup = new PortSetup((level, text) => post({ type: "log", level, text }));
+  self.onmessage = async (event: MessageEvent<SetupRequest>) => {
+    const request = event.data;
+    const { id } = request;
+    try {
+      switch (request.type) {
+        case "open":
+          post({ type: "answer", id, ports: [setup.open(request.port)] });
+          break;
+        case "release":
+          await Promise.all(request.ports.map((port) => setup.release(port)));
+          post({ type: "answer", id, ports: [] });
+          break;
+        default: {
+          const never: never = request;
+          throw new Error(String(never));
+        }
+      }
+    } catch (error) {
+      post(refusal(id, error));
+    }
+  };
+  post({ type: "ready" });
+}
+
 self.onmessage = (event: MessageEvent<WorkerStart>) => {
-  try {
-    const loop = new WorkerLoop(event.data);
-    post({ type: "ready" });
-    loop.run();
-  } catch (error) {
-    if (error instanceof SystemError) post({ type: "log", level: "warn", text: error.message });
-    throw error;
+  const start = event.data;
+  switch (start.role) {
+    case "setup":
+      return serveSetup();
+    case "forward": {
+      const loop = new WorkerLoop(start.shared, start.eventfd, post);
+      post({ type: "ready" });
+      return loop.run();
+    }
+    default: {
+      const never: never = start;
+      throw new Error(String(never));
+    }
   }
 };

@@ -1,0 +1,353 @@
+/**
+ * The forwarding worker's loop: it moves packets.
+ *
+ *     +-> commands from the ring (flows, packets to execute, ports)
+ *     |   frames of every active port, at most `BUDGET` each, sends done
+ *     |   epoll: now and then while busy, sleeping in it when nothing is active
+ *     +---------------'
+ *
+ * - A port becomes active when epoll says so, and stays so until it has nothing left.
+ * - The loop never returns to the event loop, so requests come through the ring; answers leave by
+ *   `postMessage`, which needs no loop on this side.
+ * - Idle means blocked in epoll_wait with no timeout; the eventfd (commands), link events and the
+ *   ports wake it.
+ * - An error of one port ends that port (`portLost`), never the loop.
+ */
+import { Epoll, EPOLLERR, EPOLLHUP } from "../../linux/epoll.ts";
+import { close, ERRNO, errno, raw, readMonotonicMs, SystemError } from "../../linux/libc.ts";
+import { decodeMessages } from "../../linux/netlink.ts";
+import { decodeLink, openLinkEvents, RTM_DELLINK } from "../../linux/rtnetlink.ts";
+import { VNET_BYTES } from "../../packet/frame.ts";
+import { DatapathError } from "../datapath.ts";
+import { HEADROOM_BYTES } from "./arena.ts";
+import {
+  CMD_BARRIER,
+  CMD_DELETE_FLOW,
+  CMD_EXECUTE,
+  CMD_PUT_FLOW,
+  CMD_REQUEST,
+  refusal,
+  type Request,
+  type WorkerMessage,
+} from "./commands.ts";
+import { Forwarder } from "./forwarder.ts";
+import { PortCounters, type WorkerPort } from "./port.ts";
+import { DevicePort } from "./device-port.ts";
+import { InternalPort } from "./internal-port.ts";
+import { PacketSocket } from "../../linux/packet-socket.ts";
+import type { OpenedPort } from "./setup.ts";
+import { programAt } from "./program.ts";
+import { RingReader } from "./ring.ts";
+import {
+  counterIndex,
+  CTL_BACKLOG,
+  CTL_BARRIER,
+  CTL_MAIN_SLEEPING,
+  CTL_WORKER_SLEEPING,
+  SharedState,
+} from "./shared.ts";
+
+/** Frames taken from one port before the next one's turn. */
+const BUDGET = 64;
+/** Rounds between looks at epoll while ports are active. */
+const ROUNDS_PER_POLL = 8;
+const COMMANDS_PER_ROUND = 256;
+const HOUSEKEEPING_MS = 1000;
+const MAX_EVENTS = 256;
+
+/** Tags in the epoll set beside port numbers. */
+const TAG_COMMANDS = 0x10000;
+const TAG_LINKS = 0x10001;
+
+const ROUNDS = counterIndex("rounds");
+const SLEEPS = counterIndex("sleeps");
+const FLOWS = counterIndex("flows");
+const MASKS = counterIndex("masks");
+const NO_ROOM = counterIndex("drop_no_room");
+
+export class WorkerLoop {
+  private readonly shared: SharedState;
+  private readonly forwarder: Forwarder;
+  private readonly ports = new Map<number, { port: WorkerPort; opened: OpenedPort }>();
+  private readonly commands: RingReader;
+  private readonly epoll = new Epoll(MAX_EVENTS);
+  private readonly linkEvents = openLinkEvents();
+  private readonly linkBuffer = new Uint8Array(64 * 1024);
+  private readonly clock = new BigInt64Array(2);
+  private readonly wakeWord = new Uint8Array(8);
+  private active: WorkerPort[] = [];
+  private readonly isActive = new Set<number>();
+  /** Ports that were active since the last housekeeping. */
+  private readonly touched = new Set<WorkerPort>();
+  private housekeptMs = 0;
+  private running = true;
+
+  /** `eventfd`: the main thread writes it when it has put a command for a sleeping worker. */
+  constructor(
+    shared: SharedArrayBuffer,
+    private readonly eventfd: number,
+    private readonly post: (message: WorkerMessage) => void,
+  ) {
+    this.shared = new SharedState(shared);
+    this.forwarder = new Forwarder(this.shared);
+    this.commands = new RingReader(this.shared.commands);
+    this.epoll.add(eventfd, TAG_COMMANDS);
+    this.epoll.add(this.linkEvents, TAG_LINKS);
+  }
+
+  run(): void {
+    const { shared, forwarder } = this;
+    for (let round = 0; this.running; round++) {
+      shared.counters[ROUNDS]!++;
+      forwarder.nowMs = readMonotonicMs(this.clock);
+      this.runCommands();
+      this.receive();
+      this.wakeMain();
+      if (this.active.length === 0) this.sleep();
+      else if (round % ROUNDS_PER_POLL === 0) this.poll(0);
+      if (forwarder.nowMs - this.housekeptMs > HOUSEKEEPING_MS) this.keepHouse();
+    }
+    this.epoll.close();
+    close(this.linkEvents);
+  }
+
+  private receive(): void {
+    const { active } = this;
+    let kept = 0;
+    for (let i = 0; i < active.length; i++) {
+      const port = active[i]!;
+      if (port.receive(BUDGET) > 0) active[kept++] = port;
+      else this.isActive.delete(port.portNo);
+    }
+    active.length = kept;
+  }
+
+  private sleep(): void {
+    const { control, counters } = this.shared;
+    Atomics.store(control, CTL_WORKER_SLEEPING, 1);
+    if (this.commands.isEmpty()) {
+      counters[SLEEPS]!++;
+      // One more wake-up after traffic ends, to read the drop counts; then none.
+      this.poll(this.touched.size > 0 ? HOUSEKEEPING_MS : -1);
+    }
+    Atomics.store(control, CTL_WORKER_SLEEPING, 0);
+  }
+
+  private poll(timeoutMs: number): void {
+    const { epoll } = this;
+    const n = epoll.wait(timeoutMs);
+    for (let i = 0; i < n; i++) {
+      const tag = epoll.tag(i);
+      if (tag === TAG_COMMANDS) raw.read(this.eventfd, this.wakeWord, 8);
+      else if (tag === TAG_LINKS) this.readLinkEvents();
+      else {
+        const port = this.ports.get(tag)?.port;
+        if (!port) continue;
+        if (!this.isActive.has(tag)) {
+          this.isActive.add(tag);
+          this.active.push(port);
+          this.touched.add(port);
+        }
+        if ((epoll.events(i) & (EPOLLERR | EPOLLHUP)) !== 0) {
+          const reason = port.failed();
+          if (reason !== undefined) this.lose(port, reason);
+        }
+      }
+    }
+  }
+
+  private readLinkEvents(): void {
+    const length = raw.recv(this.linkEvents, this.linkBuffer, this.linkBuffer.length, 0);
+    if (length < 0) {
+      if (errno() === ERRNO.ENOBUFS) this.findLostPorts();
+      return;
+    }
+    for (const { type, payload } of decodeMessages(this.linkBuffer.subarray(0, length))) {
+      // AF_BRIDGE messages tell of a bridge's port, not of the link.
+      if (type !== RTM_DELLINK || payload[0] !== 0) continue;
+      const { ifindex } = decodeLink(payload);
+      for (const { port } of this.ports.values()) {
+        if (port.ifindex === ifindex) this.lose(port, "the device was removed");
+      }
+    }
+  }
+
+  /** Link events were lost: a port that lost its device shows it on its own descriptor or here. */
+  private findLostPorts(): void {
+    for (const { port } of this.ports.values()) {
+      const reason = port.failed();
+      if (reason !== undefined) this.lose(port, reason);
+    }
+  }
+
+  private lose(port: WorkerPort, reason: string): void {
+    const [opened] = this.dropPort(port.portNo);
+    if (opened) this.post({ type: "portLost", portNo: port.portNo, reason, port: opened });
+  }
+
+  /** Forgets a port; what is left of it is to be released elsewhere. */
+  private dropPort(portNo: number): OpenedPort[] {
+    const found = this.ports.get(portNo);
+    if (!found) return [];
+    this.active = this.active.filter((port) => port.portNo !== portNo);
+    this.isActive.delete(portNo);
+    this.touched.delete(found.port);
+    this.ports.delete(portNo);
+    this.forwarder.ports[portNo] = undefined;
+    this.epoll.remove(found.port.fd);
+    found.port.end();
+    return [found.opened];
+  }
+
+  private adoptPort(portNo: number, name: string, opened: OpenedPort): void {
+    const { forwarder } = this;
+    const counters = new PortCounters(this.shared, portNo);
+    const port = opened.type === "internal"
+      ? new InternalPort(portNo, name, opened.tap, forwarder, counters)
+      : new DevicePort(portNo, name, new PacketSocket(opened.packet), forwarder, counters);
+    this.epoll.add(port.fd, portNo);
+    this.ports.set(portNo, { port, opened });
+    forwarder.ports[portNo] = port;
+  }
+
+  private runCommands(): void {
+    const { commands } = this;
+    const { control } = this.shared;
+    let n = 0;
+    for (; n < COMMANDS_PER_ROUND; n++) {
+      const at = commands.next();
+      if (at < 0) break;
+      this.runCommand(at);
+      commands.release();
+    }
+    if (n === 0) return;
+    this.forwarder.flush();
+    if (Atomics.load(control, CTL_BACKLOG) === 1) this.mustWakeMain = true;
+  }
+
+  private runCommand(at: number): void {
+    const { forwarder, shared } = this;
+    const { words, bytes } = this.commands.memory;
+    const word = at >> 2;
+    switch (words[word]) {
+      case CMD_PUT_FLOW: {
+        const id = words[word + 1]!;
+        const n = words[word + 2]!;
+        const indexes = new Int32Array(n);
+        const masks = new Int32Array(n);
+        const values = new Int32Array(n);
+        let next = word + 4;
+        for (let i = 0; i < n; i++) {
+          indexes[i] = words[next++]!;
+          masks[i] = words[next++]!;
+          values[i] = words[next++]!;
+        }
+        // The program first: a flow that is found must have one.
+        forwarder.programs[id] = programAt(
+          new Int32Array(words.subarray(next, next + words[word + 3]!)),
+        );
+        forwarder.table.put(id, indexes, masks, values);
+        this.countFlows();
+        break;
+      }
+      case CMD_DELETE_FLOW:
+        forwarder.table.delete(words[word + 1]!);
+        forwarder.programs[words[word + 1]!] = undefined;
+        this.countFlows();
+        break;
+      case CMD_EXECUTE: {
+        const programWords = words[word + 2]!;
+        const length = words[word + 3]!;
+        const program = programAt(
+          new Int32Array(words.subarray(word + 4, word + 4 + programWords)),
+        );
+        const { arena, frame } = forwarder;
+        forwarder.makeRoom(HEADROOM_BYTES + VNET_BYTES + length);
+        const to = arena.take(HEADROOM_BYTES + VNET_BYTES + length);
+        if (to < 0) {
+          forwarder.count(NO_ROOM);
+          break;
+        }
+        const from = at + (4 + programWords) * 4;
+        const into = to + HEADROOM_BYTES;
+        arena.bytes.set(bytes.subarray(from, from + VNET_BYTES + length), into);
+        frame.set(arena.bytes, into + VNET_BYTES, length, true, to);
+        forwarder.execute(arena.address, words[word + 1]!, program);
+        break;
+      }
+      case CMD_BARRIER:
+        forwarder.flush();
+        Atomics.store(shared.control, CTL_BARRIER, words[word + 1]!);
+        this.mustWakeMain = true;
+        break;
+      case CMD_REQUEST: {
+        const text = new Uint8Array(bytes.subarray(at + 8, at + 8 + words[word + 1]!));
+        forwarder.flush();
+        this.answer(JSON.parse(new TextDecoder().decode(text)) as Request);
+        break;
+      }
+      default:
+        throw new Error(`unknown worker command ${words[word]}`);
+    }
+  }
+
+  private countFlows(): void {
+    const { counters } = this.shared;
+    counters[FLOWS] = this.forwarder.table.flows;
+    counters[MASKS] = this.forwarder.table.masks;
+  }
+
+  private answer(request: Request): void {
+    const { id } = request;
+    try {
+      let ports: OpenedPort[] = [];
+      switch (request.type) {
+        case "adoptPort":
+          this.adoptPort(request.portNo, request.name, request.opened);
+          break;
+        case "removePort":
+          ports = this.dropPort(request.portNo);
+          break;
+        case "close":
+          this.running = false;
+          ports = [...this.ports.keys()].flatMap((portNo) => this.dropPort(portNo));
+          break;
+        default: {
+          const never: never = request;
+          throw new DatapathError("not-supported", String(never));
+        }
+      }
+      this.post({ type: "answer", id, ports });
+    } catch (error) {
+      this.post(refusal(id, error));
+    }
+  }
+
+  private mustWakeMain = false;
+  private lastUpcalls = 0;
+
+  /** Wakes the main thread if this round gave it something to do and it sleeps. */
+  private wakeMain(): void {
+    const { control, upcalls } = this.shared;
+    const head = upcalls.control[0]!;
+    if (head === this.lastUpcalls && !this.mustWakeMain) return;
+    this.lastUpcalls = head;
+    this.mustWakeMain = false;
+    if (Atomics.compareExchange(control, CTL_MAIN_SLEEPING, 1, 0) === 1) this.post(0);
+  }
+
+  private keepHouse(): void {
+    this.housekeptMs = this.forwarder.nowMs;
+    this.forwarder.table.rank();
+    for (const port of this.touched) {
+      try {
+        port.keepHouse();
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        this.lose(port, error.message);
+      }
+    }
+    this.touched.clear();
+    for (const port of this.active) this.touched.add(port);
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Opening and closing ports on the host. Runs in a worker of its own, the *setup worker*.
+ *
+ * Why not where the packets are: making a ring, attaching a tc program and closing packet sockets
+ * each wait for the kernel's RCU readers, 10 to 50 ms a port. In the forwarding worker that would
+ * stop all other ports, on the main thread it would stop everything else. What is opened here is
+ * plain numbers (descriptors, a mapped address), valid in every thread of the process.
+ *
+ * Everything made (sockets, TAP devices, tc programs) lives in descriptors, so it vanishes with the
+ * process; only where tcx is missing (before Linux 6.6) does a tc filter stay behind after kill -9.
+ */
+import { close as closeFile } from "node:fs";
+import { attachTcIngress, detachTc, loadDropProgram, type TcAttachment } from "../../linux/bpf.ts";
+import { ERRNO, ifNameToIndex, SystemError } from "../../linux/libc.ts";
+import { openPacketSocket, type PacketDescriptors } from "../../linux/packet-socket.ts";
+import { openTap, type Tap } from "../../linux/tap.ts";
+import { DatapathError } from "../datapath.ts";
+import type { PortRequest } from "./commands.ts";
+
+/** A port's resources. */
+export type OpenedPort =
+  | {
+    readonly type: "device";
+    readonly packet: PacketDescriptors;
+    /** Absent if the host's stack could not be kept away. */
+    readonly attachment?: TcAttachment;
+  }
+  | { readonly type: "internal"; readonly tap: Tap };
+
+/** Frames of a new port's ring, 2 KiB each: an idle port costs 256 KiB. */
+const QUIET_FRAMES = 128;
+
+export class PortSetup {
+  /** The program that drops for the host's stack, for the life of this worker. */
+  private dropProgram: number | undefined;
+
+  constructor(private readonly log: (level: "warn" | "dbg", text: string) => void) {}
+
+  /** Throws a DatapathError that says what to do. */
+  open(request: PortRequest): OpenedPort {
+    const { name } = request;
+    try {
+      switch (request.portType) {
+        case "internal":
+          return {
+            type: "internal",
+            tap: openTap(name, request.mac && new Uint8Array(request.mac)),
+          };
+        case "device": {
+          const ifindex = ifNameToIndex(name);
+          if (ifindex === 0) throw new DatapathError("no-device", `there is no device ${name}`);
+          const packet = openPacketSocket(ifindex, QUIET_FRAMES);
+          const attachment = this.keepFromHost(name, ifindex);
+          return { type: "device", packet, ...(attachment ? { attachment } : {}) };
+        }
+        default: {
+          const never: never = request.portType;
+          throw new DatapathError("not-supported", `unknown port type ${String(never)}`);
+        }
+      }
+    } catch (error) {
+      throw error instanceof SystemError ? explain(error, request) : error;
+    }
+  }
+
+  /** Closes what `open` made; the forwarding worker has let go of it. */
+  async release(port: OpenedPort): Promise<void> {
+    switch (port.type) {
+      case "internal":
+        return await closeAside(port.tap.fd);
+      case "device": {
+        const { packet, attachment } = port;
+        const closing = [closeAside(packet.fd), closeAside(packet.sendFd)];
+        if (attachment?.kind === "tcx") closing.push(closeAside(attachment.fd));
+        else if (attachment) detachTc(attachment);
+        await Promise.all(closing);
+        return;
+      }
+      default: {
+        const never: never = port;
+        throw new Error(String(never));
+      }
+    }
+  }
+
+  /** Drops the device's frames before the host's stack; without that the host answers them too. */
+  private keepFromHost(name: string, ifindex: number): TcAttachment | undefined {
+    try {
+      this.dropProgram ??= loadDropProgram();
+      const attachment = attachTcIngress(this.dropProgram, ifindex);
+      this.log("dbg", `${name}: kept from the host's stack by ${attachment.kind}`);
+      return attachment;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.log(
+        "warn",
+        `${name}: the host's own network stack also sees what arrives on this device, because no ` +
+          `tc program can be attached (${reason}); remove its addresses, or run with CAP_BPF and ` +
+          "CAP_NET_ADMIN on Linux 4.5 or later",
+      );
+      return undefined;
+    }
+  }
+}
+
+/** Closes on the runtime's thread pool, so that the kernel's waits of many ports overlap. */
+function closeAside(fd: number): Promise<void> {
+  return new Promise((resolve) => closeFile(fd, () => resolve()));
+}
+
+function explain(error: SystemError, { name, portType }: PortRequest): DatapathError {
+  const what = `cannot add ${portType} port ${name}: ${error.message}`;
+  switch (error.errno) {
+    case ERRNO.EPERM:
+    case ERRNO.EACCES:
+      return new DatapathError("permission", `${what}; run as root or with CAP_NET_ADMIN`);
+    case ERRNO.ENODEV:
+    case ERRNO.ENXIO:
+      return new DatapathError("no-device", what);
+    case ERRNO.ENOENT:
+      return new DatapathError("not-supported", `${what}; is the tun module loaded?`);
+    case ERRNO.EBUSY:
+    case ERRNO.EEXIST:
+      return new DatapathError("exists", `${what}; a device of that name exists already`);
+    default:
+      return new DatapathError("system", what);
+  }
+}
