@@ -48,6 +48,8 @@ export function normal(x: Xlate): void {
   lookBytes(mask, AT.ethSrc, 6);
   lookBytes(mask, AT.ethDst, 6);
   look16(mask, AT.vlanTci, VLAN_VID | VLAN_CFI);
+  // A tag's type says what kind of tag it is; without a tag there is none to look at.
+  if (u16(key, AT.vlanTci) & VLAN_CFI) look16(mask, AT.vlanTpid, 0xffff);
 
   const port = x.bridge.ports.get(inPort(key));
   const from = port?.bundle ?? (noPort(inPort(key)) ? NO_PORT : undefined);

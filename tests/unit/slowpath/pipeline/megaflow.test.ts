@@ -50,6 +50,12 @@ describe("megaflows", () => {
         const bridge = build(given);
         const punts = new Punts(new ManualClock());
         const made = translate({ bridge, key, punts });
+        // What revalidation has of the packet: the bits that were looked at, and zeros.
+        const bare = new FlowKey();
+        bare.words.forEach((_, i) => bare.words[i] = key.words[i]! & made.mask.words[i]!);
+        const revalidated = translate({ bridge, key: bare, punts });
+        expect(revalidated.actions).toEqual(made.actions);
+        expect(revalidated.mask.equals(made.mask)).toBe(true);
         for (const other of others) {
           // Another packet of the same kind, so that the mix is one that could be.
           if (other.get(FIELDS.eth_type) !== key.get(FIELDS.eth_type)) continue;
