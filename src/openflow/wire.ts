@@ -148,8 +148,9 @@ export class Writer {
   private view: DataView;
   private at = 0;
 
-  constructor(capacity = 256) {
-    this.bytes = new Uint8Array(capacity);
+  /** `fill` is what the buffer holds before it is written: tests make it visible. */
+  constructor(capacity = 256, fill = 0) {
+    this.bytes = new Uint8Array(capacity).fill(fill);
     this.view = new DataView(this.bytes.buffer);
   }
 
