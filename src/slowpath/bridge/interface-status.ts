@@ -2,7 +2,7 @@
  * The status columns of an Interface row, as Open vSwitch fills them (ovs-vswitchd.conf.db(5),
  * Interface, "Interface Status" and "Statistics").
  */
-import type { ColumnValues, Row } from "../../db/replica.ts";
+import type { ColumnValues } from "../../db/replica.ts";
 import type { DpPortStats } from "../../fastpath/datapath.ts";
 import { formatMac } from "../../packet/address.ts";
 import type { BridgePort } from "./ports.ts";
@@ -87,7 +87,8 @@ export function changedColumns<C extends object>(row: object, values: C): C | un
   return Object.keys(changed).length > 0 ? changed as C : undefined;
 }
 
-function sameValue(a: unknown, b: unknown): boolean {
+/** Equality of column values, sets and maps by content. */
+export function sameValue(a: unknown, b: unknown): boolean {
   if (a instanceof Map && b instanceof Map) {
     if (a.size !== b.size) return false;
     for (const [key, value] of b) if (a.get(key) !== value || !a.has(key)) return false;
@@ -97,31 +98,4 @@ function sameValue(a: unknown, b: unknown): boolean {
     return a.length === b.length && a.every((value, i) => value === b[i]);
   }
   return a === b;
-}
-
-const STATUS_COLUMNS = new Set<keyof Row<"Interface">>([
-  "ofport",
-  "error",
-  "status",
-  "statistics",
-  "admin_state",
-  "link_state",
-  "link_resets",
-  "link_speed",
-  "duplex",
-  "mac_in_use",
-  "mtu",
-  "ifindex",
-  "lacp_current",
-  "bfd_status",
-  "cfm_fault",
-  "cfm_fault_status",
-]);
-
-/** True if a change of an Interface row is more than the status that this program writes. */
-export function isInterfaceConfigChange(old: Row<"Interface">, now: Row<"Interface">): boolean {
-  for (const column of Object.keys(now) as (keyof Row<"Interface">)[]) {
-    if (!STATUS_COLUMNS.has(column) && !sameValue(old[column], now[column])) return true;
-  }
-  return false;
 }

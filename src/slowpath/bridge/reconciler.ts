@@ -18,7 +18,7 @@
  * Order within a round (Open vSwitch `vswitchd/bridge.c`, bridge_reconfigure): removals first, since
  * what is added may need their names and numbers; then interfaces that ask for a number; then others.
  */
-import type { Replica, RowChange } from "../../db/replica.ts";
+import type { Replica } from "../../db/replica.ts";
 import type { Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
 import { PORTS } from "../../openflow/version.ts";
@@ -33,11 +33,18 @@ import {
 } from "./attach.ts";
 import { type Backend, datapathTypes } from "./backend.ts";
 import { Bridge } from "./bridge.ts";
+import { isConfigChange } from "./config-change.ts";
 import { chooseIdentity, configureBridge, linkPatches } from "./configure.ts";
-import { isInterfaceConfigChange } from "./interface-status.ts";
+
 import { type SystemFacts, writeOutcome } from "./outcome.ts";
 import type { BridgePort } from "./ports.ts";
-import { readWanted, type Wanted, type WantedBridge, type WantedPort } from "./wanted.ts";
+import {
+  findInterface,
+  interfacesOf,
+  readWanted,
+  type Wanted,
+  type WantedBridge,
+} from "./wanted.ts";
 
 const RETRY_MS = 1000;
 const MIN_STATS_INTERVAL_MS = 5000;
@@ -416,22 +423,6 @@ export class Reconciler {
   }
 }
 
-function* interfacesOf(
-  want: WantedBridge,
-): Iterable<[WantedPort["interfaces"][number], WantedPort]> {
-  for (const port of want.ports.values()) {
-    for (const iface of port.interfaces) yield [iface, port];
-  }
-}
-
-function findInterface(
-  want: WantedBridge,
-  name: string,
-): WantedPort["interfaces"][number] | undefined {
-  for (const [iface] of interfacesOf(want)) if (iface.name === name) return iface;
-  return undefined;
-}
-
 function numberInDatabase(ofport: number | undefined): number | undefined {
   return ofport !== undefined && ofport >= 1 && ofport < PORTS.MAX ? ofport : undefined;
 }
@@ -445,34 +436,3 @@ const collator = new Intl.Collator("en", { numeric: true });
 const byName = (a: string, b: string): number => collator.compare(a, b) || (a < b ? -1 : 1);
 
 const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
-
-/** Columns of other tables that only a switch daemon writes. */
-const STATUS_ONLY: Readonly<Record<string, ReadonlySet<string>>> = {
-  Open_vSwitch: new Set([
-    "cur_cfg",
-    "statistics",
-    "ovs_version",
-    "db_version",
-    "system_type",
-    "system_version",
-    "datapath_types",
-    "iface_types",
-    "dpdk_initialized",
-    "dpdk_version",
-  ]),
-  Bridge: new Set(["datapath_id", "datapath_version", "status", "rstp_status"]),
-  Port: new Set(["status", "statistics", "rstp_status", "rstp_statistics", "bond_active_slave"]),
-  Controller: new Set(["is_connected", "role", "status"]),
-};
-
-function isConfigChange(change: RowChange): boolean {
-  if (!change.old || !change.new) return true;
-  if (change.table === "Interface") return isInterfaceConfigChange(change.old, change.new);
-  const ignored = STATUS_ONLY[change.table];
-  if (!ignored) return true;
-  const old = change.old as unknown as Record<string, unknown>;
-  const now = change.new as unknown as Record<string, unknown>;
-  return Object.keys(now).some((column) =>
-    !ignored.has(column) && !Bun.deepEquals(old[column], now[column])
-  );
-}

@@ -75,3 +75,15 @@ function readPort(replica: Replica, bridge: string, row: Row<"Port">): WantedPor
   interfaces.sort((a, b) => (a.name < b.name ? -1 : 1));
   return { row, name: row.name, interfaces };
 }
+
+/** Every interface of a bridge with its port. */
+export function* interfacesOf(want: WantedBridge): Iterable<[WantedInterface, WantedPort]> {
+  for (const port of want.ports.values()) {
+    for (const iface of port.interfaces) yield [iface, port];
+  }
+}
+
+export function findInterface(want: WantedBridge, name: string): WantedInterface | undefined {
+  for (const [iface] of interfacesOf(want)) if (iface.name === name) return iface;
+  return undefined;
+}

@@ -267,7 +267,7 @@ describe("an OpenFlow agent", () => {
       expect(c.packetIns()[0]!.packet.length).toBe(64);
     });
 
-    test("a secondary controller hears of ports only, and may not change anything", async () => {
+    test("a secondary controller hears of ports only, and may not change anything", () => {
       const c = connect(OF13);
       c.ask({ type: "role_request", role: "secondary", generationId: 1n });
       expect(c.ask(flowMod({}))).toMatchObject(error("OFPBRC_IS_SECONDARY"));

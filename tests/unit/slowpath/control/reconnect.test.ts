@@ -23,8 +23,8 @@ class FakePeer {
       open: (makeEvents) => {
         this.attempts.push(this.clock.now());
         if (!this.accept) return Promise.reject(new Error("Connection refused"));
-        let events: StreamEvents | undefined;
-        const drop = (reason: string) => events?.closed(reason);
+        const made: { events?: StreamEvents } = {};
+        const drop = (reason: string) => made.events?.closed(reason);
         const stream = {
           peer: "fake",
           queuedBytes: 0,
@@ -37,7 +37,7 @@ class FakePeer {
           drop,
         };
         this.stream = stream;
-        events = makeEvents(stream);
+        made.events = makeEvents(stream);
         return Promise.resolve(stream);
       },
       start: (_stream, established) => {
