@@ -10,6 +10,7 @@
  * - Statistics and counters are written by the worker only and read in place: each is an aligned
  *   64-bit number, which is read whole.
  * - `upcall bytes by port` counts what a port has in the upcall ring: the worker adds, main subtracts.
+ *   The last one stands for all numbers that are no port's (packets executed "from nowhere").
  */
 import { EXTRACT_RESULTS } from "../../packet/extract.ts";
 import { RING_CONTROL_WORDS, RingMemory } from "./ring.ts";
@@ -108,7 +109,7 @@ function layOut(): Layout {
     upcallControl: take(RING_CONTROL_WORDS * 4),
     counters: take(COUNTERS.length * 8),
     portStats: take(MAX_PORTS * PORT_STATS * 8),
-    upcallBytes: take(MAX_PORTS * 4),
+    upcallBytes: take((MAX_PORTS + 1) * 4),
     flowStats: take(MAX_FLOWS * FLOW_STATS_DOUBLES * 8),
     commands: take(COMMAND_RING_BYTES),
     upcalls: take(UPCALL_RING_BYTES),
@@ -133,7 +134,7 @@ export class SharedState {
     this.control = new Int32Array(buffer, LAYOUT.control, CONTROL_WORDS);
     this.counters = new Float64Array(buffer, LAYOUT.counters, COUNTERS.length);
     this.portStats = new Float64Array(buffer, LAYOUT.portStats, MAX_PORTS * PORT_STATS);
-    this.upcallBytes = new Int32Array(buffer, LAYOUT.upcallBytes, MAX_PORTS);
+    this.upcallBytes = new Int32Array(buffer, LAYOUT.upcallBytes, MAX_PORTS + 1);
     const flowDoubles = MAX_FLOWS * FLOW_STATS_DOUBLES;
     this.flowStats = new Float64Array(buffer, LAYOUT.flowStats, flowDoubles);
     this.flowWords = new Int32Array(buffer, LAYOUT.flowStats, flowDoubles * 2);

@@ -12,7 +12,7 @@ import { type Frame, VNET_BYTES } from "../../packet/frame.ts";
 import { FlowKey } from "../../packet/key.ts";
 import type { Upcall } from "../datapath.ts";
 import { RingReader, RingWriter } from "./ring.ts";
-import type { SharedState } from "./shared.ts";
+import { MAX_PORTS, type SharedState } from "./shared.ts";
 
 export const REASON_MISS = 0;
 export const REASON_ACTION = 1;
@@ -21,6 +21,11 @@ const HEADER_BYTES = 20;
 export const UPCALL_SENT = 0;
 export const UPCALL_RING_FULL = 1;
 export const UPCALL_PORT_SHARE = 2;
+
+/** Where a port's bytes are counted; packets may be executed as from a port that is none. */
+function accountOf(inPort: number): number {
+  return inPort >= 0 && inPort < MAX_PORTS ? inPort : MAX_PORTS;
+}
 
 /** The worker's side. */
 export class UpcallWriter {
@@ -37,7 +42,8 @@ export class UpcallWriter {
     const keyWords = frame.keyWords;
     const size = HEADER_BYTES + keyWords * 4 + VNET_BYTES + length;
     const free = ring.memory.size - ring.used();
-    if (Atomics.load(upcallBytes, inPort) + size > free) return UPCALL_PORT_SHARE;
+    const account = accountOf(inPort);
+    if (Atomics.load(upcallBytes, account) + size > free) return UPCALL_PORT_SHARE;
     let at = ring.reserve(size);
     if (at < 0) return UPCALL_RING_FULL;
     const { words, bytes } = ring.memory;
@@ -58,7 +64,7 @@ export class UpcallWriter {
       bytes.fill(0, at, at + VNET_BYTES);
       bytes.set(frame.bytes.subarray(frame.offset, frame.offset + length), at + VNET_BYTES);
     }
-    Atomics.add(upcallBytes, inPort, size);
+    Atomics.add(upcallBytes, account, size);
     ring.commit();
     return UPCALL_SENT;
   }
@@ -98,7 +104,7 @@ export class UpcallReader {
     const vnet = offloads === 0
       ? undefined
       : new Uint8Array(bytes.subarray(frameAt - VNET_BYTES, frameAt));
-    Atomics.sub(this.shared.upcallBytes, inPort, ring.length);
+    Atomics.sub(this.shared.upcallBytes, accountOf(inPort), ring.length);
     ring.release();
     return {
       reason: reason === REASON_MISS ? "miss" : "action",

@@ -69,4 +69,15 @@ describe("upcall ring", () => {
     while (reader.take());
     expect([...shared.upcallBytes.slice(0, 4)]).toEqual([0, 0, 0, 0]);
   });
+
+  test("a packet executed as from no port may come up too", () => {
+    const shared = new SharedState();
+    const writer = new UpcallWriter(shared);
+    for (const inPort of [65535, -1]) {
+      expect(writer.push(REASON_ACTION, 0, inPort, frameOf(60), 60)).toBe(UPCALL_SENT);
+    }
+    const reader = new UpcallReader(shared);
+    while (reader.take());
+    expect(shared.upcallBytes.at(-1)).toBe(0);
+  });
 });
