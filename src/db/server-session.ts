@@ -268,6 +268,14 @@ export class ServerSession implements LockHolder, Requester {
     return this.server.locks.owns(name, this);
   }
 
+  get locksHeld(): string[] {
+    return [...this.lockNames].filter((name) => this.holdsLock(name));
+  }
+
+  get locksWaiting(): string[] {
+    return [...this.lockNames].filter((name) => !this.holdsLock(name));
+  }
+
   lockChanged(name: string, event: "locked" | "stolen"): void {
     this.options.notify(event, [name]);
   }

@@ -8,18 +8,16 @@ import type { Commit } from "./commit.ts";
 import { Database } from "./database.ts";
 import { OvsdbError } from "./error.ts";
 import type { Json } from "./json.ts";
+import { Remotes } from "./remotes.ts";
 import { OvsdbServer } from "./server.ts";
-import {
-  defaultListenerLimits,
-  listen,
-  type Listener,
-  type ListenerLimits,
-} from "./rpc/listener.ts";
+import { defaultListenerLimits, type Listener, type ListenerLimits } from "./rpc/listener.ts";
 import type { DatabaseDeclaration } from "./schema/declare.ts";
 import { parseSchema } from "./schema/schema.ts";
 import { openVSwitchSchema } from "./schema/openvswitch.ts";
 import type { OvsdbSession } from "./session.ts";
 import { openStorage, type StorageKind } from "./storage/open.ts";
+
+const MANAGERS = "db:Open_vSwitch,Open_vSwitch,manager_options";
 
 export interface DatabaseServiceOptions {
   /** The database file; made if it is not there. */
@@ -31,8 +29,15 @@ export interface DatabaseServiceOptions {
    * Open_vSwitch's unless set.
    */
   readonly schema?: Json | DatabaseDeclaration;
-  /** Where to listen: `punix:FILE`, `ptcp:[PORT][:HOST]`. */
+  /**
+   * Where to listen and what to connect to: `punix:FILE`, `ptcp:[PORT][:HOST]`, `unix:FILE`,
+   * `tcp:HOST[:PORT]`, `db:DATABASE,TABLE,COLUMN`.
+   */
   readonly sockets: readonly string[];
+  /** Also the managers that `ovs-vsctl set-manager` names; true unless set. */
+  readonly followManagers?: boolean;
+  /** How often the state of managers is written to their rows, in milliseconds; 2500 unless set. */
+  readonly statusEveryMs?: number;
   readonly logger: Logger;
   readonly limits?: Partial<ListenerLimits>;
 }
@@ -40,6 +45,8 @@ export interface DatabaseServiceOptions {
 export interface DatabaseService {
   readonly server: OvsdbServer;
   readonly database: Database;
+  /** What it listens on and connects to; may be changed while it runs. */
+  readonly remotes: Remotes;
   readonly listeners: readonly Listener[];
   /** A session for a part of the daemon; `who` names it in the record of changes. */
   openSession(who: string): OvsdbSession;
@@ -53,9 +60,10 @@ export interface DatabaseService {
 export function startDatabaseService(options: DatabaseServiceOptions): DatabaseService {
   const { logger, dbFile } = options;
   const server = new OvsdbServer(logger);
-  const listeners: Listener[] = [];
+  const limits = { ...defaultListenerLimits, ...options.limits };
+  const remotes = new Remotes(server, logger, limits, options.statusEveryMs);
   const close = (): void => {
-    for (const listener of listeners) listener.close();
+    remotes.close();
     server.close();
   };
   try {
@@ -65,15 +73,17 @@ export function startDatabaseService(options: DatabaseServiceOptions): DatabaseS
     upgrade(database, schema, logger);
     server.addDatabase(database);
     if (database.name === "Open_vSwitch") ensureRootRow(database);
-    const limits = { ...defaultListenerLimits, ...options.limits };
-    for (const remote of options.sockets) {
-      listeners.push(listen(server, remote, logger, limits));
-      logger.info(`${remote}: listening`);
+    for (const remote of options.sockets) remotes.add(remote);
+    if (database.name === "Open_vSwitch" && options.followManagers !== false) {
+      remotes.add(MANAGERS);
     }
     return {
       server,
       database,
-      listeners,
+      remotes,
+      get listeners() {
+        return remotes.listeners;
+      },
       openSession: (who) => server.openSession(who),
       onCommit: (listener) => database.onCommit(listener),
       close,

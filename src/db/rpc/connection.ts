@@ -38,7 +38,7 @@ export interface ConnectionHandlers {
   closed(reason: string): void;
 }
 
-type ByteSocket = Pick<Socket<unknown>, "write" | "end" | "terminate" | "pause" | "resume">;
+export type ByteSocket = Pick<Socket<unknown>, "write" | "end" | "terminate" | "pause" | "resume">;
 
 export class Connection {
   private readonly stream: JsonStream;

@@ -7,10 +7,9 @@ import type { Socket, TCPSocketListener, UnixSocketListener } from "bun";
 import type { Logger } from "../../log/log.ts";
 import { OvsdbError } from "../error.ts";
 import type { OvsdbServer } from "../server.ts";
-import type { ServerSession } from "../server-session.ts";
-import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
-import type { Message } from "./message.ts";
+import { type Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
 import { parseRemote } from "./remote.ts";
+import { serve } from "./serve.ts";
 
 export interface ListenerLimits extends ConnectionLimits {
   /** Clients at one time; one more is turned away at once. */
@@ -63,9 +62,10 @@ export function listen(
       }
       const probeMs = limits.probeMs || (address.kind === "tcp" ? TCP_PROBE_MS : 0);
       // The listener's own `data` is one object for all: each socket needs its own.
-      socket.data = {
-        connection: serve(server, name, socket, logger, { ...limits, probeMs }, clients),
-      };
+      const options = { name, logger, limits: { ...limits, probeMs } };
+      const { connection } = serve(server, socket, options, () => clients.delete(connection));
+      clients.add(connection);
+      socket.data = { connection };
     },
     data(socket: Socket<Client>, bytes: Uint8Array): void {
       socket.data.connection?.received(bytes);
@@ -136,57 +136,4 @@ function removeSocket(path: string): void {
   if (found === undefined) return;
   if (!found.isSocket()) throw new OvsdbError("I/O error", `${path} exists and is no socket`);
   unlinkSync(path);
-}
-
-function serve(
-  server: OvsdbServer,
-  name: string,
-  socket: Socket<Client>,
-  logger: Logger,
-  limits: ListenerLimits,
-  clients: Set<Connection>,
-): Connection {
-  const session: ServerSession = server.createSession({
-    who: name,
-    notify: (method, params) => connection.send({ kind: "notification", method, params }),
-    disconnect: (reason) => {
-      logger.info(`${name}: disconnecting (${reason})`);
-      connection.close(reason);
-    },
-  });
-  const message = (message: Message): void => {
-    switch (message.kind) {
-      case "request": {
-        const { id } = message;
-        session.request(message.method, message.params, id, ({ result, error }) => {
-          connection.send(
-            error === undefined ? { kind: "reply", result, id } : { kind: "error", error, id },
-          );
-        });
-        return;
-      }
-      case "notification":
-        session.notification(message.method, message.params);
-        return;
-      case "reply":
-      case "error":
-        // The only request that the server makes is its probe.
-        if (message.id === "echo") return;
-        logger.warn(`${name}: received unexpected ${message.kind} message`);
-        connection.close(`unexpected ${message.kind} message`);
-        return;
-      default: {
-        const never: never = message;
-        return never;
-      }
-    }
-  };
-  const closed = (reason: string): void => {
-    clients.delete(connection);
-    session.close();
-    logger.dbg(`${name}: ${reason}`);
-  };
-  const connection = new Connection(name, socket, { message, closed }, logger, limits);
-  clients.add(connection);
-  return connection;
 }

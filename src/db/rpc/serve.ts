@@ -1,0 +1,69 @@
+/** One client's session on the server, over a connection, whichever side opened it. */
+import type { Logger } from "../../log/log.ts";
+import type { OvsdbServer } from "../server.ts";
+import type { ServerSession } from "../server-session.ts";
+import { type ByteSocket, Connection, type ConnectionLimits } from "./connection.ts";
+import type { Message } from "./message.ts";
+
+export interface ServeOptions {
+  /** Names the client in logs and in the record of changes. */
+  readonly name: string;
+  readonly logger: Logger;
+  readonly limits: ConnectionLimits;
+}
+
+export interface Served {
+  readonly connection: Connection;
+  readonly session: ServerSession;
+}
+
+/** Starts the session; `closed` is called once, when it is over. */
+export function serve(
+  server: OvsdbServer,
+  socket: ByteSocket,
+  { name, logger, limits }: ServeOptions,
+  closed: (reason: string) => void,
+): Served {
+  const session: ServerSession = server.createSession({
+    who: name,
+    notify: (method, params) => connection.send({ kind: "notification", method, params }),
+    disconnect: (reason) => {
+      logger.info(`${name}: disconnecting (${reason})`);
+      connection.close(reason);
+    },
+  });
+  const message = (message: Message): void => {
+    switch (message.kind) {
+      case "request": {
+        const { id } = message;
+        session.request(message.method, message.params, id, ({ result, error }) => {
+          connection.send(
+            error === undefined ? { kind: "reply", result, id } : { kind: "error", error, id },
+          );
+        });
+        return;
+      }
+      case "notification":
+        session.notification(message.method, message.params);
+        return;
+      case "reply":
+      case "error":
+        // The only request that the server makes is its probe.
+        if (message.id === "echo") return;
+        logger.warn(`${name}: received unexpected ${message.kind} message`);
+        connection.close(`unexpected ${message.kind} message`);
+        return;
+      default: {
+        const never: never = message;
+        return never;
+      }
+    }
+  };
+  const over = (reason: string): void => {
+    session.close();
+    logger.dbg(`${name}: ${reason}`);
+    closed(reason);
+  };
+  const connection = new Connection(name, socket, { message, closed: over }, logger, limits);
+  return { connection, session };
+}
