@@ -1,6 +1,5 @@
 /**
- * Lists of actions ↔ bytes, for every version, from the rows of output.ts, set.ts, conntrack.ts,
- * learn.ts and encap.ts.
+ * Lists of actions ↔ bytes, for every version, from the rows of the files beside.
  *
  * An action that a version cannot say in its own words is said in others, as Open vSwitch does:
  * `mod_vlan_vid` becomes set_field from OpenFlow 1.2 on, `set_field` becomes `load` or one of the
@@ -29,6 +28,8 @@ import type { Reader, Writer } from "../wire.ts";
 import { CONNTRACK_ROWS } from "./conntrack.ts";
 import { ENCAP_ROWS } from "./encap.ts";
 import { LEARN_ROWS } from "./learn.ts";
+import { CHOICE_ROWS } from "./choice.ts";
+import { CONTROLLER_ROWS } from "./controller.ts";
 import { OUTPUT_ROWS } from "./output.ts";
 import type { ActionContext, ActionRow } from "./rows.ts";
 import { SET_ROWS } from "./set.ts";
@@ -47,15 +48,23 @@ interface Instance {
 
 const VENDORS: Readonly<Record<string, number>> = { OF: 0, NX: NX_VENDOR, ONF: ONF_VENDOR };
 
+const ALL_ROWS: readonly ActionRow[] = [
+  ...OUTPUT_ROWS,
+  ...CONTROLLER_ROWS,
+  ...CHOICE_ROWS,
+  ...SET_ROWS,
+  ...CONNTRACK_ROWS,
+  ...LEARN_ROWS,
+  ...ENCAP_ROWS,
+];
+
 function buildTables(): {
   byWire: ReadonlyMap<string, Instance>;
   byType: ReadonlyMap<string, readonly Instance[]>;
 } {
   const byWire = new Map<string, Instance>();
   const byType = new Map<string, Instance[]>();
-  for (
-    const row of [...OUTPUT_ROWS, ...SET_ROWS, ...CONNTRACK_ROWS, ...LEARN_ROWS, ...ENCAP_ROWS]
-  ) {
+  for (const row of ALL_ROWS) {
     const parts = /^(OF|NX|ONF)([\d.+-]+)\((\d+)\)$/.exec(row.ids);
     if (!parts) throw new Error(`action table: ${row.type} has a bad row "${row.ids}"`);
     if (row.bytes % 8 !== 0) throw new Error(`action table: ${row.type} is not padded`);

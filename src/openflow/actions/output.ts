@@ -5,7 +5,6 @@ import { PORTS } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
 import { type ActionRow, bare, integer, row } from "./rows.ts";
 import {
-  checkDestination,
   checkSubfield,
   hasShortHeader,
   ofsBits,
@@ -14,207 +13,13 @@ import {
   readOfsBits,
   writeFieldHeader,
 } from "./subfield.ts";
-import type { ActionOf, HashFields, PacketInReason } from "./types.ts";
+import type { ActionOf } from "./types.ts";
 
-/** OFPR_* by number; 0 is called by what it means from OpenFlow 1.3 on only where it matters. */
-export const REASONS: readonly PacketInReason[] = [
-  "no_match",
-  "action",
-  "invalid_ttl",
-  "action_set",
-  "group",
-  "packet_out",
-  "explicit_miss",
-  "implicit_miss",
-];
-
-/** NX_HASH_FIELDS_* by number. */
-const HASH_FIELDS: readonly HashFields[] = [
-  "eth_src",
-  "symmetric_l4",
-  "symmetric_l3l4",
-  "symmetric_l3l4+udp",
-  "nw_src",
-  "nw_dst",
-  "symmetric_l3",
-];
-const BUNDLE_ALGORITHMS = ["active_backup", "hrw"] as const;
-const MULTIPATH_ALGORITHMS = ["modulo_n", "hash_threshold", "hrw", "iter_hash"] as const;
-const SAMPLE_DIRECTIONS = ["default", "ingress", "egress"] as const;
-/** NXM_OF_IN_PORT, the only member type of a bundle. */
-const BUNDLE_MEMBER_TYPE = 0x00000002;
-const MAX_BUNDLE_MEMBERS = 2048;
-export const NO_METER = 0xffffffff;
 const ETH_HEADER_BYTES = 14;
-
-function named<T>(list: readonly T[], number: number, at: number, what: string): T {
-  const found = list[number];
-  if (found === undefined) {
-    throw new OfError("OFPBAC_BAD_ARGUMENT", at, `${what} ${number} is unknown`);
-  }
-  return found;
-}
 
 function checkOutput(port: number, at: number): number {
   if (port < PORTS.MAX || (port >= PORTS.IN_PORT && port <= PORTS.LOCAL)) return port;
   throw new OfError("OFPBAC_BAD_OUT_PORT", at, `no packet can be sent to port ${port}`);
-}
-
-/** Properties of NXAST_CONTROLLER2. */
-const CONTROLLER2 = { MAX_LEN: 0, ID: 1, REASON: 2, USERDATA: 3, PAUSE: 4, METER: 5 } as const;
-
-function needsController2(action: ActionOf<"controller">): boolean {
-  return action.userdata.length > 0 || action.pause ||
-    (action.meterId !== undefined && action.meterId !== NO_METER);
-}
-
-function readController2(reader: Reader): ActionOf<"controller"> {
-  reader.zeros(6, "NXBRC_MUST_BE_ZERO");
-  let maxLength = 0xffff;
-  let controllerId = 0;
-  let reason: PacketInReason = "action";
-  let userdata = new Uint8Array(0);
-  let pause = false;
-  let meterId: number | undefined;
-  // What is left after the last property is padding to eight bytes, less than a property's header.
-  while (reader.left >= 4) {
-    const at = reader.offset;
-    const type = reader.peek16();
-    const length = reader.peek16(2);
-    if (length < 4 || length > reader.left) {
-      throw new OfError("OFPBPC_BAD_LEN", at, `property of ${length} bytes`);
-    }
-    const body = reader.sub(Math.min(reader.left, (length + 7) & ~7), "OFPBPC_BAD_LEN");
-    body.skip(4);
-    const property = body.sub(length - 4);
-    switch (type) {
-      case CONTROLLER2.MAX_LEN:
-        maxLength = property.u16();
-        break;
-      case CONTROLLER2.ID:
-        controllerId = property.u16();
-        break;
-      case CONTROLLER2.REASON:
-        reason = named(REASONS, property.u8(), at, "reason");
-        break;
-      case CONTROLLER2.USERDATA:
-        userdata = property.rest() as Uint8Array<ArrayBuffer>;
-        break;
-      case CONTROLLER2.PAUSE:
-        pause = true;
-        break;
-      case CONTROLLER2.METER:
-        meterId = property.u32();
-        break;
-      default:
-        throw new OfError("OFPBPC_BAD_TYPE", at, `controller property ${type} is unknown`);
-    }
-  }
-  return {
-    type: "controller",
-    maxLength,
-    controllerId,
-    reason,
-    userdata,
-    pause,
-    ...(meterId === undefined ? {} : { meterId }),
-  };
-}
-
-function writeController2(writer: Writer, action: ActionOf<"controller">): void {
-  writer.zeros(6);
-  const property = (type: number, body: (w: Writer) => void): void => {
-    const open = writer.open(2);
-    writer.u16(type).u16(0);
-    body(writer);
-    writer.end(open);
-    writer.pad8(open.start);
-  };
-  if (action.maxLength !== 0xffff) {
-    property(CONTROLLER2.MAX_LEN, (w) => w.u16(action.maxLength));
-  }
-  if (action.controllerId !== 0) property(CONTROLLER2.ID, (w) => w.u16(action.controllerId));
-  if (action.reason !== "action") {
-    property(CONTROLLER2.REASON, (w) => w.u8(REASONS.indexOf(action.reason)));
-  }
-  if (action.userdata.length > 0) property(CONTROLLER2.USERDATA, (w) => w.put(action.userdata));
-  if (action.pause) property(CONTROLLER2.PAUSE, () => {});
-  const { meterId } = action;
-  if (meterId !== undefined && meterId !== NO_METER) {
-    property(CONTROLLER2.METER, (w) => w.u32(meterId));
-  }
-}
-
-function readBundle(reader: Reader, load: boolean): ActionOf<"bundle"> {
-  const at = reader.offset;
-  const algorithm = named(BUNDLE_ALGORITHMS, reader.u16(), at, "bundle algorithm");
-  const fields = named(HASH_FIELDS, reader.u16(), at, "hash fields");
-  const basis = reader.u16();
-  if (reader.u32() !== BUNDLE_MEMBER_TYPE) {
-    throw new OfError("OFPBAC_BAD_ARGUMENT", at, "bundle members must be of type NXM_OF_IN_PORT");
-  }
-  const count = reader.u16();
-  if (count > MAX_BUNDLE_MEMBERS) {
-    throw new OfError("OFPBAC_BAD_ARGUMENT", at, `${count} members are too many`);
-  }
-  const run = readOfsBits(reader);
-  const header = reader.sub(4);
-  let destination: ActionOf<"bundle">["destination"];
-  if (load) {
-    destination = checkDestination({ field: readField32(header), ...run }, at);
-    if (destination.bits < 16) {
-      throw new OfError("OFPBAC_BAD_ARGUMENT", at, "bundle_load needs at least 16 bits");
-    }
-  } else if (run.start !== 0 || run.bits !== 1 || header.u32() !== 0) {
-    throw new OfError("OFPBAC_BAD_ARGUMENT", at, "bundle takes no destination");
-  }
-  reader.zeros(4, "OFPBAC_BAD_ARGUMENT");
-  const members = Array.from({ length: count }, () => reader.u16());
-  reader.skip(reader.left);
-  return {
-    type: "bundle",
-    algorithm,
-    fields,
-    basis,
-    members,
-    ...(destination ? { destination } : {}),
-  };
-}
-
-function writeBundle(writer: Writer, action: ActionOf<"bundle">): void {
-  writer.u16(BUNDLE_ALGORITHMS.indexOf(action.algorithm));
-  writer.u16(HASH_FIELDS.indexOf(action.fields)).u16(action.basis);
-  writer.u32(BUNDLE_MEMBER_TYPE).u16(action.members.length);
-  if (action.destination) {
-    writer.u16(ofsBits(action.destination));
-    writeFieldHeader(writer, action.destination.field);
-  } else writer.u16(0).u32(0);
-  writer.zeros(4);
-  for (const member of action.members) writer.u16(member);
-}
-
-function readSample(reader: Reader, wide: boolean, directed: boolean): ActionOf<"sample"> {
-  const at = reader.offset;
-  const probability = reader.u16();
-  if (probability === 0) throw new OfError("OFPBAC_BAD_ARGUMENT", at, "probability is zero");
-  const collectorSet = reader.u32();
-  const domain = reader.u32();
-  const point = reader.u32();
-  let samplingPort: number = PORTS.NONE;
-  let direction: ActionOf<"sample">["direction"] = "default";
-  if (wide) {
-    samplingPort = reader.u16();
-    const number = reader.u8();
-    if (directed) direction = named(SAMPLE_DIRECTIONS, number, at, "sampling direction");
-    reader.zeros(5, "NXBRC_MUST_BE_ZERO");
-  }
-  return { type: "sample", probability, collectorSet, domain, point, samplingPort, direction };
-}
-
-function writeSample(writer: Writer, action: ActionOf<"sample">, wide: boolean): void {
-  writer.u16(action.probability).u32(action.collectorSet).u32(action.domain).u32(action.point);
-  if (!wide) return;
-  writer.u16(action.samplingPort).u8(SAMPLE_DIRECTIONS.indexOf(action.direction)).zeros(5);
 }
 
 function readResubmit(reader: Reader, ct: boolean): ActionOf<"resubmit"> {
@@ -312,33 +117,6 @@ export const OUTPUT_ROWS: readonly ActionRow[] = [
       writer.u16(action.port).u32(action.maxLength);
     },
   }),
-  row<"controller">({
-    type: "controller",
-    ids: "NX1.0+(20)",
-    bytes: 16,
-    when: (action) => !needsController2(action),
-    read: (reader) => {
-      const maxLength = reader.u16();
-      const controllerId = reader.u16();
-      const at = reader.offset;
-      const reason = named(REASONS, reader.u8(), at, "reason");
-      reader.skip(1);
-      const userdata = new Uint8Array(0);
-      return { type: "controller", maxLength, controllerId, reason, userdata, pause: false };
-    },
-    write: (writer, action) => {
-      writer.u16(action.maxLength).u16(action.controllerId);
-      writer.u8(REASONS.indexOf(action.reason)).u8(0);
-    },
-  }),
-  row<"controller">({
-    type: "controller",
-    ids: "NX1.0+(37)",
-    bytes: 16,
-    variable: true,
-    read: readController2,
-    write: writeController2,
-  }),
   row<"enqueue">({
     type: "enqueue",
     ids: "OF1.0(11)",
@@ -370,50 +148,6 @@ export const OUTPUT_ROWS: readonly ActionRow[] = [
     (group) => ({ type: "group", group }),
     (action) => action.group,
   ),
-  row<"bundle">({
-    type: "bundle",
-    ids: "NX1.0+(12)",
-    bytes: 32,
-    variable: true,
-    when: (action) => action.destination === undefined,
-    read: (reader) => readBundle(reader, false),
-    write: writeBundle,
-  }),
-  row<"bundle">({
-    type: "bundle",
-    ids: "NX1.0+(13)",
-    bytes: 32,
-    variable: true,
-    read: (reader) => readBundle(reader, true),
-    write: writeBundle,
-  }),
-  row<"multipath">({
-    type: "multipath",
-    ids: "NX1.0+(10)",
-    bytes: 32,
-    read: (reader) => {
-      const at = reader.offset;
-      const fields = named(HASH_FIELDS, reader.u16(), at, "hash fields");
-      const basis = reader.u16();
-      reader.skip(2);
-      const algorithm = named(MULTIPATH_ALGORITHMS, reader.u16(), at, "multipath algorithm");
-      const maxLink = reader.u16();
-      const argument = reader.u32();
-      reader.skip(2);
-      const run = readOfsBits(reader);
-      const destination = checkDestination({ field: readField32(reader), ...run }, at);
-      if (destination.bits < 16 && maxLink >= 1 << destination.bits) {
-        throw new OfError("OFPBAC_BAD_ARGUMENT", at, `${maxLink} does not fit in the destination`);
-      }
-      return { type: "multipath", fields, basis, algorithm, maxLink, argument, destination };
-    },
-    write: (writer, action) => {
-      writer.u16(HASH_FIELDS.indexOf(action.fields)).u16(action.basis).zeros(2);
-      writer.u16(MULTIPATH_ALGORITHMS.indexOf(action.algorithm)).u16(action.maxLink);
-      writer.u32(action.argument).zeros(2).u16(ofsBits(action.destination));
-      writeFieldHeader(writer, action.destination.field);
-    },
-  }),
   integer<"resubmit">(
     "resubmit",
     "NX1.0+(1)",
@@ -450,29 +184,6 @@ export const OUTPUT_ROWS: readonly ActionRow[] = [
       writer.zeros(6);
       context.writeActions(writer, action.actions);
     },
-  }),
-  row<"sample">({
-    type: "sample",
-    ids: "NX1.0+(29)",
-    bytes: 24,
-    when: (action) => action.samplingPort === PORTS.NONE && action.direction === "default",
-    read: (reader) => readSample(reader, false, false),
-    write: (writer, action) => writeSample(writer, action, false),
-  }),
-  row<"sample">({
-    type: "sample",
-    ids: "NX1.0+(38)",
-    bytes: 32,
-    when: (action) => action.direction === "default",
-    read: (reader) => readSample(reader, true, false),
-    write: (writer, action) => writeSample(writer, action, true),
-  }),
-  row<"sample">({
-    type: "sample",
-    ids: "NX1.0+(41)",
-    bytes: 32,
-    read: (reader) => readSample(reader, true, true),
-    write: (writer, action) => writeSample(writer, action, true),
   }),
   bare<"exit">("exit", "NX1.0+(17)", { type: "exit" }),
   row<"note">({

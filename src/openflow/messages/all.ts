@@ -1,6 +1,8 @@
 /** Every message that is declared, and those that are known by name only. */
 import type { ErrorName } from "../errors.ts";
-import { FLOW_ROWS } from "./flows.ts";
+import { FLOW_MOD_ROWS } from "./flow-mod.ts";
+import { FLOW_REMOVED_ROWS } from "./flow-removed.ts";
+import { FLOW_STATS_ROWS } from "./flow-stats.ts";
 import { PACKET_ROWS } from "./packets.ts";
 import { PORT_ROWS } from "./ports.ts";
 import type { MessageRow } from "./rows.ts";
@@ -12,7 +14,9 @@ export const MESSAGE_ROWS: readonly MessageRow[] = [
   ...SESSION_ROWS,
   ...PORT_ROWS,
   ...PACKET_ROWS,
-  ...FLOW_ROWS,
+  ...FLOW_MOD_ROWS,
+  ...FLOW_REMOVED_ROWS,
+  ...FLOW_STATS_ROWS,
   ...STATS_ROWS,
   ...TABLE_FEATURES_ROWS,
 ];

@@ -2,7 +2,7 @@
 import { anyMatch, type Match } from "../../packet/key.ts";
 import { FIELDS } from "../../packet/layout.ts";
 import { readActions, writeActions } from "../actions/codec.ts";
-import { REASONS } from "../actions/output.ts";
+import { REASONS } from "../actions/controller.ts";
 import type { PacketInReason } from "../actions/types.ts";
 import { OfError } from "../errors.ts";
 import { readMatch, readNxMatch, writeMatch, writeNxMatch } from "../match.ts";

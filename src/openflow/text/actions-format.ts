@@ -3,7 +3,7 @@ import { formatIpv4, formatIpv6, formatMac } from "../../packet/address.ts";
 import { bigToBytes } from "../../packet/address.ts";
 import { formatField, formatPort, type PortNames } from "../../packet/text.ts";
 import { ENCAP_TYPES } from "../actions/encap.ts";
-import { NO_METER } from "../actions/output.ts";
+import { NO_METER } from "../actions/controller.ts";
 import { loadSegments, wireBits } from "../actions/subfield.ts";
 import type { Action, ActionOf, CtAction, LearnAction, NatAction } from "../actions/types.ts";
 import { fullMask } from "../field-bits.ts";

@@ -2,13 +2,10 @@
 import { formatField, integer, parseField, type PortNames, TextError } from "../../packet/text.ts";
 import { wireBits } from "../actions/subfield.ts";
 import type { LearnAction, LearnSpec, Subfield } from "../actions/types.ts";
-import { parseMove } from "./actions-parse.ts";
+import { loose } from "./choice-parse.ts";
 import { DEFAULT_PRIORITY } from "./match.ts";
 import { keyValues, parseTable } from "./scan.ts";
-import { parseSubfield } from "./subfield.ts";
-
-/** What C's atoi makes of it. */
-const loose = (text: string): number => parseInt(text, 10) || 0;
+import { parseMove, parseSubfield } from "./subfield.ts";
 
 export function parseLearn(text: string, names?: PortNames): LearnAction {
   const settings = {

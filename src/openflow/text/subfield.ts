@@ -8,7 +8,7 @@ import type { FieldName, OxmClassName, OxmId } from "../../packet/fields.ts";
 import { type Field, FIELD_LIST, fieldByName } from "../../packet/layout.ts";
 import { TextError } from "../../packet/text.ts";
 import { wireBits } from "../actions/subfield.ts";
-import type { Subfield } from "../actions/types.ts";
+import type { ActionOf, Subfield } from "../actions/types.ts";
 import { oxmIdOf } from "../oxm.ts";
 
 const PREFIXES: Readonly<Record<OxmClassName, string>> = {
@@ -129,4 +129,18 @@ export function parseSubfield(text: string): Subfield {
   const { subfield, rest } = takeSubfield(text);
   if (rest !== "") throw new TextError("unexpected input following field syntax");
   return subfield;
+}
+
+/** `SOURCE->DESTINATION`, both runs of the same width. */
+export function parseMove(text: string): ActionOf<"move"> {
+  const { subfield: source, rest } = takeSubfield(text);
+  if (!rest.startsWith("->")) throw new TextError(`${text}: missing \`->' following source`);
+  const destination = parseSubfield(rest.slice(2));
+  if (source.bits !== destination.bits) {
+    throw new TextError(
+      `${text}: source field is ${source.bits} bits wide but destination is ` +
+        `${destination.bits} bits wide`,
+    );
+  }
+  return { type: "move", source, destination };
 }
