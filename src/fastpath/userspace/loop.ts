@@ -166,8 +166,11 @@ export class WorkerLoop {
       // AF_BRIDGE messages tell of a bridge's port, not of the link.
       if (type !== RTM_DELLINK || payload[0] !== 0) continue;
       const { ifindex } = decodeLink(payload);
-      for (const { port } of this.ports.values()) {
-        if (port.ifindex === ifindex) this.lose(port, "the device was removed");
+      for (const { port, opened } of this.ports.values()) {
+        // A TAP tells of its end by its own descriptor. The event may also mean that somebody moved
+        // it to another namespace, where it works on, and where the number may be another's here.
+        if (opened.type === "internal" || port.ifindex !== ifindex) continue;
+        this.lose(port, "the device was removed");
       }
     }
   }
