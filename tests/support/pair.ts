@@ -71,7 +71,9 @@ export function normalise(text: string): string {
     .replaceAll(/^\d{4}-\d\d-\d\dT[\d:.]+Z\|\d+\|/gm, "")
     .replaceAll(/\/tmp\/solovs-[\w-]+/g, "RUNDIR")
     // solovs buffers packets (seed, section 5); Open vSwitch has not since 2.7.
-    .replaceAll(/n_buffers:\d+/g, "n_buffers:N");
+    .replaceAll(/n_buffers:\d+/g, "n_buffers:N")
+    // solovs has no groups yet, and does not say it had.
+    .replaceAll("GROUP_STATS ", "");
 }
 
 export function normalised(result: Result): Result {
