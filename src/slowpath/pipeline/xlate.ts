@@ -24,8 +24,8 @@ import { USER_TABLES } from "./tables.ts";
 /** How deep resubmits, patches and clones nest, and how many tables one packet may search. */
 export const MAX_DEPTH = 64;
 export const MAX_RESUBMITS = 4096;
-/** Datapath actions of one translation. */
-const MAX_ACTIONS = 4096;
+/** Datapath actions of one translation: a flood to that many ports, or a loop that multiplies. */
+const MAX_ACTIONS = 32768;
 const MAX_STACK = 1024;
 
 export type XlateError =

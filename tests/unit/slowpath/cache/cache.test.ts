@@ -70,6 +70,47 @@ describe("upcalls", () => {
   });
 });
 
+describe("faults", () => {
+  test("in the handling of one packet cost that packet only", async () => {
+    const { lab, br, names } = await twoPorts(true);
+    const { bundles } = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(br));
+    Object.defineProperty(br, "bundles", {
+      configurable: true,
+      get() {
+        throw new Error("broken");
+      },
+    });
+    expect(await names()).toEqual([]);
+    Object.defineProperty(br, "bundles", bundles!);
+    expect(await names()).toEqual(["br0:2", "br0:3"]);
+    expect(lab.cache.counters().upcall_crashed).toBe(1);
+  });
+
+  test("in a revalidation cost that megaflow only", async () => {
+    const { lab, br, names } = await twoPorts(true);
+    await names();
+    const { bundles } = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(br));
+    Object.defineProperty(br, "bundles", {
+      configurable: true,
+      get() {
+        throw new Error("broken");
+      },
+    });
+    lab.cache.changed();
+    await lab.cache.settle();
+    Object.defineProperty(br, "bundles", bundles!);
+    expect(lab.cache.counters()).toMatchObject({ megaflow_now: 0, revalidator_invalidated: 1 });
+    expect(await names()).toEqual(["br0:2", "br0:3"]);
+  });
+
+  test("a flood reaches thousands of ports", async () => {
+    const { lab, br } = await twoPorts(true);
+    for (let n = 4; n <= 5000; n++) await lab.port(br, n);
+    await lab.cache.settle();
+    expect((await lab.send(br, 1, packet())).size).toBe(4999);
+  });
+});
+
 describe("revalidation", () => {
   test("after settle() the datapath obeys a flow-mod", async () => {
     const { lab, br, names } = await twoPorts();

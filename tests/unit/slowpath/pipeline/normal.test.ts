@@ -217,7 +217,7 @@ describe("NORMAL", () => {
     const counters = lab.cache.counters();
     expect(counters.upcall_translated).toBe(1);
     const [flow] = [...lab.datapath.flows()];
-    expect(flow!.actions.length).toBeLessThanOrEqual(4096);
+    expect(flow!.actions.length).toBeLessThanOrEqual(32768);
   });
 
   test("a packet-out from no port is flooded everywhere", async () => {
