@@ -80,6 +80,8 @@ export class Database {
   private tablesNow: Tables;
   private group: Executed[] = [];
   private flushScheduled = false;
+  private flushing = false;
+  private readonly whenSettled: (() => void)[] = [];
   private readonly waiting = new Set<Request>();
   private readonly listeners = new Set<CommitListener>();
   private readonly history: Commit[] = [];
@@ -301,25 +303,61 @@ export class Database {
       return;
     }
     this.group.push(executed);
-    if (this.flushScheduled) return;
-    this.flushScheduled = true;
-    setImmediate(() => this.flush());
+    this.scheduleFlush();
   }
 
-  /** Makes everything that has run durable, and tells everyone. */
+  private scheduleFlush(): void {
+    if (this.flushScheduled) return;
+    this.flushScheduled = true;
+    setImmediate(() => {
+      this.flushScheduled = false;
+      this.flushGroup();
+    });
+  }
+
+  /**
+   * Makes everything that has run durable, and tells everyone. Within a listener it does nothing:
+   * what is under way goes on when the listener returns.
+   */
   flush(): void {
-    this.flushScheduled = false;
-    while (this.group.length > 0) {
+    while (!this.flushing && this.group.length > 0) this.flushGroup();
+  }
+
+  /**
+   * Calls back when the tables hold nothing that is not durable and told: at once if called from
+   * outside listeners. Only then may somebody who will be told of changes read the tables.
+   */
+  settled(callback: () => void): void {
+    if (this.flushing) {
+      this.whenSettled.push(callback);
+      return;
+    }
+    this.flush();
+    callback();
+  }
+
+  /** One group. What its listeners start belongs to the next, in another turn. */
+  private flushGroup(): void {
+    if (this.flushing) return;
+    this.flushing = true;
+    try {
       const group = this.group;
       this.group = [];
-      if (!this.store(group)) continue;
-      for (const executed of group) {
-        if (executed.commit !== undefined) this.publish(executed.commit);
-        executed.request.done(executed.result);
-      }
-      if (group.some((executed) => executed.commit !== undefined)) this.retryWaiting();
+      if (this.store(group)) this.announce(group);
+    } finally {
+      this.flushing = false;
+      if (this.group.length > 0) this.scheduleFlush();
     }
+    for (const callback of this.whenSettled.splice(0)) this.settled(callback);
     if (this.storage.wantsCompaction()) this.compact();
+  }
+
+  private announce(group: readonly Executed[]): void {
+    for (const { commit, request, result } of group) {
+      if (commit !== undefined) this.publish(commit);
+      request.done(result);
+    }
+    if (group.some(({ commit }) => commit !== undefined)) this.retryWaiting();
   }
 
   /** Writes the storage anew, as short as it can be. Failing is no harm: it stays as it is. */

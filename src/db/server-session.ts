@@ -49,6 +49,34 @@ export class ServerSession implements LockHolder, Requester {
 
   /** Handles a request; `reply` is called once, now or later, unless the session closes first. */
   request(method: string, params: readonly Json[], id: Json, reply: (reply: Reply) => void): void {
+    const run = (): void => this.respond(method, params, id, reply);
+    const database = this.mustBeSettled(method, params);
+    if (database === undefined) run();
+    else database.settled(run);
+  }
+
+  /** The database that must hold only what everyone knows before this request may be answered. */
+  private mustBeSettled(method: string, params: readonly Json[]): Database | undefined {
+    switch (method) {
+      case "monitor":
+      case "monitor_cond":
+      case "monitor_cond_since":
+      case "convert":
+        return this.server.databases.get(String(params[0]));
+      case "monitor_cond_change":
+        return this.monitors.get(canonical(params[0] ?? null))?.database;
+      default:
+        return undefined;
+    }
+  }
+
+  private respond(
+    method: string,
+    params: readonly Json[],
+    id: Json,
+    reply: (reply: Reply) => void,
+  ): void {
+    if (this.closed) return;
     try {
       if (method === "transact") this.transact(params, id, reply);
       else reply({ result: this.answer(method, params) });
@@ -166,8 +194,6 @@ export class ServerSession implements LockHolder, Requester {
     if (!isObject(requests)) throw syntaxError(requests, "monitor-requests must be object");
     if (this.monitors.has(canonical(id))) throw syntaxError(id, "duplicate monitor ID");
     const monitor = Monitor.parse(database.tables, requests, version);
-    // What is in memory but not yet durable must not be seen: make it durable first.
-    database.flush();
     const since = version === 3 ? lastTransaction(lastId as Json) : ZERO_UUID;
     const missed = since === ZERO_UUID ? undefined : database.commitsSince(since);
     const content = missed === undefined ? monitor.initial() : monitor.compose(missed) ?? {};
@@ -203,7 +229,6 @@ export class ServerSession implements LockHolder, Requester {
     if (!isObject(requests)) {
       throw syntaxError(undefined, "monitor-cond-change-requests must be object");
     }
-    active.database.flush();
     const updates = active.monitor.changeConditions(active.database.tables, requests);
     if (renamed) {
       active.stop();

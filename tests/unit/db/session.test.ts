@@ -170,6 +170,40 @@ describe("monitors", () => {
   });
 });
 
+describe("from within a listener", () => {
+  test("a monitor sees each change once, and a transaction comes after what is under way", async () => {
+    const { session } = client();
+    const late = client("late");
+    const names: string[] = [];
+    let content: Promise<Json> | undefined;
+    let inner: Promise<Json> | undefined;
+    session.onNotification(() => {
+      if (content !== undefined) return;
+      inner = session.request("transact", [
+        "zoo",
+        { op: "delete", table: "Zoo", where: [["name", "==", "a"]] },
+        insert("Zoo", { name: "inner" }),
+      ]);
+      content = late.session.request("monitor_cond", ["zoo", "l", {
+        Zoo: [{ columns: ["name"] }],
+      }]);
+    });
+    late.session.onNotification((_, [, updates]) => names.push(JSON.stringify(updates)));
+    await session.request("monitor", ["zoo", "m", { Zoo: {} }]);
+    await Promise.all([
+      session.request("transact", ["zoo", insert("Zoo", { name: "a" })]),
+      session.request("transact", ["zoo", insert("Zoo", { name: "b" })]),
+    ]);
+    await inner;
+    const initial = Object.keys((await content as { Zoo: object }).Zoo).length;
+    const told = names.join();
+    // Either all of it is in the content and nothing is told, or the rest is told, once.
+    expect(initial).toBe(2);
+    expect(told.match(/insert/g)?.length ?? 0).toBe(told === "" ? 0 : 1);
+    expect(db.tables.get("Zoo")?.rows.size).toBe(2);
+  });
+});
+
 describe("locks", () => {
   test("go to the next in line, or to who steals them", async () => {
     const [a, b, c] = [client("a"), client("b"), client("c")];
