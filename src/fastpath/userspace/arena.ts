@@ -7,7 +7,12 @@ import { address } from "../../linux/libc.ts";
 
 /** Headroom in front of each frame's virtio-net header, for pushed headers. */
 export const HEADROOM_BYTES = 64;
-const ARENA_BYTES = 4 << 20;
+const ARENA_BYTES = 1 << 20;
+/**
+ * Between packets more than this is not kept waiting for sends: what was just received is then still
+ * in the second-level cache when the kernel copies it out again, which TCP's super-packets feel.
+ */
+const HOT_BYTES = 192 << 10;
 
 export class Arena {
   readonly bytes = new Uint8Array(ARENA_BYTES);
@@ -28,8 +33,9 @@ export class Arena {
     this.mark = (end + 63) & ~63;
   }
 
-  left(): number {
-    return ARENA_BYTES - this.mark;
+  /** True if the next packet may take `length` bytes without growing cold. */
+  isHot(length: number): boolean {
+    return this.mark + length <= HOT_BYTES;
   }
 
   reset(): void {

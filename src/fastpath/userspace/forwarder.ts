@@ -116,7 +116,7 @@ export class Forwarder {
 
   /** Makes sure that `length` bytes of arena can be taken; call it between packets only. */
   makeRoom(length: number): void {
-    if (this.arena.left() < length) this.flush();
+    if (!this.arena.isHot(length)) this.flush();
   }
 
   /** Sends all that is queued. After it nothing points at rings or arena any more. */
