@@ -6,7 +6,8 @@
  * Nothing polls.
  *
  *              create        change                     read        destroy
- *   device     (the host)    setMtu, setMac, setUp      get, list   (the host)
+ *   device     (the host)    setMtu, setMac, setUp      get, list,  (the host)
+ *                                                       counters
  *   listener   onChange      –                          –           the function it returned
  *
  * - Two implementations: `openDevices` (rtnetlink.ts next to it) and `DummyDevices` for tests.
@@ -41,11 +42,23 @@ export interface Device {
   readonly fullDuplex?: boolean;
 }
 
+/** What a device counts and a datapath port cannot know: `struct rtnl_link_stats64`. */
+export interface DeviceCounters {
+  readonly rxMulticast: number;
+  readonly collisions: number;
+  readonly rxOverErrors: number;
+  readonly rxCrcErrors: number;
+  readonly rxFrameErrors: number;
+  readonly rxMissedErrors: number;
+}
+
 export type DeviceListener = (name: string, device: Device | undefined) => void;
 
 export interface Devices {
   get(name: string): Device | undefined;
   list(): Iterable<Device>;
+  /** Read from the kernel now; undefined when there is no such device, or it does not count. */
+  counters(name: string): DeviceCounters | undefined;
   /** Calls `listener` for each device that appears, changes or goes (`undefined`). */
   onChange(listener: DeviceListener): () => void;
   /** All throw (reject with) a `DeviceError` that says what to do. */
@@ -95,6 +108,10 @@ export class DummyDevices implements Devices {
 
   onChange(listener: DeviceListener): () => void {
     return this.listeners.add(listener);
+  }
+
+  counters(): undefined {
+    return undefined;
   }
 
   /** Adds a device, or changes one: what is not given keeps its value. */

@@ -14,6 +14,7 @@ import {
 import type { Logger } from "../log/log.ts";
 import {
   type Device,
+  type DeviceCounters,
   DeviceError,
   type DeviceListener,
   DeviceListeners,
@@ -72,6 +73,11 @@ class HostDevices implements Devices {
 
   onChange(listener: DeviceListener): () => void {
     return this.listeners.add(listener);
+  }
+
+  counters(name: string): DeviceCounters | undefined {
+    const stats = this.byName.has(name) ? this.route.link(name)?.stats64 : undefined;
+    return stats && decodeCounters(stats);
   }
 
   setMtu(name: string, mtu: number): Promise<void> {
@@ -187,6 +193,21 @@ function deviceErrorCode(errno: number): DeviceError["code"] {
     default:
       return "system";
   }
+}
+
+/** `struct rtnl_link_stats64`: numbers of 64 bits in host byte order; kernels add to its end. */
+function decodeCounters(stats: Uint8Array): DeviceCounters | undefined {
+  if (stats.length < 16 * 8) return undefined;
+  const view = new DataView(stats.buffer, stats.byteOffset, stats.byteLength);
+  const counter = (index: number): number => Number(view.getBigUint64(index * 8, true));
+  return {
+    rxMulticast: counter(8),
+    collisions: counter(9),
+    rxOverErrors: counter(11),
+    rxCrcErrors: counter(12),
+    rxFrameErrors: counter(13),
+    rxMissedErrors: counter(15),
+  };
 }
 
 function sameDevice(a: Device, b: Device): boolean {

@@ -6,7 +6,7 @@
  * Every change that translation could see ends in `backend.changed()`, which has megaflows made
  * again. A bridge never touches the database.
  */
-import type { DpPortStats, Packet } from "../../fastpath/datapath.ts";
+import type { Packet } from "../../fastpath/datapath.ts";
 import type { Device, Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
@@ -21,7 +21,7 @@ import { FlowTables } from "../pipeline/tables.ts";
 import type { Backend } from "./backend.ts";
 import { MacTable } from "./learning.ts";
 import { OfportAllocator } from "./ofports.ts";
-import { BridgePort, Bundle, type PortKind, withConfigBits } from "./ports.ts";
+import { BridgePort, Bundle, type PortCounts, type PortKind, withConfigBits } from "./ports.ts";
 import { sameVlan } from "./vlan.ts";
 
 export interface BridgeOptions {
@@ -195,8 +195,10 @@ export class Bridge implements Switch {
 
   // For OpenFlow connections
 
-  portStats(port: BridgePort): DpPortStats | undefined {
-    return port.dpPort === undefined ? undefined : this.backend.datapath.portStats(port.dpPort);
+  portStats(port: BridgePort): PortCounts | undefined {
+    if (port.dpPort === undefined) return undefined;
+    const counted = this.backend.datapath.portStats(port.dpPort);
+    return counted && { ...counted, ...this.options.devices.counters(port.name) };
   }
 
   setFragmentMode(mode: FragmentMode): void {

@@ -3,9 +3,8 @@
  * Interface, "Interface Status" and "Statistics").
  */
 import type { ColumnValues } from "../../db/replica.ts";
-import type { DpPortStats } from "../../fastpath/datapath.ts";
 import { formatMac } from "../../packet/address.ts";
-import type { BridgePort } from "./ports.ts";
+import type { BridgePort, PortCounts } from "./ports.ts";
 
 type InterfaceStatus = ColumnValues<"Interface">;
 
@@ -54,7 +53,7 @@ export function interfaceStatus(port: BridgePort): InterfaceStatus {
 
 export function interfaceStatistics(
   port: BridgePort,
-  stats: DpPortStats | undefined,
+  stats: PortCounts | undefined,
 ): ReadonlyMap<string, number> {
   const { patchStats } = port;
   if (patchStats) {
@@ -66,7 +65,7 @@ export function interfaceStatistics(
     ]);
   }
   if (!stats) return new Map();
-  return new Map([
+  const named: readonly (readonly [string, number | undefined])[] = [
     ["rx_packets", stats.rxPackets],
     ["tx_packets", stats.txPackets],
     ["rx_bytes", stats.rxBytes],
@@ -75,7 +74,14 @@ export function interfaceStatistics(
     ["tx_dropped", stats.txDropped],
     ["rx_errors", stats.rxErrors],
     ["tx_errors", stats.txErrors],
-  ]);
+    ["rx_frame_err", stats.rxFrameErrors],
+    ["rx_over_err", stats.rxOverErrors],
+    ["rx_crc_err", stats.rxCrcErrors],
+    ["rx_missed_errors", stats.rxMissedErrors],
+    ["rx_multicast_packets", stats.rxMulticast],
+    ["collisions", stats.collisions],
+  ];
+  return new Map(named.filter((entry): entry is [string, number] => entry[1] !== undefined));
 }
 
 /** Those of `values` that differ from what the row holds: an idle switch writes nothing. */

@@ -120,7 +120,10 @@ function interfaceValues(
   }
   const values = { ...interfaceStatus(port), error: source.remarks.get(name) };
   if (!options.statistics) return values;
-  return { ...values, statistics: interfaceStatistics(port, bridge.portStats(port)) };
+  return {
+    ...values,
+    statistics: interfaceStatistics(port, bridge.portStats(port)),
+  };
 }
 
 function putControllers(

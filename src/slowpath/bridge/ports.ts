@@ -5,7 +5,8 @@
  * port, which no datapath knows. What OpenFlow says of it (config, state, features, speed) is
  * derived from its device here and nowhere else.
  */
-import type { Device } from "../../fastpath/devices.ts";
+import type { DpPortStats } from "../../fastpath/datapath.ts";
+import type { Device, DeviceCounters } from "../../fastpath/devices.ts";
 import {
   PORT_CONFIG,
   PORT_FEATURES,
@@ -24,6 +25,9 @@ import {
 } from "../pipeline/model.ts";
 import { sameMac } from "./identity.ts";
 import { PLAIN_TRUNK } from "./vlan.ts";
+
+/** The datapath's counts of a port with those that only its device keeps. */
+export type PortCounts = DpPortStats & Partial<DeviceCounters>;
 
 /** How an interface is realised. */
 export type PortKind = "device" | "internal" | "patch";

@@ -2,9 +2,9 @@
  * What an OpenFlow connection may read and do of its bridge. The bridge (../bridge/bridge.ts)
  * implements it.
  */
-import type { DpPortStats, Packet } from "../../fastpath/datapath.ts";
+import type { Packet } from "../../fastpath/datapath.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import type { BridgePort } from "../bridge/ports.ts";
+import type { BridgePort, PortCounts } from "../bridge/ports.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 
@@ -26,7 +26,7 @@ export interface Switch extends BridgeModel {
   readonly description: SwitchDescription;
   /** `Flow_Table.name` of a table, or "". */
   tableName(table: number): string;
-  portStats(port: BridgePort): DpPortStats | undefined;
+  portStats(port: BridgePort): PortCounts | undefined;
   setFragmentMode(mode: FragmentMode): void;
   setInvalidTtlToController(on: boolean): void;
   /**

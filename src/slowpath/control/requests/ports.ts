@@ -10,7 +10,7 @@ import type {
 } from "../../../openflow/messages/types.ts";
 import { PORTS, QUEUE_ALL } from "../../../openflow/version.ts";
 import { sameMac } from "../../bridge/identity.ts";
-import type { BridgePort } from "../../bridge/ports.ts";
+import type { BridgePort, PortCounts } from "../../bridge/ports.ts";
 import type { Agent } from "../agent.ts";
 
 export function answerPortMod(agent: Agent, request: PortMod): void {
@@ -46,7 +46,7 @@ function chosen(agent: Agent, number: number): BridgePort[] {
 }
 
 function statsOf(agent: Agent, port: BridgePort): PortStats {
-  const stats = port.patchStats
+  const stats: PortCounts | undefined = port.patchStats
     ? { ...port.patchStats, rxDropped: 0, txDropped: 0, rxErrors: 0, txErrors: 0 }
     : agent.bridge.portStats(port);
   const count = (value: number | undefined) => value === undefined ? undefined : BigInt(value);
@@ -61,10 +61,10 @@ function statsOf(agent: Agent, port: BridgePort): PortStats {
     txDropped: count(stats?.txDropped),
     rxErrors: count(stats?.rxErrors),
     txErrors: count(stats?.txErrors),
-    rxFrameErrors: undefined,
-    rxOverErrors: undefined,
-    rxCrcErrors: undefined,
-    collisions: undefined,
+    rxFrameErrors: count(stats?.rxFrameErrors),
+    rxOverErrors: count(stats?.rxOverErrors),
+    rxCrcErrors: count(stats?.rxCrcErrors),
+    collisions: count(stats?.collisions),
     durationSeconds: Math.floor(age / 1000),
     durationNanoseconds: (age % 1000) * 1e6,
   };
