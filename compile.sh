@@ -64,16 +64,17 @@ for file in src/*/worker.ts src/*/*/worker.ts; do
   if [ -f "$file" ]; then workers="$workers $file"; fi
 done
 
-mkdir -p dist
-# Written under another name, then renamed: a running solovs keeps the file that it was started from.
+# Built beside, then renamed: a running solovs keeps the file that it was started from. The source map
+# is inside the executable, so that the log shows where an error came from.
+build=dist/.build.$$
+mkdir -p "$build"
+trap 'rm -rf "$build"' EXIT
 # shellcheck disable=SC2086 # the list of workers is meant to be split
-"$bun" build --compile --minify --keep-names --bytecode --format=esm --sourcemap=none \
+"$bun" build --compile --bytecode --format=esm --sourcemap=inline \
   --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
-  --outfile "dist/.solovs.$$" main.ts $workers >"dist/.compile.$$" 2>&1 || {
-  cat "dist/.compile.$$" >&2
-  rm -f "dist/.solovs.$$" "dist/.compile.$$"
+  --outfile "$build/solovs" main.ts $workers >"$build/log" 2>&1 || {
+  cat "$build/log" >&2
   die "the build failed"
 }
-rm -f "dist/.compile.$$"
-mv "dist/.solovs.$$" dist/solovs
+mv "$build/solovs" dist/solovs
 say "built dist/solovs ($(dist/solovs --version))"

@@ -17,8 +17,9 @@ function parsePort(text: string, lowest: 0 | 1): number | undefined {
 }
 
 /** `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` (all addresses), or `none`. */
-export function parseListenAddress(text: string): ListenAddress | undefined {
-  if (text === "none") return undefined;
+export function parseListenAddress(text: string): ListenAddress | "none" {
+  // Not undefined: commander would take that for an argument that is missing.
+  if (text === "none") return text;
   const match = /^(?:\[([^\]]*)\]|([^:\s]*)):(\d+)$/.exec(text);
   const port = parsePort(match?.[3] ?? "", 0);
   const [bracketed, plain] = [match?.[1], match?.[2]];

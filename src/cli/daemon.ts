@@ -145,7 +145,7 @@ async function startParts(
     }),
     (started) => started.close(),
   );
-  const http = options.http === undefined ? undefined : parts.add(
+  const http = options.http === "none" ? undefined : parts.add(
     "the HTTP API",
     startHttp({
       address: options.http.host,

@@ -19,8 +19,8 @@ export interface RunOptions {
   readonly runDir: string;
   /** The SQLite file. */
   readonly db: string;
-  /** Where the HTTP API listens; undefined when it is switched off. */
-  readonly http: ListenAddress | undefined;
+  /** Where the HTTP API listens. */
+  readonly http: ListenAddress | "none";
   /** Further places where the database is served, in OVSDB's notation. */
   readonly remote: readonly string[];
   readonly logLevel: readonly LevelChange[];

@@ -26,7 +26,7 @@ import { freeBridgeName, type LabHost, removeHost, startHost } from "./topology.
 
 export interface LabOptions {
   /** Undefined: 127.0.0.1:8080, or a free port if that one is taken. */
-  readonly http?: ListenAddress | undefined;
+  readonly http?: ListenAddress | "none";
   /** End after the demonstration. */
   readonly once: boolean;
 }

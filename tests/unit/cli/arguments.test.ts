@@ -13,7 +13,7 @@ describe("--http", () => {
       ["[::1]:80", { host: "::1", port: 80 }],
       ["localhost:0", { host: "localhost", port: 0 }],
       [":8080", { host: "0.0.0.0", port: 8080 }],
-      ["none", undefined],
+      ["none", "none"],
     ] as const,
   )("%s", (text, value) => {
     expect(parseListenAddress(text)).toEqual(value as ReturnType<typeof parseListenAddress>);
