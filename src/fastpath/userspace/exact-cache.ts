@@ -52,14 +52,17 @@ export class ExactCache {
   insert(key: Int32Array, hash: number, flow: number): void {
     const { entries, stride, keyWords } = this;
     let at = (hash & (this.sets - 1)) * 2 * stride;
-    const old = entries[at + FLOW]!;
-    const fresh = old >= 0 && this.generations[old] === entries[at + GENERATION];
-    // A bit of the hash that does not choose the set decides which of two live entries goes.
-    if (fresh && (hash & 0x40000000) !== 0) at += stride;
+    // A free or stale way if there is one; else a bit of the hash that does not choose the set.
+    if (this.isLive(at) && (!this.isLive(at + stride) || (hash & 0x40000000) !== 0)) at += stride;
     entries[at + HASH] = hash;
     entries[at + FLOW] = flow;
     entries[at + GENERATION] = this.generations[flow]!;
     for (let i = 0; i < keyWords; i++) entries[at + KEY + i] = key[i]!;
+  }
+
+  private isLive(at: number): boolean {
+    const flow = this.entries[at + FLOW]!;
+    return flow >= 0 && this.generations[flow] === this.entries[at + GENERATION];
   }
 }
 

@@ -36,8 +36,10 @@ describe("exact-match cache", () => {
   test("two keys of one set live side by side; a third takes the place of one", () => {
     const { cache } = make();
     const keys = [words(1, 0, 0, 0), words(2, 0, 0, 0), words(3, 0, 0, 0)];
-    const hashes = [1, 0x40000001, 1 | 0x20000000];
-    keys.forEach((key, i) => cache.insert(key, hashes[i]!, i));
+    const hashes = [1, 0x10000001, 1 | 0x20000000];
+    keys.slice(0, 2).forEach((key, i) => cache.insert(key, hashes[i]!, i));
+    expect(keys.slice(0, 2).map((key, i) => cache.lookup(key, hashes[i]!))).toEqual([0, 1]);
+    cache.insert(keys[2]!, hashes[2]!, 2);
     const found = keys.map((key, i) => cache.lookup(key, hashes[i]!));
     expect(found[2]).toBe(2);
     expect(found.filter((flow) => flow >= 0).length).toBe(2);
