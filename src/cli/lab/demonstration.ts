@@ -1,9 +1,9 @@
 /** What the lab shows: a ping, a TCP transfer, and the flows that carried them. */
 import { join } from "node:path";
 import type { Daemon } from "../daemon.ts";
+import { formatFlow } from "../../openflow/text/flow.ts";
 import { dumpFlows } from "../openflow-client.ts";
 import { controlRequest } from "../unixctl.ts";
-import { formatFlow } from "./flow-line.ts";
 import { gigabits, indent } from "./text.ts";
 import type { LabHost } from "./topology.ts";
 
@@ -47,7 +47,7 @@ export async function demonstrate(
   say(`  TCP  ${first.name} → ${second.name}: ${await transfer(first, second)}`);
   say(`\n  Flow table of ${bridge} (as ovs-ofctl dump-flows ${bridge} shows it):`);
   const flows = await dumpFlows(join(daemon.runDir, `${bridge}.mgmt`));
-  say(indent(flows.map(formatFlow).join("\n")));
+  say(indent(flows.map((flow) => formatFlow(flow)).join("\n")));
   say("\n  Datapath flows made of it (as ovs-appctl dpctl/dump-flows shows them):");
   const socket = join(daemon.runDir, `ovs-vswitchd.${process.pid}.ctl`);
   say(indent(await controlRequest(socket, "dpctl/dump-flows")));
