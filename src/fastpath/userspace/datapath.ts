@@ -25,7 +25,7 @@
  * More workers: each gets its own `WorkerLink`; ports are spread over them, flow commands go to all
  * of them, statistics are summed. Nothing else here assumes one.
  */
-import { close, eventfd, write } from "../../linux/libc.ts";
+import { close, eventfd } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
 import type { DpAction } from "../actions.ts";
 import {
@@ -39,6 +39,7 @@ import {
   type DpPortStats,
   type Packet,
 } from "../datapath.ts";
+import { CommandQueue } from "./command-queue.ts";
 import {
   CMD_BARRIER,
   CMD_DELETE_FLOW,
@@ -51,27 +52,13 @@ import {
   type WorkerStart,
 } from "./commands.ts";
 import { encodeProgram } from "./program.ts";
-import { RingWriter } from "./ring.ts";
 import type { OpenedPort } from "./setup.ts";
 import {
   COUNTERS,
-  CTL_BACKLOG,
   CTL_BARRIER,
   CTL_MAIN_SLEEPING,
-  CTL_WORKER_SLEEPING,
-  FLOW_STATS_DOUBLES,
-  FLOW_TCP_FLAGS_WORD,
   MAX_FLOWS,
   MAX_PORTS,
-  PORT_RX_BYTES,
-  PORT_RX_DROPPED,
-  PORT_RX_ERRORS,
-  PORT_RX_PACKETS,
-  PORT_STATS,
-  PORT_TX_BYTES,
-  PORT_TX_DROPPED,
-  PORT_TX_ERRORS,
-  PORT_TX_PACKETS,
   SharedState,
 } from "./shared.ts";
 import { UpcallReader } from "./upcalls.ts";
@@ -110,10 +97,9 @@ class UserspaceDatapath implements Datapath {
   readonly started: Promise<unknown>;
 
   private readonly shared = new SharedState();
-  private readonly commands = new RingWriter(this.shared.commands);
   private readonly upcalls = new UpcallReader(this.shared);
   private readonly eventfd = eventfd();
-  private readonly wakeWord = new Uint8Array(new BigUint64Array([1n]).buffer);
+  private readonly commands = new CommandQueue(this.shared, this.eventfd);
   private readonly worker = newWorker();
   private readonly setup = newWorker();
   private readonly listeners: DatapathListener[] = [];
@@ -122,7 +108,6 @@ class UserspaceDatapath implements Datapath {
   private readonly liveFlows = new Set<number>();
   private readonly requests = new Map<number, Pending<readonly OpenedPort[]>>();
   private readonly barriers: { readonly sequence: number; readonly done: Pending<void> }[] = [];
-  private backlog: Int32Array[] = [];
   private lastRequest = 0;
   private lastBarrier = 0;
   private executeDropped = 0;
@@ -227,18 +212,7 @@ class UserspaceDatapath implements Datapath {
 
   portStats(portNo: number): DpPortStats | undefined {
     if (!this.byNumber.has(portNo)) return undefined;
-    const { portStats } = this.shared;
-    const at = portNo * PORT_STATS;
-    return {
-      rxPackets: portStats[at + PORT_RX_PACKETS]!,
-      txPackets: portStats[at + PORT_TX_PACKETS]!,
-      rxBytes: portStats[at + PORT_RX_BYTES]!,
-      txBytes: portStats[at + PORT_TX_BYTES]!,
-      rxDropped: portStats[at + PORT_RX_DROPPED]!,
-      txDropped: portStats[at + PORT_TX_DROPPED]!,
-      rxErrors: portStats[at + PORT_RX_ERRORS]!,
-      txErrors: portStats[at + PORT_TX_ERRORS]!,
-    };
+    return this.shared.readPortStats(portNo);
   }
 
   putFlow(flow: DpFlow): void {
@@ -249,8 +223,7 @@ class UserspaceDatapath implements Datapath {
     const command = encodePutFlow(id, flow.match, encodeProgram(flow.actions));
     if (!this.liveFlows.has(id)) {
       this.liveFlows.add(id);
-      const at = id * FLOW_STATS_DOUBLES;
-      this.shared.flowStats.fill(0, at, at + FLOW_STATS_DOUBLES);
+      this.shared.clearFlowStats(id);
     }
     this.send(command);
   }
@@ -260,18 +233,11 @@ class UserspaceDatapath implements Datapath {
   }
 
   flowStats(id: number): DpFlowStats {
-    const { flowStats, flowWords } = this.shared;
-    const at = id * FLOW_STATS_DOUBLES;
-    return {
-      packets: flowStats[at] ?? 0,
-      bytes: flowStats[at + 1] ?? 0,
-      lastUsedMs: flowStats[at + 2] ?? 0,
-      tcpFlags: flowWords[at * 2 + FLOW_TCP_FLAGS_WORD] ?? 0,
-    };
+    return this.shared.readFlowStats(id);
   }
 
   execute(packet: Packet, actions: readonly DpAction[], inPort: number): void {
-    if (this.backlog.length >= MAX_BACKLOG) {
+    if (this.commands.waiting >= MAX_BACKLOG) {
       this.executeDropped++;
       return;
     }
@@ -330,38 +296,8 @@ class UserspaceDatapath implements Datapath {
     });
   }
 
-  /** Puts a command into the ring, behind the backlog if there is one, and wakes the worker. */
   private send(command: Int32Array): void {
-    if (this.failure || this.closed) return;
-    if (this.backlog.length > 0 || !this.place(command)) {
-      this.backlog.push(command);
-      Atomics.store(this.shared.control, CTL_BACKLOG, 1);
-      // Room may have come between the attempt and the flag, and nobody would tell.
-      this.drainBacklog();
-    }
-    this.wakeWorker();
-  }
-
-  private place(command: Int32Array): boolean {
-    const at = this.commands.reserve(command.byteLength);
-    if (at < 0) return false;
-    this.commands.memory.words.set(command, at >> 2);
-    this.commands.commit();
-    return true;
-  }
-
-  private drainBacklog(): void {
-    let placed = 0;
-    while (placed < this.backlog.length && this.place(this.backlog[placed]!)) placed++;
-    if (placed > 0) this.backlog = this.backlog.slice(placed);
-    if (this.backlog.length === 0) Atomics.store(this.shared.control, CTL_BACKLOG, 0);
-  }
-
-  private wakeWorker(): void {
-    const { control } = this.shared;
-    if (Atomics.compareExchange(control, CTL_WORKER_SLEEPING, 1, 0) === 1) {
-      write(this.eventfd, this.wakeWord);
-    }
+    if (!this.failure && !this.closed) this.commands.send(command);
   }
 
   private receive(message: WorkerMessage): void {
@@ -412,10 +348,7 @@ class UserspaceDatapath implements Datapath {
       }
     }
     this.passBarriers();
-    if (this.backlog.length > 0) {
-      this.drainBacklog();
-      this.wakeWorker();
-    }
+    this.commands.drain();
     const { control } = this.shared;
     Atomics.store(control, CTL_MAIN_SLEEPING, 1);
     if (this.upcalls.isEmpty() && !this.barrierPassed()) return;

@@ -13,6 +13,7 @@
  *   The last one stands for all numbers that are no port's (packets executed "from nowhere").
  */
 import { EXTRACT_RESULTS } from "../../packet/extract.ts";
+import type { DpFlowStats, DpPortStats } from "../datapath.ts";
 import { RING_CONTROL_WORDS, RingMemory } from "./ring.ts";
 
 export const MAX_PORTS = 65535;
@@ -145,5 +146,36 @@ export class SharedState {
       COMMAND_RING_BYTES,
     );
     this.upcalls = new RingMemory(buffer, LAYOUT.upcallControl, LAYOUT.upcalls, UPCALL_RING_BYTES);
+  }
+
+  readPortStats(portNo: number): DpPortStats {
+    const { portStats } = this;
+    const at = portNo * PORT_STATS;
+    return {
+      rxPackets: portStats[at + PORT_RX_PACKETS]!,
+      txPackets: portStats[at + PORT_TX_PACKETS]!,
+      rxBytes: portStats[at + PORT_RX_BYTES]!,
+      txBytes: portStats[at + PORT_TX_BYTES]!,
+      rxDropped: portStats[at + PORT_RX_DROPPED]!,
+      txDropped: portStats[at + PORT_TX_DROPPED]!,
+      rxErrors: portStats[at + PORT_RX_ERRORS]!,
+      txErrors: portStats[at + PORT_TX_ERRORS]!,
+    };
+  }
+
+  /** Zero for an id that does not exist. */
+  readFlowStats(id: number): DpFlowStats {
+    const { flowStats, flowWords } = this;
+    const at = id * FLOW_STATS_DOUBLES;
+    return {
+      packets: flowStats[at] ?? 0,
+      bytes: flowStats[at + 1] ?? 0,
+      lastUsedMs: flowStats[at + 2] ?? 0,
+      tcpFlags: flowWords[at * 2 + FLOW_TCP_FLAGS_WORD] ?? 0,
+    };
+  }
+
+  clearFlowStats(id: number): void {
+    this.flowStats.fill(0, id * FLOW_STATS_DOUBLES, (id + 1) * FLOW_STATS_DOUBLES);
   }
 }

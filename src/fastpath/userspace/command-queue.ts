@@ -1,0 +1,64 @@
+/**
+ * The main thread's end of the command ring: a queue that never loses a command and never waits.
+ *
+ * What finds the ring full stays in a backlog, in order; while there is one, CTL_BACKLOG asks the
+ * worker to wake the main thread when it has made room, and `drain` goes on. The worker is woken
+ * through its eventfd, and only if it sleeps.
+ */
+import { write } from "../../linux/libc.ts";
+import { RingWriter } from "./ring.ts";
+import { CTL_BACKLOG, CTL_WORKER_SLEEPING, type SharedState } from "./shared.ts";
+
+export class CommandQueue {
+  private readonly ring: RingWriter;
+  private readonly wakeWord = new Uint8Array(new BigUint64Array([1n]).buffer);
+  private backlog: Int32Array[] = [];
+
+  constructor(private readonly shared: SharedState, private readonly eventfd: number) {
+    this.ring = new RingWriter(shared.commands);
+  }
+
+  /** Commands that wait for room. */
+  get waiting(): number {
+    return this.backlog.length;
+  }
+
+  send(command: Int32Array): void {
+    if (this.backlog.length > 0 || !this.place(command)) {
+      this.backlog.push(command);
+      Atomics.store(this.shared.control, CTL_BACKLOG, 1);
+      // Room may have come between the attempt and the flag, and nobody would tell.
+      this.placeWaiting();
+    }
+    this.wake();
+  }
+
+  /** Moves what waits into the ring, as far as it fits. */
+  drain(): void {
+    if (this.backlog.length === 0) return;
+    this.placeWaiting();
+    this.wake();
+  }
+
+  private placeWaiting(): void {
+    let placed = 0;
+    while (placed < this.backlog.length && this.place(this.backlog[placed]!)) placed++;
+    if (placed > 0) this.backlog = this.backlog.slice(placed);
+    if (this.backlog.length === 0) Atomics.store(this.shared.control, CTL_BACKLOG, 0);
+  }
+
+  private place(command: Int32Array): boolean {
+    const at = this.ring.reserve(command.byteLength);
+    if (at < 0) return false;
+    this.ring.memory.words.set(command, at >> 2);
+    this.ring.commit();
+    return true;
+  }
+
+  private wake(): void {
+    const { control } = this.shared;
+    if (Atomics.compareExchange(control, CTL_WORKER_SLEEPING, 1, 0) === 1) {
+      write(this.eventfd, this.wakeWord);
+    }
+  }
+}
