@@ -103,11 +103,13 @@ async function tcp(forwarder: Forwarder, effort: Effort): Promise<number> {
   }
 }
 
-/** Of the values that are numbers; NaN when there is none. */
+/** Of the values that are numbers, between neighbours by proportion; NaN when there is none. */
 export function quantile(values: readonly number[], q: number): number {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   if (sorted.length === 0) return Number.NaN;
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
+  const place = q * (sorted.length - 1);
+  const [below, above] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!];
+  return below + (above - below) * (place - Math.floor(place));
 }
 
 async function roundTrip(

@@ -161,18 +161,17 @@ describePrivileged(
         await same(...o, "dump-tables", "br0");
       }, 20_000);
 
-      test.skipIf(version === "OpenFlow10")(
-        `${version}: dump-table-features tells what each table can do`,
-        async () => {
+      // OpenFlow 1.0 has no table features.
+      if (version === "OpenFlow13") {
+        test(`${version}: dump-table-features tells what each table can do`, async () => {
           // Not the same as Open vSwitch's: solovs lists what it does itself.
           const { ours } = await pair.ofctl(...o, "dump-table-features", "br0");
           expect({ code: ours.code, stderr: ours.stderr }).toEqual({ code: 0, stderr: "" });
           expect(ours.stdout).toContain("table 0:");
           expect(ours.stdout).toContain("tables 1...252: ditto");
           expect(ours.stdout).toMatch(/actions: output .*set_field/);
-        },
-        20_000,
-      );
+        }, 20_000);
+      }
 
       for (const flow of flows) {
         test(`${version}: add-flow ${flow}`, async () => {
