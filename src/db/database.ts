@@ -106,6 +106,13 @@ export class Database {
     return new Database(parseSchema(stored.schema), storage, options, stored.rows);
   }
 
+  /** As `open`, for a storage that must hold a database already. */
+  static openExisting(storage: Storage, options: DatabaseOptions): Database {
+    const stored = storage.load();
+    if (stored === undefined) throw new OvsdbError("I/O error", "there is no database in the file");
+    return new Database(parseSchema(stored.schema), storage, options, stored.rows);
+  }
+
   private constructor(
     private schemaNow: DatabaseSchema,
     private readonly storage: Storage,
@@ -349,7 +356,7 @@ export class Database {
       if (this.group.length > 0) this.scheduleFlush();
     }
     for (const callback of this.whenSettled.splice(0)) this.settled(callback);
-    if (this.storage.wantsCompaction()) this.compact();
+    if (this.storage.wantsCompaction()) this.tryCompact();
   }
 
   private announce(group: readonly Executed[]): void {
@@ -360,10 +367,15 @@ export class Database {
     if (group.some(({ commit }) => commit !== undefined)) this.retryWaiting();
   }
 
-  /** Writes the storage anew, as short as it can be. Failing is no harm: it stays as it is. */
+  /** Writes the storage anew, as short as it can be. If it throws, it stays as it is. */
   compact(): void {
+    this.flush();
+    this.storage.replace(schemaToJson(this.schemaNow), this.storedRows());
+  }
+
+  private tryCompact(): void {
     try {
-      this.storage.replace(schemaToJson(this.schemaNow), this.storedRows());
+      this.compact();
     } catch (error) {
       this.options.logger.warn(`${this.name}: cannot compact: ${String(error)}`);
     }

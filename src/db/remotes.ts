@@ -42,7 +42,7 @@ interface DatabaseRemote {
 function parseDatabaseRemote(spec: string): DatabaseRemote {
   const [database, table, column, ...rest] = spec.slice("db:".length).split(",");
   if (database === undefined || table === undefined || column === undefined || rest.length > 0) {
-    throw new OvsdbError("bad remote", `${spec}: db:DATABASE,TABLE,COLUMN expected`);
+    throw new OvsdbError("bad remote", `"${spec}": invalid syntax`);
   }
   return { database, table, column };
 }
@@ -63,13 +63,26 @@ export class Remotes {
   /** Adds a remote. A passive one that cannot be had now is an error (`OvsdbError`). */
   add(spec: string): void {
     if (this.specs.has(spec)) return;
-    if (spec.startsWith("db:")) {
-      parseDatabaseRemote(spec);
-    } else {
-      this.open.set(spec, this.start(spec, defaults));
-    }
+    if (!spec.startsWith("db:")) this.open.set(spec, this.start(spec, defaults));
+    this.addLater(spec);
+  }
+
+  /** As `add`; but one that cannot be opened now is logged, and tried again with each status. */
+  addLater(spec: string): void {
+    if (spec.startsWith("db:")) this.checkDatabaseRemote(spec);
     this.specs.add(spec);
     this.reconfigure();
+  }
+
+  private checkDatabaseRemote(spec: string): void {
+    const { database, table, column } = parseDatabaseRemote(spec);
+    const fail = (problem: string): never => {
+      throw new OvsdbError("bad remote", `"${spec}": ${problem}`);
+    };
+    const tables = this.server.databases.get(database)?.tables ??
+      fail(`no database named ${database}`);
+    const { columns } = tables.get(table)?.schema ?? fail(`no table named ${table}`);
+    if (!columns.has(column)) fail(`table "${table}" has no column "${column}"`);
   }
 
   remove(spec: string): boolean {
@@ -129,7 +142,8 @@ export class Remotes {
         this.open.set(target, { configured, remote: undefined });
       }
     }
-    const named = [...this.specs].some((spec) => spec.startsWith("db:"));
+    const named = [...this.specs].some((spec) => spec.startsWith("db:")) ||
+      [...this.open.values()].some(({ remote }) => remote === undefined);
     if (named && this.timer === undefined) {
       this.timer = setInterval(() => this.tick(), this.statusEveryMs);
       this.timer.unref();

@@ -24,7 +24,8 @@ export function valueToJson(value: unknown, column: Column): Json {
   return datumToJson(valueToDatum(value, column), column.type);
 }
 
-function valueToDatum(value: unknown, column: Column): Datum {
+/** Members stay in the order given: whoever compares or stores the datum sorts them. */
+export function valueToDatum(value: unknown, column: Column): Datum {
   const { type } = column;
   const atom = (given: unknown, base: ColumnType["key"]): Atom => {
     const fits = base.type === "integer"
