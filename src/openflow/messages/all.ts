@@ -3,12 +3,15 @@ import type { ErrorName } from "../errors.ts";
 import { FLOW_MOD_ROWS } from "./flow-mod.ts";
 import { FLOW_REMOVED_ROWS } from "./flow-removed.ts";
 import { FLOW_STATS_ROWS } from "./flow-stats.ts";
+import { GROUP_ROWS } from "./groups.ts";
+import { METER_ROWS } from "./meters.ts";
+import { MONITOR_ROWS } from "./monitors.ts";
 import { PACKET_ROWS } from "./packets.ts";
 import { PORT_ROWS } from "./ports.ts";
 import type { MessageRow } from "./rows.ts";
 import { SESSION_ROWS } from "./session.ts";
 import { STATS_ROWS } from "./stats.ts";
-import { TABLE_FEATURES_ROWS } from "./table-features.ts";
+import { TABLE_ROWS } from "./tables.ts";
 
 export const MESSAGE_ROWS: readonly MessageRow[] = [
   ...SESSION_ROWS,
@@ -18,7 +21,10 @@ export const MESSAGE_ROWS: readonly MessageRow[] = [
   ...FLOW_REMOVED_ROWS,
   ...FLOW_STATS_ROWS,
   ...STATS_ROWS,
-  ...TABLE_FEATURES_ROWS,
+  ...TABLE_ROWS,
+  ...GROUP_ROWS,
+  ...METER_ROWS,
+  ...MONITOR_ROWS,
 ];
 
 export interface UnsupportedRow {
@@ -32,8 +38,30 @@ const unsupported = (name: string, error: ErrorName, ...ids: string[]): Unsuppor
   ids.map((id) => ({ id, name, error }));
 
 export const UNSUPPORTED_ROWS: readonly UnsupportedRow[] = [
-  ...unsupported("OFPT_BUNDLE_CONTROL", "OFPBRC_BAD_TYPE", "OFPT 1.4+(33)"),
-  ...unsupported("OFPT_BUNDLE_ADD_MESSAGE", "OFPBRC_BAD_TYPE", "OFPT 1.4+(34)"),
-  ...unsupported("ONFT_BUNDLE_CONTROL", "OFPBRC_BAD_SUBTYPE", "ONFT 1.3(2300)"),
-  ...unsupported("ONFT_BUNDLE_ADD_MESSAGE", "OFPBRC_BAD_SUBTYPE", "ONFT 1.3(2301)"),
+  ...unsupported("OFPT_ROLE_STATUS", "OFPBRC_BAD_TYPE", "OFPT 1.4+(30)", "ONFT 1.3(1911)"),
+  ...unsupported("OFPT_TABLE_STATUS", "OFPBRC_BAD_TYPE", "OFPT 1.4+(31)"),
+  ...unsupported(
+    "OFPT_REQUESTFORWARD",
+    "OFPBRC_BAD_TYPE",
+    "OFPT 1.4+(32)",
+    "ONFT 1.3(2350)",
+    "NXT 1.0-1.2(132)",
+  ),
+  ...unsupported("OFPT_CONTROLLER_STATUS", "OFPBRC_BAD_TYPE", "OFPT 1.5(35)"),
+  ...unsupported("OFPST_TABLE_DESC reply", "OFPBRC_BAD_STAT", "OFPST_REPLY 1.4+(14)"),
+  ...unsupported("NXT_SET_ASYNC_CONFIG2", "OFPBRC_BAD_SUBTYPE", "NXT 1.0-1.3(27)"),
+  ...unsupported("NXT_TLV_TABLE_MOD", "OFPBRC_BAD_SUBTYPE", "NXT 1.0+(24)"),
+  ...unsupported("NXT_TLV_TABLE_REQUEST", "OFPBRC_BAD_SUBTYPE", "NXT 1.0+(25)"),
+  ...unsupported("NXT_TLV_TABLE_REPLY", "OFPBRC_BAD_SUBTYPE", "NXT 1.0+(26)"),
+  ...unsupported("NXT_CT_FLUSH_ZONE", "OFPBRC_BAD_SUBTYPE", "NXT 1.0+(29)"),
+  ...unsupported("NXT_CT_FLUSH", "OFPBRC_BAD_SUBTYPE", "NXT 1.0+(32)"),
+  ...unsupported("NXT_FLOW_MONITOR_PAUSED", "OFPBRC_BAD_SUBTYPE", "NXT 1.0-1.2(22)"),
+  ...unsupported("NXT_FLOW_MONITOR_RESUMED", "OFPBRC_BAD_SUBTYPE", "NXT 1.0-1.2(23)"),
+  ...unsupported("ONFST_FLOW_MONITOR", "OFPBRC_BAD_SUBTYPE", "ONFST_REQUEST 1.3(1870)"),
+  ...unsupported("ONFST_FLOW_MONITOR", "OFPBRC_BAD_SUBTYPE", "ONFST_REPLY 1.3(1870)"),
+  ...unsupported("ONFT_FLOW_MONITOR_CANCEL", "OFPBRC_BAD_SUBTYPE", "ONFT 1.3(1870)"),
+  ...unsupported("ONFT_FLOW_MONITOR_PAUSED", "OFPBRC_BAD_SUBTYPE", "ONFT 1.3(1871)"),
+  ...unsupported("ONFT_FLOW_MONITOR_RESUMED", "OFPBRC_BAD_SUBTYPE", "ONFT 1.3(1872)"),
+  ...unsupported("NXST_IPFIX_BRIDGE", "NXST_NOT_CONFIGURED", "NXST_REQUEST 1.0+(3)"),
+  ...unsupported("NXST_IPFIX_FLOW", "NXST_NOT_CONFIGURED", "NXST_REQUEST 1.0+(4)"),
 ];

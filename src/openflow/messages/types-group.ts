@@ -1,5 +1,5 @@
 /** Records of groups and meters. */
-import type { Match } from "../../packet/key.ts";
+import type { Field } from "../../packet/layout.ts";
 import type { Action } from "../actions/types.ts";
 import type { Form } from "./types-session.ts";
 
@@ -17,7 +17,8 @@ export interface Bucket {
 export interface GroupSelection {
   readonly method: string;
   readonly parameter: bigint;
-  readonly fields: Match;
+  /** Fields to hash, and which of their bits. */
+  readonly fields: readonly { readonly field: Field; readonly mask: bigint }[];
 }
 
 export interface GroupMod extends Form {

@@ -104,7 +104,10 @@ export const FLOW_MONITOR_FLAGS = {
   DELETE: 1 << 2,
   MODIFY: 1 << 3,
   ACTIONS: 1 << 4,
+  /** One's own changes are told in full; without it they are abbreviated. */
   OWN: 1 << 5,
+  /** OpenFlow 1.4+: nobody else's changes. */
+  ONLY_OWN: 1 << 6,
 } as const;
 
 export interface FlowMonitorRequest extends Form {

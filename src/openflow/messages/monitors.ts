@@ -1,0 +1,206 @@
+/** Flow monitors, in Nicira's form (OpenFlow 1.0 to 1.2) and in that of OpenFlow 1.4. */
+import { readInstructions, writeInstructions } from "../actions/instructions.ts";
+import { OfError } from "../errors.ts";
+import { readMatch, readNxMatch, writeMatch, writeNxMatch } from "../match.ts";
+import { readPort, writePort } from "../ports.ts";
+import { GROUP_ANY, OF14 } from "../version.ts";
+import type { Reader, Writer } from "../wire.ts";
+import { isNicira, isStandard, list, type MessageContext, type MessageRow, row } from "./rows.ts";
+import { FLOW_MONITOR_FLAGS } from "./types.ts";
+import type { FlowMonitorReply, FlowMonitorRequest, FlowUpdate, WireForm } from "./types.ts";
+
+type Monitor = FlowMonitorRequest["monitors"][number];
+type Full = Exclude<FlowUpdate, { event: "abbrev" }>;
+
+const REASONS: readonly Full["reason"][] = [
+  "idle_timeout",
+  "hard_timeout",
+  "delete",
+  "group_delete",
+  "meter_delete",
+  "eviction",
+];
+const COMMANDS: readonly Monitor["command"][] = ["add", "modify", "delete"];
+/** NXFME_ADDED, _DELETED, _MODIFIED, _ABBREV; OFPFME_INITIAL … _ABBREV. */
+const NX_EVENTS = ["added", "deleted", "modified", "abbrev"] as const;
+const EVENTS = ["initial", "added", "deleted", "modified", "abbrev"] as const;
+
+/** Bits that ask for some kind of change; at least one must be set. */
+const CHANGES = FLOW_MONITOR_FLAGS.ADD | FLOW_MONITOR_FLAGS.DELETE | FLOW_MONITOR_FLAGS.MODIFY;
+const KNOWN_FLAGS = 0x7f;
+const KNOWN_NX_FLAGS = 0x3f;
+
+function checkFlags(flags: number, known: number, at: number): number {
+  if ((flags & CHANGES) === 0 || flags & ~known) {
+    throw new OfError("OFPMOFC_BAD_FLAGS", at, `flags 0x${flags.toString(16)}`);
+  }
+  return flags;
+}
+
+function readRequest(reader: Reader, { version }: MessageContext): Monitor {
+  if (version < OF14) {
+    const id = reader.u32();
+    const at = reader.offset;
+    const flags = checkFlags(reader.u16(), KNOWN_NX_FLAGS, at);
+    const outPort = reader.u16();
+    const matchLength = reader.u16();
+    const table = reader.u8();
+    reader.zeros(5, "NXBRC_MUST_BE_ZERO");
+    const { match } = readNxMatch(reader, matchLength);
+    return { id, command: "add", flags, outPort, outGroup: GROUP_ANY, table, match };
+  }
+  const id = reader.u32();
+  const outPort = readPort(reader, version);
+  const outGroup = reader.u32();
+  const flags = reader.u16();
+  const table = reader.u8();
+  const at = reader.offset;
+  const command = COMMANDS[reader.u8()];
+  if (!command) throw new OfError("OFPMOFC_BAD_COMMAND", at, "monitor command is unknown");
+  if (command !== "delete") checkFlags(flags, KNOWN_FLAGS, at);
+  return { id, command, flags, outPort, outGroup, table, match: readMatch(reader, version) };
+}
+
+function writeRequest(writer: Writer, monitor: Monitor, { version }: MessageContext): void {
+  if (version < OF14) {
+    writer.u32(monitor.id).u16(monitor.flags).u16(monitor.outPort);
+    const lengthAt = writer.length;
+    writer.u16(0).u8(monitor.table).zeros(5);
+    writer.patch16(lengthAt, writeNxMatch(writer, monitor.match));
+    return;
+  }
+  writer.u32(monitor.id);
+  writePort(writer, version, monitor.outPort);
+  writer.u32(monitor.outGroup).u16(monitor.flags).u8(monitor.table);
+  writer.u8(COMMANDS.indexOf(monitor.command));
+  writeMatch(writer, version, monitor.match);
+}
+
+function readReason(number: number, at: number): Full["reason"] {
+  const reason = REASONS[number];
+  if (!reason) throw new OfError("NXBRC_BAD_REASON", at, `reason ${number} is unknown`);
+  return reason;
+}
+
+function readUpdate(reader: Reader, { version, loose }: MessageContext): FlowUpdate {
+  const at = reader.offset;
+  const length = reader.peek16();
+  if (length < 8 || length % 8 !== 0) {
+    throw new OfError("OFPBRC_BAD_LEN", at, `update of ${length} bytes`);
+  }
+  const body = reader.sub(length);
+  body.skip(2);
+  const nicira = version < OF14;
+  const number = body.u16();
+  const event = (nicira ? NX_EVENTS : EVENTS)[number];
+  if (!event) throw new OfError("NXBRC_FM_BAD_EVENT", at, `event ${number} is unknown`);
+  if (event === "abbrev") return { event, xid: body.u32() };
+  if (nicira) {
+    const reason = event === "deleted" ? readReason(body.u16(), at) : (body.skip(2), "delete");
+    const priority = body.u16();
+    const idleTimeout = body.u16();
+    const hardTimeout = body.u16();
+    const matchLength = body.u16();
+    const table = body.u8();
+    body.skip(1);
+    const cookie = body.u64();
+    const { match } = readNxMatch(body, matchLength, { loose });
+    const actions = readInstructions(body, version);
+    const common = { priority, idleTimeout, hardTimeout, table, cookie, match, actions };
+    return { event, reason: reason as Full["reason"], ...common };
+  }
+  const table = body.u8();
+  const reason = event === "deleted" ? readReason(body.u8(), at) : (body.skip(1), "delete");
+  const idleTimeout = body.u16();
+  const hardTimeout = body.u16();
+  const priority = body.u16();
+  body.skip(4);
+  const cookie = body.u64();
+  const match = readMatch(body, version, { loose });
+  const actions = readInstructions(body, version);
+  const common = { priority, idleTimeout, hardTimeout, table, cookie, match, actions };
+  return { event, reason: reason as Full["reason"], ...common };
+}
+
+function writeUpdate(writer: Writer, update: FlowUpdate, { version }: MessageContext): void {
+  const open = writer.open(0);
+  const nicira = version < OF14;
+  // Nicira's form has no event for what was there already: it was added.
+  const event = nicira && update.event === "initial" ? "added" : update.event;
+  const events: readonly string[] = nicira ? NX_EVENTS : EVENTS;
+  writer.u16(0).u16(events.indexOf(event));
+  if (update.event === "abbrev") {
+    writer.u32(update.xid);
+    writer.end(open);
+    return;
+  }
+  const reason = event === "deleted" ? REASONS.indexOf(update.reason) : 0;
+  if (nicira) {
+    writer.u16(reason).u16(update.priority).u16(update.idleTimeout).u16(update.hardTimeout);
+    const lengthAt = writer.length;
+    writer.u16(0).u8(update.table).zeros(1).u64(update.cookie);
+    writer.patch16(lengthAt, writeNxMatch(writer, update.match));
+  } else {
+    writer.u8(update.table).u8(reason).u16(update.idleTimeout).u16(update.hardTimeout);
+    writer.u16(update.priority).zeros(4).u64(update.cookie);
+    writeMatch(writer, version, update.match);
+  }
+  writeInstructions(writer, version, update.actions, update.match.key);
+  writer.end(open);
+}
+
+const FORMS: readonly (readonly [string, number, WireForm | undefined, typeof isNicira])[] = [
+  ["NXST", 2, "nicira", isNicira],
+  ["OFPST", 16, undefined, isStandard],
+];
+const VERSIONS: Readonly<Record<string, string>> = {
+  NXST: "1.0-1.2",
+  OFPST: "1.4+",
+};
+
+const cancel = (id: string, form: WireForm, when: typeof isNicira): MessageRow =>
+  row<"flow_monitor_cancel">({
+    type: "flow_monitor_cancel",
+    ids: [id],
+    when,
+    read: (reader) => ({ type: "flow_monitor_cancel", form, id: reader.u32() }),
+    write: (writer, message) => {
+      writer.u32(message.id);
+    },
+  });
+
+export const MONITOR_ROWS: readonly MessageRow[] = [
+  ...FORMS.flatMap(([kind, number, form, when]) => [
+    list<"flow_monitor_request", Monitor>(
+      "flow_monitor_request",
+      [`${kind}_REQUEST ${VERSIONS[kind]}(${number})`],
+      {
+        when,
+        make: (monitors): FlowMonitorRequest => ({
+          type: "flow_monitor_request",
+          ...(form ? { form } : {}),
+          monitors,
+        }),
+        items: (message) => message.monitors,
+        readItem: readRequest,
+        writeItem: writeRequest,
+      },
+    ),
+    list<"flow_monitor_reply", FlowUpdate>(
+      "flow_monitor_reply",
+      [`${kind}_REPLY ${VERSIONS[kind]}(${number})`],
+      {
+        when,
+        make: (updates): FlowMonitorReply => ({
+          type: "flow_monitor_reply",
+          ...(form ? { form } : {}),
+          updates,
+        }),
+        items: (message) => message.updates,
+        readItem: readUpdate,
+        writeItem: writeUpdate,
+      },
+    ),
+  ]),
+  cancel("NXT 1.0-1.2(21)", "nicira", isNicira),
+];
