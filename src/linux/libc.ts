@@ -40,6 +40,7 @@ const SYMBOLS = {
   getpid: { args: [], returns: "i32" },
   getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+  if_indextoname: { args: ["u32", "ptr"], returns: "ptr" },
   if_nametoindex: { args: ["cstring"], returns: "u32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   mkdir: { args: ["cstring", "u32"], returns: "i32" },
@@ -327,6 +328,13 @@ export function fcntl(fd: number, command: number, argument = 0): number {
 /** The interface's index in the calling thread's network namespace, or 0 if there is none. */
 export function ifNameToIndex(name: string): number {
   return raw.if_nametoindex(cString(name));
+}
+
+/** True if an interface of that index is in the calling thread's network namespace. */
+export function ifIndexExists(ifindex: number): boolean {
+  const name = new Uint8Array(16);
+  // A null pointer comes back as null or 0, according to the runtime.
+  return Boolean(raw.if_indextoname(ifindex, name));
 }
 
 const CLOCK_MONOTONIC = 1;

@@ -105,6 +105,8 @@ class UserspaceDatapath implements Datapath {
   private readonly listeners: DatapathListener[] = [];
   private readonly byNumber = new Map<number, DpPort>();
   private readonly names = new Set<string>();
+  /** Numbers of ports on their way. */
+  private readonly opening = new Set<number>();
   private readonly liveFlows = new Set<number>();
   private readonly requests = new Map<number, Pending<readonly OpenedPort[]>>();
   private readonly barriers: { readonly sequence: number; readonly done: Pending<void> }[] = [];
@@ -155,11 +157,11 @@ class UserspaceDatapath implements Datapath {
       throw new DatapathError("exists", `the datapath has a port ${spec.name} already`);
     }
     let portNo = 0;
-    while (portNo < MAX_PORTS && this.byNumber.has(portNo)) portNo++;
-    if (portNo === MAX_PORTS) throw new DatapathError("full", `no more than ${MAX_PORTS} ports`);
+    while (this.byNumber.has(portNo) || this.opening.has(portNo)) portNo++;
+    if (portNo >= MAX_PORTS) throw new DatapathError("full", `no more than ${MAX_PORTS} ports`);
     // Both are taken now, so that a second call before the answer gets another number.
     this.names.add(spec.name);
-    this.byNumber.set(portNo, { ...spec, portNo, ifindex: 0 });
+    this.opening.add(portNo);
     try {
       const [opened] = await this.requestSetup({
         id: ++this.lastRequest,
@@ -179,8 +181,9 @@ class UserspaceDatapath implements Datapath {
       return port;
     } catch (error) {
       this.names.delete(spec.name);
-      this.byNumber.delete(portNo);
       throw error;
+    } finally {
+      this.opening.delete(portNo);
     }
   }
 

@@ -14,8 +14,17 @@
  * - An error of one port ends that port (`portLost`), never the loop.
  */
 import { Epoll, EPOLLERR, EPOLLHUP } from "../../linux/epoll.ts";
-import { close, ERRNO, errno, raw, readMonotonicMs, SystemError } from "../../linux/libc.ts";
+import {
+  close,
+  ERRNO,
+  errno,
+  ifIndexExists,
+  raw,
+  readMonotonicMs,
+  SystemError,
+} from "../../linux/libc.ts";
 import { decodeMessages } from "../../linux/netlink.ts";
+import { PacketSocket } from "../../linux/packet-socket.ts";
 import { decodeLink, openLinkEvents, RTM_DELLINK } from "../../linux/rtnetlink.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
 import { DatapathError } from "../datapath.ts";
@@ -30,14 +39,13 @@ import {
   type Request,
   type WorkerMessage,
 } from "./commands.ts";
-import { Forwarder } from "./forwarder.ts";
-import { PortCounters, type WorkerPort } from "./port.ts";
 import { DevicePort } from "./device-port.ts";
+import { Forwarder } from "./forwarder.ts";
 import { InternalPort } from "./internal-port.ts";
-import { PacketSocket } from "../../linux/packet-socket.ts";
-import type { OpenedPort } from "./setup.ts";
+import { PortCounters, type WorkerPort } from "./port.ts";
 import { programAt } from "./program.ts";
 import { RingReader } from "./ring.ts";
+import type { OpenedPort } from "./setup.ts";
 import {
   counterIndex,
   CTL_BACKLOG,
@@ -52,6 +60,7 @@ const BUDGET = 64;
 /** Rounds between looks at epoll while ports are active. */
 const ROUNDS_PER_POLL = 8;
 const COMMANDS_PER_ROUND = 256;
+const REMOVED = "the device was removed";
 const HOUSEKEEPING_MS = 1000;
 const MAX_EVENTS = 256;
 
@@ -170,16 +179,15 @@ export class WorkerLoop {
         // A TAP tells of its end by its own descriptor. The event may also mean that somebody moved
         // it to another namespace, where it works on, and where the number may be another's here.
         if (opened.type === "internal" || port.ifindex !== ifindex) continue;
-        this.lose(port, "the device was removed");
+        this.lose(port, REMOVED);
       }
     }
   }
 
-  /** Link events were lost: a port that lost its device shows it on its own descriptor or here. */
+  /** Link events were lost: asks for each port. */
   private findLostPorts(): void {
     for (const { port } of this.ports.values()) {
-      const reason = port.failed();
-      if (reason !== undefined) this.lose(port, reason);
+      if (!ifIndexExists(port.ifindex)) this.lose(port, REMOVED);
     }
   }
 
@@ -211,6 +219,10 @@ export class WorkerLoop {
     this.epoll.add(port.fd, portNo);
     this.ports.set(portNo, { port, opened });
     forwarder.ports[portNo] = port;
+    // It may have gone before this thread began to look for its link events.
+    if (ifIndexExists(port.ifindex)) return;
+    this.dropPort(portNo);
+    throw new DatapathError("no-device", `cannot add port ${name}: ${REMOVED}`);
   }
 
   private runCommands(): void {

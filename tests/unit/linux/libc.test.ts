@@ -5,6 +5,7 @@ import {
   ERRNO,
   errnoName,
   eventfd,
+  ifIndexExists,
   ifNameToIndex,
   memoryAt,
   open,
@@ -62,4 +63,5 @@ test("the monotonic clock goes on; the loopback interface is there", () => {
   expect(readMonotonicMs(scratch)).toBeGreaterThanOrEqual(first);
   expect(ifNameToIndex("lo")).toBe(1);
   expect(ifNameToIndex("no-such-if")).toBe(0);
+  expect([ifIndexExists(1), ifIndexExists(2_000_000_000)]).toEqual([true, false]);
 });
