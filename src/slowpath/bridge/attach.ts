@@ -20,6 +20,11 @@ const DEVICE_WAIT_MS = 500;
 
 export class SetupError extends Error {
   override readonly name = "SetupError";
+
+  /** `byDatapath`: it was tried, and the datapath refused. */
+  constructor(message: string, readonly byDatapath = false) {
+    super(message);
+  }
 }
 
 export interface AttachContext {
@@ -94,7 +99,7 @@ export async function attachInterface(
   if (kind === "device" && !devices.get(iface.name)) {
     throw new SetupError(`could not open network device ${iface.name} (No such device)`);
   }
-  const ofport = numberFor(context, iface);
+  let portNo: number | undefined;
   try {
     const mac = kind === "internal" ? internalMac(context, iface) : undefined;
     const dpPort = await backend.datapath.addPort({
@@ -103,6 +108,7 @@ export async function attachInterface(
       ...(mac && { mac }),
     });
     // The dummy datapath's internal ports have no device; a host's device is known already.
+    portNo = dpPort.portNo;
     const device = kind === "internal" && backend.datapath.type !== "dummy"
       ? await waitForDevice(devices, clock, iface.name, dpPort.ifindex)
       : devices.get(iface.name);
@@ -110,15 +116,16 @@ export async function attachInterface(
       name: iface.name,
       kind,
       bundle: port.name,
-      dpPort: dpPort.portNo,
-      ofport,
+      dpPort: portNo,
+      ofport: numberFor(context, iface),
       device,
     });
   } catch (error) {
-    if (ofport !== PORTS.LOCAL) bridge.ofports.release(ofport);
+    if (portNo !== undefined) await backend.datapath.removePort(portNo);
     if (!(error instanceof DatapathError)) throw error;
     throw new SetupError(
       `could not add network device ${iface.name} to ofproto (${error.message})`,
+      true,
     );
   }
 }

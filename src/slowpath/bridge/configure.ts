@@ -112,10 +112,16 @@ async function configurePort(
         remark(iface.name, text);
       }
     }
+    if (attached.isLocal && iface.row?.mac !== undefined) {
+      const text = `interface ${iface.name}: ignoring mac in Interface record ` +
+        `(use other_config:hwaddr of the Bridge record to set the local port's mac)`;
+      say(text);
+      remark(iface.name, text);
+    }
     if (attached.kind === "internal") {
       const mac = attached.isLocal ? bridge.mac : internalMac(bridge, want, port, iface, say);
       if (mac && attached.device && !sameMac(attached.device.mac, mac)) {
-        await attempt(context, iface.name, `set the MAC address of ${iface.name}`, async () => {
+        await attempt(context, iface.name, async () => {
           await context.devices.setMac(iface.name, mac);
           const device = context.devices.get(iface.name);
           if (device) bridge.deviceChanged(attached, device);
@@ -166,7 +172,7 @@ async function adjustMtus(
   const set = (name: string, mtu: number): Promise<void> => {
     const attached = bridge.portByName(name);
     if (!attached?.device || attached.device.mtu === mtu) return Promise.resolve();
-    return attempt(context, name, `set the MTU of ${name} to ${mtu}`, async () => {
+    return attempt(context, name, async () => {
       await context.devices.setMtu(name, mtu);
       const device = context.devices.get(name);
       if (device) bridge.deviceChanged(attached, device);
@@ -184,7 +190,10 @@ async function adjustMtus(
     if (port.kind !== "device" || !port.device) continue;
     lowest = Math.min(lowest ?? Number.POSITIVE_INFINITY, port.device.mtu);
   }
-  for (const name of automatic) await set(name, lowest ?? DEFAULT_MTU);
+  for (const name of automatic) {
+    const highest = bridge.portByName(name)?.device?.maxMtu || Number.POSITIVE_INFINITY;
+    await set(name, Math.min(lowest ?? DEFAULT_MTU, highest));
+  }
 }
 
 function configureTables(bridge: Bridge, want: WantedBridge, context: ConfigureContext): void {
@@ -217,13 +226,12 @@ function configureTables(bridge: Bridge, want: WantedBridge, context: ConfigureC
 async function attempt(
   { say, remark }: ConfigureContext,
   iface: string,
-  what: string,
   run: () => Promise<void>,
 ): Promise<void> {
   try {
     await run();
   } catch (error) {
-    const text = `could not ${what}: ${error instanceof Error ? error.message : String(error)}`;
+    const text = error instanceof Error ? error.message : String(error);
     say(text);
     remark(iface, text);
   }

@@ -68,6 +68,8 @@ export class Reconciler {
   private readonly remarks = new Map<string, string>();
   /** Port numbers of interfaces whose device is away: `BRIDGE/INTERFACE`. */
   private readonly remembered = new Map<string, number>();
+  /** When the datapath last refused an interface, by its name: trying makes device events itself. */
+  private readonly refusedAt = new Map<string, number>();
   /** Ports taken off only to come back under another number, within one round: `BRIDGE/INTERFACE`. */
   private readonly former = new Map<string, BridgePort>();
   private readonly said = new Set<string>();
@@ -148,7 +150,7 @@ export class Reconciler {
       const isRound = this.roundPending;
       const statistics = this.statisticsPending;
       this.roundPending = this.statusPending = this.statisticsPending = false;
-      this.cancelRetry();
+      if (isRound) this.cancelRetry();
       try {
         const curCfg = isRound ? await this.round() : undefined;
         if (this.closed) return;
@@ -162,7 +164,7 @@ export class Reconciler {
         if (this.closed) return;
         const text = error instanceof Error ? error.stack ?? error.message : String(error);
         this.options.log.warn(`could not finish a round, trying again in a second: ${text}`);
-        this.cancelRetry = this.options.clock.after(RETRY_MS, () => this.requestRound());
+        this.retryLater();
         return;
       }
     }
@@ -191,7 +193,9 @@ export class Reconciler {
       } else await this.removePorts(bridge, want);
     }
     for (const name of [...this.failures.keys()]) {
-      if (!this.wantedNames.has(name)) this.failures.delete(name);
+      if (this.wantedNames.has(name)) continue;
+      this.failures.delete(name);
+      this.refusedAt.delete(name);
     }
     this.remarks.clear();
     for (const want of wanted.bridges.values()) {
@@ -369,12 +373,16 @@ export class Reconciler {
           iface,
         );
         this.failures.delete(iface.name);
+        this.refusedAt.delete(iface.name);
         this.remembered.delete(key);
         this.options.log.info(
           `bridge ${bridge.name}: added interface ${iface.name} on port ${attached.ofport}`,
         );
       } catch (error) {
         const isExpected = error instanceof SetupError;
+        if (!isExpected || error.byDatapath) {
+          this.refusedAt.set(iface.name, this.options.clock.now());
+        }
         const text = error instanceof Error ? error.message : String(error);
         this.fail(iface.name, isExpected ? text : `could not set up ${iface.name} (${text})`);
       }
@@ -409,7 +417,16 @@ export class Reconciler {
       else this.requestStatus();
       return;
     }
-    if (device) this.requestRound();
+    const refusedAt = this.refusedAt.get(name);
+    if (refusedAt === undefined) {
+      if (device) this.requestRound();
+    } else if (this.options.clock.now() - refusedAt >= RETRY_MS) this.requestRound();
+    else this.retryLater();
+  }
+
+  private retryLater(): void {
+    this.cancelRetry();
+    this.cancelRetry = this.options.clock.after(RETRY_MS, () => this.requestRound());
   }
 
   private armStatistics(): void {

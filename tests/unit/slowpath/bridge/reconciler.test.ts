@@ -227,6 +227,19 @@ describe("the reconciler", () => {
       expect(s.iface("eth0").error).toContain("ingress_policing_rate");
     });
 
+    test("what the datapath refuses is tried again later, and takes no number meanwhile", async () => {
+      const { portNo } = await s.datapath.addPort({ name: "eth0", type: "device" });
+      s.devices.put("eth0");
+      await s.addPort("br0", "eth0");
+      expect(s.iface("eth0").ofport).toBe(-1);
+      expect(s.iface("eth0").error).toContain("could not add network device eth0 to ofproto");
+      await s.datapath.removePort(portNo);
+      const rounds = s.vswitch.status().counters["reconciler_rounds"]!;
+      for (let mtu = 1000; mtu < 1010; mtu++) s.devices.put("eth0", { mtu });
+      await s.until(() => s.iface("eth0").ofport === 1);
+      expect(s.vswitch.status().counters["reconciler_rounds"]! - rounds).toBeLessThanOrEqual(2);
+    });
+
     test("a port that the datapath loses is reported and put back", async () => {
       s.devices.put("eth0");
       await s.addPort("br0", "eth0");
