@@ -4,7 +4,7 @@ export interface Counts {
   passed: number;
   failed: number;
   skipped: number;
-  /** Why tests were skipped: the reasons in the names of their groups, with how many tests each. */
+  /** Why tests were skipped, as the names of their groups say, or else which; how many tests each. */
   reasons: Map<string, number>;
 }
 
@@ -26,6 +26,12 @@ function unescapeXml(text: string): string {
     .replaceAll("&apos;", "'").replaceAll("&amp;", "&");
 }
 
+/** `group > test`, from a test case's attributes. */
+function testName(attributes: string): string {
+  const attribute = (name: string) => new RegExp(`\\b${name}="([^"]*)"`).exec(attributes)?.[1];
+  return [attribute("classname"), attribute("name")].filter(Boolean).join(" > ");
+}
+
 /** Reads a report. Each `<testcase>` is passed unless it holds `<failure>`, `<error>` or `<skipped>`. */
 export function parseReport(xml: string): Counts {
   const counts = noCounts();
@@ -34,8 +40,8 @@ export function parseReport(xml: string): Counts {
     if (/<(?:failure|error)[\s>/]/.test(body)) counts.failed++;
     else if (/<skipped[\s>/]/.test(body)) {
       counts.skipped++;
-      const names = unescapeXml(attributes);
-      const reason = /\[skipped: ([^\]]*)\]/.exec(names)?.[1] ?? "marked as skipped in the test";
+      const names = unescapeXml(attributes.replaceAll("&quot;", "'"));
+      const reason = /\[skipped: ([^\]]*)\]/.exec(names)?.[1] ?? testName(names);
       counts.reasons.set(reason, (counts.reasons.get(reason) ?? 0) + 1);
     } else counts.passed++;
   }
