@@ -5,7 +5,9 @@
  * belong to the machine.
  *
  *   npm run bench -- [--quick] [--rounds N] [--rows REGEXP] [--forwarders solovs,ovs,bridge]
- *                    [--seconds S] [--out DIR]
+ *                    [--seconds S] [--wait S] [--out DIR]
+ *
+ * `--wait`: before each measurement, wait up to so long for a quiet moment of the machine.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -17,7 +19,8 @@ import { ROOT, SWITCH_TOOLS } from "../support/switch.ts";
 import { type Forwarder, type ForwarderName, FORWARDERS, startForwarder } from "./forwarders.ts";
 import { describeMachine } from "./machine.ts";
 import { markdown, type Samples, summarise } from "./report.ts";
-import { type Effort, ROWS } from "./rows.ts";
+import { quietMoment } from "./quiet.ts";
+import { type Effort, quantile, ROWS } from "./rows.ts";
 
 const args = process.argv.slice(2);
 const { values } = parseArgs({
@@ -28,6 +31,7 @@ const { values } = parseArgs({
     rows: { type: "string", default: "." },
     forwarders: { type: "string", default: FORWARDERS.join(",") },
     seconds: { type: "string" },
+    wait: { type: "string" },
     out: { type: "string", default: resolve(ROOT, "bench-results") },
   },
 });
@@ -60,11 +64,14 @@ const effort: Effort = {
   pings: values.quick ? 200 : 500,
 };
 
+const waitMs = 1000 * Number(values.wait ?? (values.quick ? 0 : 3));
+
 const machine = await describeMachine(args);
 const sandbox = await Sandbox.create();
 const samples: Samples = new Map();
 const forwarders: Forwarder[] = [];
 const problems: string[] = [];
+const idleBefore: number[] = [];
 
 /** Ctrl-C: tidy up, as after a failure. */
 process.once("SIGINT", () => {
@@ -87,6 +94,7 @@ try {
     for (const row of measured) {
       const shown: string[] = [];
       for (const forwarder of forwarders) {
+        idleBefore.push(await quietMoment(waitMs));
         let taken: Readonly<Record<string, number>> = {};
         try {
           taken = await row.measure(forwarder, effort);
@@ -122,10 +130,11 @@ try {
 }
 
 const results = summarise(rows, samples);
-const table = markdown(results, machine, rounds);
+const idle = quantile(idleBefore, 0.5);
+const table = markdown(results, machine, rounds, idle);
 mkdirSync(values.out, { recursive: true });
 const base = join(values.out, machine.date.slice(0, 19).replaceAll(":", ""));
-const json = { machine, rounds, effort, results, problems };
+const json = { machine, rounds, effort, idleBefore: idle, results, problems };
 writeFileSync(`${base}.json`, `${JSON.stringify(json, null, 2)}\n`);
 writeFileSync(`${base}.md`, table);
 console.log(`\n${table}`);

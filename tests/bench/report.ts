@@ -51,7 +51,13 @@ function times(ratio: number | undefined): string {
   return ratio === undefined || Number.isNaN(ratio) ? "–" : `${ratio.toFixed(2)}×`;
 }
 
-export function markdown(results: readonly RowResult[], machine: Machine, rounds: number): string {
+/** `idle`: how idle the machine was before the measurements, 0 to 1. */
+export function markdown(
+  results: readonly RowResult[],
+  machine: Machine,
+  rounds: number,
+  idle: number,
+): string {
   const names = FORWARDERS.filter((name) => results.some((r) => r.median[name] !== undefined));
   const head = ["", "unit", ...names.map((name) => TITLES[name]), "÷ Open vSwitch", "÷ bridge"];
   const body = results.map((r) => [
@@ -66,6 +72,9 @@ export function markdown(results: readonly RowResult[], machine: Machine, rounds
     machineText(machine),
     `- median of ${rounds} round${rounds === 1 ? "" : "s"}, the forwarders measured in turn; ` +
     "ratios are solovs divided by the other in the same round, their median (of a time, less is better)",
+    `- before a measurement the CPUs were ${(idle * 100).toFixed(0)} % idle (median)${
+      idle < 0.9 ? ": other work disturbed this run" : ""
+    }`,
     "- TCP: offloads as they come, except that Open vSwitch's hosts have transmit checksum " +
     "offload switched off for that row (it fails otherwise)",
     "",
