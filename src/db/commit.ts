@@ -1,4 +1,5 @@
 /** A committed transaction: what storage writes, monitors tell, and history keeps. */
+import type { Author } from "./history/revision.ts";
 import type { JsonObject } from "./json.ts";
 import type { TableSchema } from "./schema/schema.ts";
 import type { Row, RowDelta } from "./table.ts";
@@ -11,6 +12,7 @@ export interface Commit {
   readonly timeMs: number;
   /** The session that asked for it. */
   readonly who: string;
+  readonly author: Author;
   readonly comment?: string | undefined;
   readonly deltas: readonly RowDelta[];
 }

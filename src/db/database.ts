@@ -26,9 +26,18 @@ import type { Logger } from "../log/log.ts";
 import { type Commit, isPersistent, storedColumns } from "./commit.ts";
 import { convertTables } from "./convert.ts";
 import { OvsdbError } from "./error.ts";
+import {
+  type Author,
+  configurationOf,
+  emptyRevision,
+  type IsConfiguration,
+  type NewRevision,
+  revisionOf,
+} from "./history/revision.ts";
 import { type Json, type JsonObject, member } from "./json.ts";
 import type { DatabaseDeclaration } from "./schema/declare.ts";
 import { type DatabaseSchema, parseSchema, schemaToJson } from "./schema/schema.ts";
+import type { HistoryStore } from "./storage/history-store.ts";
 import { type Storage, StorageError, type StoredRow } from "./storage/storage.ts";
 import { applyDeltas, createTables, revertDeltas, type Tables } from "./table.ts";
 import { Execution, NotYet } from "./transaction/execute.ts";
@@ -43,6 +52,8 @@ const HISTORY_ROWS = 100_000;
 /** Whoever asks for transactions. */
 export interface Requester {
   readonly who: string;
+  /** For the history; `who` alone unless more is known. */
+  readonly author?: Author | undefined;
   readonly readOnly: boolean;
   holdsLock(name: string): boolean;
 }
@@ -90,6 +101,7 @@ export class Database {
   /** The state before `history[0]`. */
   private baseId = this.lastId;
   private closed = false;
+  readonly isConfiguration: IsConfiguration;
 
   /** Loads what is stored. A storage that is empty gets `schema`; else the stored schema rules. */
   static open(
@@ -120,6 +132,7 @@ export class Database {
     rows: Iterable<StoredRow>,
   ) {
     this.tablesNow = createTables(schemaNow);
+    this.isConfiguration = configurationOf(schemaNow.name);
     this.load(rows);
   }
 
@@ -134,6 +147,11 @@ export class Database {
   /** True if clients may only read it. */
   get reserved(): boolean {
     return this.options.reserved === true;
+  }
+
+  /** The record of revisions, if the storage keeps one. */
+  get historyStore(): HistoryStore | undefined {
+    return this.storage.history;
   }
 
   get tables(): Tables {
@@ -174,7 +192,9 @@ export class Database {
     }
     this.flush();
     const tables = convertTables(this.tablesNow, next);
-    this.storage.replace(schemaToJson(next), storedRows(tables));
+    const comment = `schema converted from version ${this.schema.version} to ${next.version}`;
+    const revision = emptyRevision("convert", Date.now(), comment);
+    this.storage.replace(schemaToJson(next), storedRows(tables), [revision]);
     this.tablesNow = tables;
     this.schemaNow = next;
     // What was changed under the old schema cannot be told to clients of the new one.
@@ -260,17 +280,18 @@ export class Database {
       this.enqueue({ request, result, commit: undefined });
       return;
     }
-    this.enqueue({ request, result, commit: this.commit(txn, requester.who, result) });
+    this.enqueue({ request, result, commit: this.commit(txn, requester, result) });
   }
 
   /** Applies the transaction to the tables; a violated constraint goes into the result instead. */
-  private commit(txn: Transaction, who: string, result: Json[]): Commit | undefined {
+  private commit(txn: Transaction, requester: Requester, result: Json[]): Commit | undefined {
     try {
       const deltas = prepareCommit(txn);
       if (deltas.length === 0) return undefined;
       applyDeltas(this.tablesNow, deltas);
       const { comment } = txn;
-      return { id: crypto.randomUUID(), timeMs: Date.now(), who, comment, deltas };
+      const { who, author = { who } } = requester;
+      return { id: crypto.randomUUID(), timeMs: Date.now(), who, author, comment, deltas };
     } catch (error) {
       result.push(this.errorJson(error));
       return undefined;
@@ -386,7 +407,7 @@ export class Database {
     const toStore = commits.filter(isPersistent);
     if (toStore.length === 0) return true;
     try {
-      this.storage.write(toStore);
+      this.storage.write(toStore, this.revisionsOf(toStore));
       return true;
     } catch (error) {
       const failure = error instanceof OvsdbError
@@ -401,6 +422,12 @@ export class Database {
       }
       return false;
     }
+  }
+
+  /** Where nobody keeps a history, none is made. */
+  private revisionsOf(commits: readonly Commit[]): NewRevision[] {
+    if (this.storage.history === undefined) return [];
+    return commits.flatMap((commit) => revisionOf(commit, this.isConfiguration) ?? []);
   }
 
   private publish(commit: Commit): void {

@@ -4,6 +4,7 @@
  */
 import type { Database, Requester } from "./database.ts";
 import { OvsdbError, syntaxError } from "./error.ts";
+import type { Author } from "./history/revision.ts";
 import { canonical, equalJson, isObject, type Json, type JsonObject } from "./json.ts";
 import type { LockHolder } from "./locks.ts";
 import { Monitor, type MonitorVersion } from "./monitor.ts";
@@ -19,6 +20,8 @@ export interface SessionOptions {
   /** Names the client in logs and in the record of changes. */
   readonly who: string;
   readonly readOnly?: boolean;
+  /** More about the client, for the record of changes. */
+  readonly author?: Author | undefined;
   /** Takes a notification to the client. */
   notify(method: string, params: readonly Json[]): void;
   /** The server wants the session to end; the owner closes it. */
@@ -36,6 +39,7 @@ export class ServerSession implements LockHolder, Requester {
   databaseChangeAware = false;
   readonly who: string;
   readonly readOnly: boolean;
+  readonly author: Author;
   private readonly monitors = new Map<string, ActiveMonitor>();
   private readonly lockNames = new Set<string>();
   /** Unfinished transactions: request id → cancels it. */
@@ -45,6 +49,7 @@ export class ServerSession implements LockHolder, Requester {
   constructor(private readonly server: OvsdbServer, private readonly options: SessionOptions) {
     this.who = options.who;
     this.readOnly = options.readOnly ?? false;
+    this.author = options.author ?? { who: options.who };
   }
 
   /** Handles a request; `reply` is called once, now or later, unless the session closes first. */
@@ -78,7 +83,12 @@ export class ServerSession implements LockHolder, Requester {
   ): void {
     if (this.closed) return;
     try {
-      if (method === "transact") this.transact(params, id, reply);
+      const extension = this.server.extensions.get(method);
+      if (extension !== undefined) {
+        extension(params, this, (answer) => {
+          if (!this.closed) reply(answer);
+        });
+      } else if (method === "transact") this.transact(params, id, reply);
       else reply({ result: this.answer(method, params) });
     } catch (error) {
       if (error instanceof OvsdbError) {

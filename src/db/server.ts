@@ -3,15 +3,26 @@
  * clients, and the `_Server` database that describes the others.
  */
 import type { Logger } from "../log/log.ts";
-import { Database } from "./database.ts";
+import { Database, type Requester } from "./database.ts";
+import type { Author } from "./history/revision.ts";
 import { type Json, stringify } from "./json.ts";
 import { LocalSession } from "./local-session.ts";
 import { Locks } from "./locks.ts";
 import { schemaToJson } from "./schema/schema.ts";
 import { serverSchema } from "./schema/server.ts";
-import { ServerSession, type SessionOptions } from "./server-session.ts";
+import { type Reply, ServerSession, type SessionOptions } from "./server-session.ts";
 import type { OvsdbSession } from "./session.ts";
 import { volatileStorage } from "./storage/storage.ts";
+
+/** A method beyond OVSDB's own. It calls `reply` once, or throws `OvsdbError`. */
+export type ExtensionMethod = (
+  params: readonly Json[],
+  caller: Requester,
+  reply: (reply: Reply) => void,
+) => void;
+
+/** Tells who is at the other end of an accepted Unix socket; undefined if nobody can say. */
+export type IdentifyPeer = (fd: number) => Omit<Author, "who"> | undefined;
 
 export class OvsdbServer {
   /** What `get_server_id` answers: new with each start. */
@@ -19,11 +30,13 @@ export class OvsdbServer {
   readonly databases = new Map<string, Database>();
   readonly locks = new Locks();
   readonly sessions = new Set<ServerSession>();
+  /** By name; a name begins with `solovs.`, so that it meets no method of the protocol. */
+  readonly extensions = new Map<string, ExtensionMethod>();
   /** The server writes `_Server` through this: clients may only read it. */
   private readonly serverDatabase: Database;
   private readonly internal: { reserved: boolean };
 
-  constructor(readonly logger: Logger) {
+  constructor(readonly logger: Logger, readonly identifyPeer?: IdentifyPeer) {
     const options = { logger, reserved: true };
     this.internal = options;
     this.serverDatabase = Database.open(serverSchema, volatileStorage(), options);

@@ -9,7 +9,7 @@ import { Database } from "./database.ts";
 import { OvsdbError } from "./error.ts";
 import type { Json } from "./json.ts";
 import { Remotes } from "./remotes.ts";
-import { OvsdbServer } from "./server.ts";
+import { type IdentifyPeer, OvsdbServer } from "./server.ts";
 import { defaultListenerLimits, type Listener, type ListenerLimits } from "./rpc/listener.ts";
 import type { DatabaseDeclaration } from "./schema/declare.ts";
 import { parseSchema } from "./schema/schema.ts";
@@ -38,6 +38,8 @@ export interface DatabaseServiceOptions {
   readonly followManagers?: boolean;
   /** How often the state of managers is written to their rows, in milliseconds; 2500 unless set. */
   readonly statusEveryMs?: number;
+  /** For the record of changes: who is at the other end of a Unix socket. */
+  readonly identifyPeer?: IdentifyPeer;
   readonly logger: Logger;
   readonly limits?: Partial<ListenerLimits>;
 }
@@ -59,7 +61,7 @@ export interface DatabaseService {
 /** Throws `OvsdbError` (or its `StorageError`) if the file or a socket cannot be had. */
 export function startDatabaseService(options: DatabaseServiceOptions): DatabaseService {
   const { logger, dbFile } = options;
-  const server = new OvsdbServer(logger);
+  const server = new OvsdbServer(logger, options.identifyPeer);
   const limits = { ...defaultListenerLimits, ...options.limits };
   const remotes = new Remotes(server, logger, limits, options.statusEveryMs);
   const close = (): void => {

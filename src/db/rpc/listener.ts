@@ -62,7 +62,11 @@ export function listen(
       }
       const probeMs = limits.probeMs || (address.kind === "tcp" ? TCP_PROBE_MS : 0);
       // The listener's own `data` is one object for all: each socket needs its own.
-      const options = { name, logger, limits: { ...limits, probeMs } };
+      const peer = address.kind === "unix"
+        ? server.identifyPeer?.(descriptorOf(socket))
+        : undefined;
+      const author = peer && { who: "unix", ...peer };
+      const options = { name, author, logger, limits: { ...limits, probeMs } };
       const { connection } = serve(server, socket, options, () => clients.delete(connection));
       clients.add(connection);
       socket.data = { connection };
@@ -97,6 +101,10 @@ export function listen(
     },
   };
 }
+
+/** Bun's sockets have their descriptor, though its types do not say so. */
+const descriptorOf = (socket: Socket<Client>): number =>
+  (socket as Socket<Client> & { readonly fd: number }).fd;
 
 type Handlers = Parameters<typeof Bun.listen<Client>>[0]["socket"];
 

@@ -1,5 +1,6 @@
 /** One client's session on the server, over a connection, whichever side opened it. */
 import type { Logger } from "../../log/log.ts";
+import type { Author } from "../history/revision.ts";
 import type { OvsdbServer } from "../server.ts";
 import type { ServerSession } from "../server-session.ts";
 import { type ByteSocket, Connection, type ConnectionLimits } from "./connection.ts";
@@ -8,6 +9,7 @@ import type { Message } from "./message.ts";
 export interface ServeOptions {
   /** Names the client in logs and in the record of changes. */
   readonly name: string;
+  readonly author?: Author | undefined;
   readonly logger: Logger;
   readonly limits: ConnectionLimits;
 }
@@ -21,11 +23,12 @@ export interface Served {
 export function serve(
   server: OvsdbServer,
   socket: ByteSocket,
-  { name, logger, limits }: ServeOptions,
+  { name, author, logger, limits }: ServeOptions,
   closed: (reason: string) => void,
 ): Served {
   const session: ServerSession = server.createSession({
     who: name,
+    author,
     notify: (method, params) => connection.send({ kind: "notification", method, params }),
     disconnect: (reason) => {
       logger.info(`${name}: disconnecting (${reason})`);

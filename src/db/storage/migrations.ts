@@ -5,9 +5,13 @@
 import type { Database as Sqlite } from "bun:sqlite";
 import journal from "../migrations/meta/_journal.json" with { type: "json" };
 import rows from "../migrations/0000_rows.sql" with { type: "text" };
+import history from "../migrations/0001_history.sql" with { type: "text" };
 import { StorageError } from "./storage.ts";
 
-const sqlByTag: ReadonlyMap<string, string> = new Map([["0000_rows", rows]]);
+const sqlByTag: ReadonlyMap<string, string> = new Map([
+  ["0000_rows", rows],
+  ["0001_history", history],
+]);
 
 /** Brings the file to this version's tables, in one transaction. Throws if it is from a later one. */
 export function migrate(sqlite: Sqlite): void {

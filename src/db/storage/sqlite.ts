@@ -12,8 +12,10 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { and, eq, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { type Commit, isPersistentDelta, storedColumns } from "../commit.ts";
+import type { NewRevision } from "../history/revision.ts";
 import { type JsonObject, stringify } from "../json.ts";
 import { parseJsonText } from "../rpc/json-stream.ts";
+import { SqliteHistory } from "./history-store.ts";
 import { migrate } from "./migrations.ts";
 import { type Storage, StorageError, type StoredDatabase, type StoredRow } from "./storage.ts";
 import { databases, rows } from "./tables.ts";
@@ -104,9 +106,11 @@ class SqliteStorage implements Storage {
   private readonly db;
   private readonly upsert;
   private readonly remove;
+  readonly history: SqliteHistory;
 
   constructor(private readonly file: string, private readonly sqlite: Sqlite) {
     this.db = drizzle({ client: sqlite });
+    this.history = new SqliteHistory(sqlite, (what, change) => this.atomically(what, change));
     this.upsert = this.db.insert(rows).values({
       table: sql.placeholder("table"),
       uuid: sql.placeholder("uuid"),
@@ -132,7 +136,11 @@ class SqliteStorage implements Storage {
     }
   }
 
-  replace(schema: JsonObject, stored: Iterable<StoredRow>): void {
+  replace(
+    schema: JsonObject,
+    stored: Iterable<StoredRow>,
+    revisions: readonly NewRevision[] = [],
+  ): void {
     this.atomically("cannot store the database", () => {
       this.db.delete(databases).run();
       this.db.delete(rows).run();
@@ -141,10 +149,11 @@ class SqliteStorage implements Storage {
       for (const { table, uuid, columns } of stored) {
         this.upsert.run({ table, uuid, columns: stringify(columns) });
       }
+      this.history.append(revisions);
     });
   }
 
-  write(commits: readonly Commit[]): void {
+  write(commits: readonly Commit[], revisions: readonly NewRevision[]): void {
     this.atomically("cannot store the transaction", () => {
       for (const { deltas } of commits) {
         for (const delta of deltas) {
@@ -155,6 +164,7 @@ class SqliteStorage implements Storage {
           else this.upsert.run({ table, uuid, columns: stringify(storedColumns(schema, after)) });
         }
       }
+      if (revisions.length > 0) this.history.append(revisions);
     });
   }
 
@@ -167,6 +177,7 @@ class SqliteStorage implements Storage {
     } catch (error) {
       // A failed COMMIT may leave the transaction open, or SQLite may have rolled it back already.
       if (this.sqlite.inTransaction) this.sqlite.run("ROLLBACK");
+      this.history.rolledBack();
       throw new StorageError(`${what} in ${this.file}`, error);
     }
   }

@@ -4,7 +4,9 @@
  */
 import type { Commit } from "../commit.ts";
 import { OvsdbError } from "../error.ts";
+import type { NewRevision } from "../history/revision.ts";
 import type { Json, JsonObject } from "../json.ts";
+import type { HistoryStore } from "./history-store.ts";
 
 export interface StoredRow {
   readonly table: string;
@@ -22,12 +24,18 @@ export interface Storage {
   /** The whole stored database, or undefined if nothing has ever been stored. */
   load(): StoredDatabase | undefined;
   /** Makes this schema and these rows all that is stored, atomically. */
-  replace(schema: JsonObject, rows: Iterable<StoredRow>): void;
+  replace(
+    schema: JsonObject,
+    rows: Iterable<StoredRow>,
+    revisions?: readonly NewRevision[],
+  ): void;
   /**
    * Appends commits, in order. When it returns they have reached the disk; when it throws
-   * (`StorageError`) none has, and none will.
+   * (`StorageError`) none has, and none will. The revisions that the commits make go with them.
    */
-  write(commits: readonly Commit[]): void;
+  write(commits: readonly Commit[], revisions: readonly NewRevision[]): void;
+  /** The record of revisions, in storages that keep one. */
+  readonly history?: HistoryStore;
   /** True if `replace` with the same content would make the storage much smaller. */
   wantsCompaction(): boolean;
   close(): void;
