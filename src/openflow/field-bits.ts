@@ -26,9 +26,16 @@ export function fullMask(field: Field): bigint {
 
 /** No bit of the field is set in `key` (for a mask: the field is not looked at). */
 export function fieldIsZero(key: FlowKey, field: Field): boolean {
+  // Nearly all fields of nearly all masks are zero: look at whole words first.
+  const { words, bytes } = key;
+  const { offset, slotBytes } = field;
+  const last = (offset + slotBytes - 1) >> 2;
+  let any = 0;
+  for (let word = offset >> 2; word <= last; word++) any |= words[word]!;
+  if (any === 0) return true;
   const ones = ONES[field.id]!;
   for (let i = 0; i < ones.length; i++) {
-    if (key.bytes[field.offset + i]! & ones[i]!) return false;
+    if (bytes[offset + i]! & ones[i]!) return false;
   }
   return true;
 }
@@ -40,4 +47,9 @@ export function fieldIsFull(mask: FlowKey, field: Field): boolean {
     if ((mask.bytes[field.offset + i]! & ones[i]!) !== ones[i]) return false;
   }
   return true;
+}
+
+/** The field is all of its slot, and as wide in an OXM payload: its bytes can be copied as they are. */
+export function isWholeSlot(field: Field): boolean {
+  return field.bits === 8 * field.slotBytes && field.bytes === field.slotBytes;
 }

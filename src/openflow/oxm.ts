@@ -12,10 +12,10 @@
  * order in which `writeOxmFields` emits them is `ORDER`, prerequisites first.
  */
 import { type FieldName, OXM_CLASSES, type OxmId } from "../packet/fields.ts";
-import { type Field, fieldByOxm, FIELDS } from "../packet/layout.ts";
+import { type Field, FIELD_LIST, fieldByOxm, FIELDS } from "../packet/layout.ts";
 import { anyMatch, type Match } from "../packet/key.ts";
 import { type ErrorName, OfError } from "./errors.ts";
-import { fieldIsFull, fieldIsZero, fullMask } from "./field-bits.ts";
+import { fieldIsFull, fieldIsZero, fullMask, isWholeSlot } from "./field-bits.ts";
 import { prerequisiteMet, setMatchField, valueIsValid } from "./match-set.ts";
 import { portFromWide, portToWide } from "./ports.ts";
 import { OF15, type OfVersion } from "./version.ts";
@@ -52,6 +52,23 @@ export function oxmIdOf(field: Field, version: OxmVersion): OxmId | undefined {
   return versionMinor(version) >= since ? oxm : nxm;
 }
 
+/** Fields by `class << 7 | number`, without those of experimenters: most headers are these. */
+const SHORT_HEADERS: ReadonlyMap<number, Field> = new Map(
+  FIELD_LIST.flatMap((field) =>
+    [field.nxm, field.oxm, field.oxm15].flatMap((id) => {
+      if (!id || OXM_CLASSES[id[0]].class === EXPERIMENTER_CLASS) return [];
+      return [[(OXM_CLASSES[id[0]].class << 7) | id[1], field] as const];
+    })
+  ),
+);
+
+/** Fields whose bytes go into the key as they are, any value being good. */
+const PLAIN: readonly boolean[] = FIELD_LIST.map((field) =>
+  isWholeSlot(field) &&
+  !["ct_state", "nsh_ttl", "nsh_mdtype", "in_port_oxm", "actset_output", "nw_tos"]
+    .includes(field.name)
+);
+
 /** Reads a header; a length that cannot be throws `OFPBMC_BAD_LEN`. */
 export function readOxmHeader(reader: Reader): OxmHeader {
   const at = reader.offset;
@@ -70,7 +87,9 @@ export function readOxmHeader(reader: Reader): OxmHeader {
   }
   const payload = length - (experimenter === 0 && oxmClass !== EXPERIMENTER_CLASS ? 0 : 4);
   const value = masked ? payload / 2 : payload;
-  const found = fieldByOxm(oxmClass, number, experimenter);
+  const found = experimenter === 0
+    ? SHORT_HEADERS.get((oxmClass << 7) | number)
+    : fieldByOxm(oxmClass, number, experimenter);
   const cookie = oxmClass === COOKIE.class && number === COOKIE.number && value === 8;
   return {
     field: found && value === found.bytes ? found : undefined,
@@ -171,6 +190,21 @@ export function readOxmFields(reader: Reader, options: OxmOptions = {}): OxmMatc
     if (!field) {
       if (options.loose) continue;
       throw new OfError("OFPBMC_BAD_FIELD", at, `no field is known by ${header.text}`);
+    }
+    if (!header.masked && PLAIN[field.id]) {
+      if (!options.loose && !prerequisiteMet(field.prerequisite, match.key, match.mask)) {
+        throw new OfError(
+          "OFPBMC_BAD_PREREQ",
+          at,
+          `${field.name} needs ${field.prerequisite} first`,
+        );
+      }
+      if (!fieldIsZero(match.mask, field)) {
+        throw new OfError("OFPBMC_DUP_FIELD", at, `${field.name} is given twice`);
+      }
+      body.copyInto(match.key.bytes, field.offset, field.bytes);
+      match.mask.bytes.fill(0xff, field.offset, field.offset + field.bytes);
+      continue;
     }
     const { value, mask } = readOxmValue(body, field, header.masked);
     if (!options.loose && !prerequisiteMet(field.prerequisite, match.key, match.mask)) {
@@ -347,10 +381,7 @@ export function writeOxmFields(
   const { key, mask } = match;
   for (const field of ORDERS[version === 0 ? 0 : version < OF15 ? 1 : 2]!) {
     if (fieldIsZero(mask, field) || !prerequisiteMet(field.prerequisite, key, mask)) continue;
-    if (
-      field.bits === 8 * field.slotBytes && field.bytes === field.slotBytes &&
-      fieldIsFull(mask, field)
-    ) {
+    if (isWholeSlot(field) && fieldIsFull(mask, field)) {
       writeOxmHeader(writer, field, version, false);
       if (field.name === "actset_output") writer.u32(portToWide(key.get(field)));
       else if (field.name === "in_port_oxm") writer.u32(portToWide(key.get(field)));

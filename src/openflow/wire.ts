@@ -20,8 +20,9 @@ export class Reader {
     readonly error: ErrorName,
     start = 0,
     private readonly end = bytes.length,
+    view?: DataView,
   ) {
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.view = view ?? new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.at = start;
   }
 
@@ -97,6 +98,12 @@ export class Reader {
     return this.bytes.slice(start, start + count);
   }
 
+  /** Copies the next `count` bytes into `target` at `offset`. */
+  copyInto(target: Uint8Array, offset: number, count: number): void {
+    const start = this.take(count);
+    for (let i = 0; i < count; i++) target[offset + i] = this.bytes[start + i]!;
+  }
+
   rest(): Uint8Array {
     return this.copy(this.left);
   }
@@ -122,13 +129,13 @@ export class Reader {
   /** The next `count` bytes as a reader of their own. */
   sub(count: number, error: ErrorName = this.error): Reader {
     const start = this.take(count);
-    return new Reader(this.bytes, error, start, start + count);
+    return new Reader(this.bytes, error, start, start + count, this.view);
   }
 
   /** Like `sub`, then skips the padding up to a multiple of 8 bytes. */
   subPadded(count: number, error: ErrorName = this.error): Reader {
     const start = this.take(roundUp8(count));
-    return new Reader(this.bytes, error, start, start + count);
+    return new Reader(this.bytes, error, start, start + count, this.view);
   }
 
   /** Throws unless everything was read. */

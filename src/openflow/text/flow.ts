@@ -156,27 +156,20 @@ interface Draft {
   outGroup: number;
 }
 
+const FLAGS = FLAG_WORDS.map(([, word]) => word);
+const TIMEOUTS = ["idle_timeout", "hard_timeout"];
+const MODIFY_TAKES = new Set(["actions", "priority", ...TIMEOUTS, ...FLAGS]);
+const DELETE_TAKES = new Set(["out_port", "out_group"]);
+
 /** What each command takes besides a match. */
-function allowed(command: FlowCommand | "request"): ReadonlySet<string> {
-  const flags = FLAG_WORDS.map(([, word]) => word);
-  const timeouts = ["idle_timeout", "hard_timeout"];
-  switch (command) {
-    case "add":
-      return new Set(["actions", "priority", "importance", ...timeouts, ...flags]);
-    case "modify":
-    case "modify_strict":
-      return new Set(["actions", "priority", ...timeouts, ...flags]);
-    case "delete_strict":
-      return new Set(["out_port", "out_group", "priority"]);
-    case "delete":
-    case "request":
-      return new Set(["out_port", "out_group"]);
-    default: {
-      const never: never = command;
-      return never;
-    }
-  }
-}
+const TAKES: Readonly<Record<FlowCommand | "request", ReadonlySet<string>>> = {
+  add: new Set(["actions", "priority", "importance", ...TIMEOUTS, ...FLAGS]),
+  modify: MODIFY_TAKES,
+  modify_strict: MODIFY_TAKES,
+  delete_strict: new Set([...DELETE_TAKES, "priority"]),
+  delete: DELETE_TAKES,
+  request: DELETE_TAKES,
+};
 
 function parseGroup(text: string): number {
   const upper = text.toUpperCase();
@@ -213,7 +206,7 @@ function parseSetting(
   value: string,
   names?: PortNames,
 ): void {
-  const takes = allowed(command);
+  const takes = TAKES[command];
   const flag = FLAG_WORDS.find(([, word]) => word === key);
   if (flag && takes.has(key)) {
     draft.flags |= flag[0];
