@@ -143,7 +143,7 @@ function config(type: SwitchConfig["type"], id: string): MessageRow {
       const at = reader.offset;
       const flags = reader.u16();
       const missSendLength = reader.u16();
-      const ttl = version >= OF11 && version < OF13;
+      const ttl = version < OF13;
       if (flags & ~(3 | (ttl ? INVALID_TTL_TO_CONTROLLER : 0))) {
         throw new OfError("OFPSCFC_BAD_FLAGS", at, `flags 0x${flags.toString(16)} are unknown`);
       }
@@ -155,7 +155,7 @@ function config(type: SwitchConfig["type"], id: string): MessageRow {
       } as never;
     },
     write: (writer, message: SwitchConfig, { version }) => {
-      const ttl = version >= OF11 && version < OF13 && message.invalidTtlToController === true;
+      const ttl = version < OF13 && message.invalidTtlToController === true;
       writer.u16(FRAGMENTS.indexOf(message.fragments) | (ttl ? INVALID_TTL_TO_CONTROLLER : 0));
       writer.u16(message.missSendLength);
     },

@@ -87,7 +87,7 @@ export interface FeaturesReply {
 export interface SwitchConfig {
   readonly type: "get_config_reply" | "set_config";
   readonly fragments: "normal" | "drop" | "reassemble" | "nx-match";
-  /** OpenFlow 1.0 to 1.2: the OFPC_INVALID_TTL_TO_CONTROLLER bit. Undefined: version lacks it. */
+  /** OpenFlow 1.0 (as Open vSwitch has it) to 1.2. Undefined: the version lacks the bit. */
   readonly invalidTtlToController?: boolean;
   readonly missSendLength: number;
 }
