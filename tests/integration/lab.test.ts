@@ -54,6 +54,14 @@ describePrivileged("solovs lab", ["setpriv"], () => {
     await expectNothingLeft();
   }, 60_000);
 
+  test.skipIf(underTestIsStock())("Ctrl-C in the middle of the transfer", async () => {
+    const lab = ns.spawn([...solovsCommand(), "lab"], options());
+    await eventually("the ping is done", () => lab.log.includes("5 of 5"), { timeoutMs: 30_000 });
+    lab.signal("SIGINT");
+    expect(await lab.ended(10_000)).toBe(0);
+    await expectNothingLeft();
+  }, 60_000);
+
   test.skipIf(underTestIsStock())("a killed lab takes its hosts and cables along", async () => {
     const lab = ns.spawn([...solovsCommand(), "lab"], options());
     await eventually(

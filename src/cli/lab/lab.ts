@@ -76,16 +76,19 @@ class Cleanup {
 export async function lab(options: LabOptions): Promise<number> {
   checkPrivileges();
   const cleanup = new Cleanup();
+  let directory: string | undefined;
   const signals = new StopSignals((cause) => {
     process.stderr.write(`solovs lab: ${cause} again, ending at once\n`);
+    // Devices and namespaces go with the processes; this would not.
+    if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
     process.exit(EXIT.failure);
   });
   const say = (text: string): void => void process.stdout.write(`${text}\n`);
   let logTail = (): string => "";
   try {
-    const directory = mkdtempSync(join(tmpdir(), "solovs-lab-"));
-    cleanup.add(directory, () => rmSync(directory, { recursive: true, force: true }));
-    const logFile = join(directory, "solovs.log");
+    const made = directory = mkdtempSync(join(tmpdir(), "solovs-lab-"));
+    cleanup.add(made, () => rmSync(made, { recursive: true, force: true }));
+    const logFile = join(made, "solovs.log");
     const logFd = openSync(logFile, "a");
     cleanup.add("the log file", () => closeSync(logFd));
     const log = new LogSink((line) => void writeSync(logFd, `${line}\n`));
@@ -97,17 +100,17 @@ export async function lab(options: LabOptions): Promise<number> {
     interrupted.catch(() => {});
     const untilStopped = <T>(work: Promise<T>): Promise<T> => Promise.race([work, interrupted]);
 
-    say(`solovs lab: two hosts, and a switch in ${directory}`);
+    say(`solovs lab: two hosts, and a switch in ${made}`);
     const bridge = freeBridgeName();
     const hosts = await startHosts(bridge, cleanup);
-    const daemon = await startLabDaemon(options, directory, log, signals, cleanup);
+    const daemon = await startLabDaemon(options, made, log, signals, cleanup);
     await untilStopped(attachHosts(daemon, bridge, hosts));
     say(`  bridge ${bridge} with ${hosts.map((h) => `host ${h.name} (${h.ip})`).join(" and ")}`);
     await untilStopped(demonstrate(hosts, daemon, bridge, say));
 
     const facts = {
       bridge,
-      runDir: directory,
+      runDir: made,
       httpUrl: daemon.httpUrl,
       hosts: hosts.map(({ name, ip, process: { pid } }) => ({ name, ip, pid })),
     };

@@ -1,0 +1,31 @@
+/** JSON as the clients print it: members sorted, reals as C's `%.15g`, pretty if asked for. */
+import { isArray, type Json, type JsonObject } from "../../db/json.ts";
+import { compareAtoms, realToText } from "../../db/values/atom.ts";
+
+const SPACES_PER_LEVEL = 2;
+
+export function jsonText(json: Json, pretty = false): string {
+  return write(json, pretty ? 0 : undefined);
+}
+
+/** `depth` is undefined where all goes on one line. */
+function write(json: Json, depth: number | undefined): string {
+  if (typeof json === "bigint") return json.toString();
+  if (typeof json === "number") return Number.isSafeInteger(json) ? String(json) : realToText(json);
+  if (typeof json !== "object" || json === null) return JSON.stringify(json);
+  const inner = depth === undefined ? undefined : depth + 1;
+  const line = (level: number | undefined): string =>
+    level === undefined ? "" : `\n${" ".repeat(level * SPACES_PER_LEVEL)}`;
+  if (isArray(json)) {
+    if (json.length === 0) return "[]";
+    return `[${line(inner)}${
+      json.map((element) => write(element, inner)).join(`,${line(inner)}`)
+    }]`;
+  }
+  const object = json as JsonObject;
+  const colon = depth === undefined ? ":" : ": ";
+  const members = Object.keys(object).sort(compareAtoms).map((name) =>
+    `${JSON.stringify(name)}${colon}${write(object[name] as Json, inner)}`
+  );
+  return `{${line(inner)}${members.join(`,${line(inner)}`)}}`;
+}
