@@ -125,7 +125,7 @@ export async function iperf(
     const seconds = options.seconds ?? 1;
     const argv = [
       ...["iperf3", "-c", server.ip, "-t", String(seconds), "-J", "--connect-timeout", "3000"],
-      ...(options.udp === true ? ["-u", "-b", "100M"] : []),
+      ...(options.udp === true ? ["-u", "-b", "10M", "-l", "1200"] : []),
       ...(options.reverse === true ? ["-R"] : []),
       ...(options.extra ?? []),
     ];
