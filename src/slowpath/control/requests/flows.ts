@@ -1,4 +1,5 @@
 /** Flow table changes and flow statistics (OpenFlow 1.3.5 §7.3.4.1, §7.3.5.2, §7.3.5.3). */
+import { checkActions } from "../../../openflow/actions/check.ts";
 import { OfError } from "../../../openflow/errors.ts";
 import type { FlowMod, FlowStats, FlowStatsRequest } from "../../../openflow/messages/types.ts";
 import { FLOW_FLAGS } from "../../../openflow/messages/types.ts";
@@ -11,6 +12,10 @@ export function answerFlowMod(agent: Agent, request: FlowMod, bytes: Uint8Array)
   if (request.flags & FLOW_FLAGS.EMERGENCY) {
     throw new OfError("OFPFMFC_TABLE_FULL", 0, "there is no emergency flow table");
   }
+  checkActions(request.actions, request.match, {
+    table: request.table,
+    lenient: agent.version === OF10,
+  });
   agent.bridge.tables.apply(request, agent);
   const deletes = request.command === "delete" || request.command === "delete_strict";
   if (request.bufferId === undefined || deletes) return;
