@@ -96,9 +96,7 @@ export async function attachInterface(
       mac: defaultMac(iface.row?._uuid ?? bridge.name),
     });
   }
-  if (kind === "device" && !devices.get(iface.name)) {
-    throw new SetupError(`could not open network device ${iface.name} (No such device)`);
-  }
+  if (kind === "device" && !devices.get(iface.name)) throw noSuchDevice(iface.name);
   let portNo: number | undefined;
   try {
     const mac = kind === "internal" ? internalMac(context, iface) : undefined;
@@ -123,11 +121,17 @@ export async function attachInterface(
   } catch (error) {
     if (portNo !== undefined) await backend.datapath.removePort(portNo);
     if (!(error instanceof DatapathError)) throw error;
+    // It went before the view of devices knew: when it is back, no time is to be lost.
+    if (error.code === "no-device") throw noSuchDevice(iface.name);
     throw new SetupError(
       `could not add network device ${iface.name} to ofproto (${error.message})`,
       true,
     );
   }
+}
+
+function noSuchDevice(name: string): SetupError {
+  return new SetupError(`could not open network device ${name} (No such device)`);
 }
 
 export async function detachPort(

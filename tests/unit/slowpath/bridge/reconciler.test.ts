@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { DatapathError } from "../../../../src/fastpath/datapath.ts";
 import { openMemoryDatapath } from "../../../../src/fastpath/memory/datapath.ts";
 import { SwitchFixture } from "./fixture.ts";
 
@@ -238,6 +239,19 @@ describe("the reconciler", () => {
       for (let mtu = 1000; mtu < 1010; mtu++) s.devices.put("eth0", { mtu });
       await s.until(() => s.iface("eth0").ofport === 1);
       expect(s.vswitch.status().counters["reconciler_rounds"]! - rounds).toBeLessThanOrEqual(2);
+    });
+
+    test("a device that only the datapath knows to be gone is waited for like any other", async () => {
+      s.devices.put("eth0");
+      s.datapath.addPort = () =>
+        Promise.reject(new DatapathError("no-device", "there is no device eth0"));
+      await s.addPort("br0", "eth0");
+      expect(s.iface("eth0").error).toBe("could not open network device eth0 (No such device)");
+      Reflect.deleteProperty(s.datapath, "addPort");
+      // At once: what the datapath refused for other reasons waits for a second.
+      s.devices.put("eth0", { mtu: 1400 });
+      await s.vswitch.settled();
+      expect(s.iface("eth0").ofport).toBe(1);
     });
 
     test("a port that the datapath loses is reported and put back", async () => {
