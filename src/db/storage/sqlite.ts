@@ -18,6 +18,7 @@ import { parseJsonText } from "../rpc/json-stream.ts";
 import { SqliteHistory } from "./history-store.ts";
 import { migrate } from "./migrations.ts";
 import { type Storage, StorageError, type StoredDatabase, type StoredRow } from "./storage.ts";
+import { trackStatements } from "./statements.ts";
 import { databases, rows } from "./tables.ts";
 
 /** Opens the file, or makes it. Throws `StorageError` that says what to do. */
@@ -87,9 +88,8 @@ function closeUntouched(sqlite: Sqlite): void {
 }
 
 /**
- * Closes the file and gives up its lock now: SQLite itself would keep both for as long as prepared
- * statements live, which is until they are collected as garbage. It also empties the log into the
- * file, so that a stopped database is one file.
+ * Closes the file and gives up its lock now, once its statements are ended; and empties the log into
+ * the file, so that a stopped database is one file.
  */
 function release(sqlite: Sqlite): void {
   try {
@@ -103,12 +103,14 @@ function release(sqlite: Sqlite): void {
 }
 
 class SqliteStorage implements Storage {
+  private readonly endStatements: () => void;
   private readonly db;
   private readonly upsert;
   private readonly remove;
   readonly history: SqliteHistory;
 
   constructor(private readonly file: string, private readonly sqlite: Sqlite) {
+    this.endStatements = trackStatements(sqlite);
     this.db = drizzle({ client: sqlite });
     this.history = new SqliteHistory(sqlite, (what, change) => this.atomically(what, change));
     this.upsert = this.db.insert(rows).values({
@@ -188,6 +190,7 @@ class SqliteStorage implements Storage {
   }
 
   close(): void {
+    this.endStatements();
     release(this.sqlite);
     rmSync(ownerFile(this.file), { force: true });
   }
