@@ -7,6 +7,7 @@ import type { Logger } from "../log/log.ts";
 import type { Commit } from "./commit.ts";
 import { Database } from "./database.ts";
 import { OvsdbError } from "./error.ts";
+import { type HistoryOptions, startHistories } from "./history/attach.ts";
 import type { Json } from "./json.ts";
 import { Remotes } from "./remotes.ts";
 import { type IdentifyPeer, OvsdbServer } from "./server.ts";
@@ -40,6 +41,7 @@ export interface DatabaseServiceOptions {
   readonly statusEveryMs?: number;
   /** For the record of changes: who is at the other end of a Unix socket. */
   readonly identifyPeer?: IdentifyPeer;
+  readonly history?: HistoryOptions;
   readonly logger: Logger;
   readonly limits?: Partial<ListenerLimits>;
 }
@@ -64,7 +66,9 @@ export function startDatabaseService(options: DatabaseServiceOptions): DatabaseS
   const server = new OvsdbServer(logger, options.identifyPeer);
   const limits = { ...defaultListenerLimits, ...options.limits };
   const remotes = new Remotes(server, logger, limits, options.statusEveryMs);
+  const histories = startHistories(server, logger, options.history);
   const close = (): void => {
+    histories.close();
     remotes.close();
     server.close();
   };
@@ -75,6 +79,7 @@ export function startDatabaseService(options: DatabaseServiceOptions): DatabaseS
     upgrade(database, schema, logger);
     server.addDatabase(database);
     if (database.name === "Open_vSwitch") ensureRootRow(database);
+    histories.attach(database);
     for (const remote of options.sockets) remotes.add(remote);
     if (database.name === "Open_vSwitch" && options.followManagers !== false) {
       remotes.add(MANAGERS);

@@ -41,6 +41,8 @@ export interface HistoryStore {
   add(revision: NewRevision): void;
   /** Removes what is older than the retention allows. */
   prune(nowMs: number): void;
+  /** The whole file, history and all, as it would be on the disk if it were closed now. */
+  snapshot(): Uint8Array<ArrayBuffer>;
   /** What `setConfirmation` stored last. */
   confirmation(): Json | undefined;
   setConfirmation(state: Json): void;
@@ -81,7 +83,7 @@ export class SqliteHistory implements HistoryStore {
 
   /** `atomically` runs a change as one durable transaction. */
   constructor(
-    sqlite: Sqlite,
+    private readonly sqlite: Sqlite,
     private readonly atomically: (what: string, change: () => void) => void,
   ) {
     this.db = drizzle({ client: sqlite });
@@ -196,6 +198,10 @@ export class SqliteHistory implements HistoryStore {
       this.removeUpTo(aged);
       this.bytes = this.trim(range.newest, this.storedBytes());
     });
+  }
+
+  snapshot(): Uint8Array<ArrayBuffer> {
+    return this.sqlite.serialize() as Uint8Array<ArrayBuffer>;
   }
 
   confirmation(): Json | undefined {
