@@ -20,6 +20,7 @@ import { openDevices } from "../fastpath/host-devices.ts";
 import { openMemoryDatapath } from "../fastpath/memory/datapath.ts";
 import { openUserspaceDatapath } from "../fastpath/userspace/datapath.ts";
 import { startHttp } from "../http/server.ts";
+import { unixPeer } from "../linux/peer.ts";
 import type { LogSink } from "../log/log.ts";
 import { systemClock } from "../slowpath/clock.ts";
 import { startVswitch, type Vswitch } from "../slowpath/vswitch.ts";
@@ -114,6 +115,7 @@ async function startParts(
     startDatabaseService({
       dbFile: resolve(options.db),
       sockets: [`punix:${join(runDir, "db.sock")}`, ...options.remote],
+      identifyPeer: unixPeer,
       logger: log.logger("db"),
     }),
     (database) => database.close(),
