@@ -8,7 +8,6 @@ import { basename } from "node:path";
 const STOCK_PROGRAMS: Readonly<Record<string, string>> = {
   "ovs-vswitchd": "run 'solovs', which holds the switch and its database",
   "ovsdb-server": "run 'solovs', which holds the switch and its database",
-  "ovs-vsctl": "use ovs-vsctl of the package openvswitch-switch",
   "ovs-ofctl": "use ovs-ofctl of the package openvswitch-common",
   "ovs-appctl": "use ovs-appctl of the package openvswitch-common",
   "ovs-dpctl": "use 'ovs-appctl dpctl/...' of the package openvswitch-common",

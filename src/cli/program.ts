@@ -8,6 +8,7 @@
  * Invariants: a wrong command line changes nothing, prints to stderr what to do, and exits 2.
  */
 import { Command, CommanderError } from "commander";
+import { clients, runClient } from "./clients/dispatch.ts";
 import { parseListenAddress, parseLogLevel, parsePassiveRemote } from "./arguments.ts";
 import { CommandError, EXIT, reason } from "./exit.ts";
 import { stockProgram } from "./names.ts";
@@ -98,6 +99,8 @@ function declareProgram(outcome: Outcome): Command {
   // Set on the parent before the commands are declared: they inherit it.
   declareRun(program, outcome);
   declareLab(program, outcome);
+  // For the help only: these read their own command lines.
+  for (const { word, help } of clients) program.command(word).description(help);
   return program;
 }
 
@@ -118,6 +121,8 @@ function refuseUnknownCommand(program: Command, words: readonly string[]): void 
  * which the executable was started.
  */
 export async function runCommandLine(argv0: string, words: readonly string[]): Promise<number> {
+  const exitCode = await runClient(argv0, words);
+  if (exitCode !== undefined) return exitCode;
   const stock = stockProgram(argv0);
   if (stock !== undefined) {
     process.stderr.write(

@@ -50,8 +50,8 @@ export type CommitOutcome =
   }
   /** Something that was verified is no longer so: draft again when the copy was updated. */
   | { readonly kind: "stale" }
-  /** The server refuses: its error object, or its error string. */
-  | { readonly kind: "failed"; readonly error: Json };
+  /** The server refuses one of the operations, or the whole request. */
+  | { readonly kind: "failed"; readonly error: Json; readonly ofOperation: boolean };
 
 export class DraftRow<T extends string = string> {
   readonly written = new Map<Column, Datum>();
@@ -104,6 +104,15 @@ export class DraftRow<T extends string = string> {
 
   verifyColumns(...names: readonly ColumnIn<T>[]): void {
     for (const name of names) this.verify(this.column(name));
+  }
+
+  /** `insertMember` and `removeMember` by the column's name. */
+  insertInto(name: ColumnIn<T>, key: Atom, value?: Atom): void {
+    this.insertMember(this.column(name), key, value);
+  }
+
+  removeFrom(name: ColumnIn<T>, key: Atom): void {
+    this.removeMember(this.column(name), key);
   }
 
   /** Adds one member to a set, or to a map, where it replaces that key's value. */
@@ -215,7 +224,8 @@ export class Draft {
       // The database was converted or taken away: what was drafted may not fit what comes back.
       if (error instanceof OvsdbError && error.tag === "canceled") return { kind: "stale" };
       if (error instanceof OvsdbError && error.tag !== "connection closed") {
-        return { kind: "failed", error: error.details === undefined ? error.tag : error.toJson() };
+        const json = error.details === undefined ? error.tag : error.toJson();
+        return { kind: "failed", error: json, ofOperation: false };
       }
       throw error;
     }
@@ -380,7 +390,7 @@ class Operations {
   }
 
   outcome(results: Json): CommitOutcome {
-    if (!isArray(results)) return { kind: "failed", error: results };
+    if (!isArray(results)) return { kind: "failed", error: results, ofOperation: false };
     let stale = false;
     for (const result of results) {
       if (result === null) {
@@ -389,7 +399,7 @@ class Operations {
       }
       const error = isObject(result) ? member(result, "error") : result;
       if (error === undefined || error === "aborted") continue;
-      if (error !== "timed out") return { kind: "failed", error: result };
+      if (error !== "timed out") return { kind: "failed", error: result, ofOperation: true };
       stale = true;
     }
     if (stale) return { kind: "stale" };

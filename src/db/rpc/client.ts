@@ -49,7 +49,9 @@ export async function connectSession(
     return session;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new OvsdbError("I/O error", `${remote}: cannot connect`, undefined, reason);
+    const failure = new OvsdbError("I/O error", `${remote}: cannot connect`, undefined, reason);
+    failure.cause = error;
+    throw failure;
   }
 }
 

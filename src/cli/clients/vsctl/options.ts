@@ -1,0 +1,226 @@
+/** The options of `vsctl` itself, which stand before the first command among that one's own. */
+import type { ClientLog } from "../client-log.ts";
+import { Fatal } from "../fatal.ts";
+import { type FoundOption, getopt, type OptionDeclaration } from "../getopt.ts";
+import {
+  applyTableOption,
+  defaultTableStyle,
+  type TableOptionKey,
+  tableOptions,
+  type TableStyle,
+} from "../table.ts";
+import type { CommandDeclaration } from "./command.ts";
+
+export interface TlsOptions {
+  privateKey?: string;
+  certificate?: string;
+  caCert?: string;
+  bootstrapCaCert?: string;
+  peerCaCert?: string;
+}
+
+export type TlsOptionKey = keyof TlsOptions | "tls-accepted";
+
+/** Versions and ciphers are accepted; the choice is the runtime's own, TLS 1.2 at least. */
+export const tlsOptions: readonly OptionDeclaration<TlsOptionKey>[] = [
+  { name: "private-key", letter: "p", value: "required", key: "privateKey" },
+  { name: "certificate", letter: "c", value: "required", key: "certificate" },
+  { name: "ca-cert", letter: "C", value: "required", key: "caCert" },
+  { name: "ssl-protocols", value: "required", key: "tls-accepted" },
+  { name: "ssl-ciphers", value: "required", key: "tls-accepted" },
+  { name: "bootstrap-ca-cert", value: "required", key: "bootstrapCaCert" },
+  { name: "peer-ca-cert", value: "required", key: "peerCaCert" },
+];
+
+export type LogOptionKey = "verbose" | "log-file" | "syslog";
+
+export const logOptions: readonly OptionDeclaration<LogOptionKey>[] = [
+  { name: "verbose", letter: "v", value: "optional", key: "verbose" },
+  { name: "log-file", value: "optional", key: "log-file" },
+  { name: "syslog-method", value: "required", key: "syslog" },
+  { name: "syslog-target", value: "required", key: "syslog" },
+];
+
+type OwnKey =
+  | "db"
+  | "no-syslog"
+  | "no-wait"
+  | "dry-run"
+  | "oneline"
+  | "timeout"
+  | "retry"
+  | "help"
+  | "commands"
+  | "options"
+  | "cluster"
+  | "version";
+
+/** In this order `--options` prints them. */
+export const globalOptions: readonly OptionDeclaration<
+  OwnKey | LogOptionKey | TableOptionKey | TlsOptionKey
+>[] = [
+  { name: "db", value: "required", key: "db" },
+  { name: "no-syslog", value: "none", key: "no-syslog" },
+  { name: "no-wait", value: "none", key: "no-wait" },
+  { name: "dry-run", value: "none", key: "dry-run" },
+  { name: "oneline", value: "none", key: "oneline" },
+  { name: "timeout", letter: "t", value: "required", key: "timeout" },
+  { name: "retry", value: "none", key: "retry" },
+  { name: "help", letter: "h", value: "none", key: "help" },
+  { name: "commands", value: "none", key: "commands" },
+  { name: "options", value: "none", key: "options" },
+  // Of servers in a cluster; a server alone is always the one that is wanted.
+  { name: "leader-only", value: "none", key: "cluster" },
+  { name: "no-leader-only", value: "none", key: "cluster" },
+  { name: "shuffle-remotes", value: "none", key: "cluster" },
+  { name: "no-shuffle-remotes", value: "none", key: "cluster" },
+  { name: "version", letter: "V", value: "none", key: "version" },
+  ...logOptions,
+  ...tableOptions,
+  ...tlsOptions,
+];
+
+export interface VsctlOptions {
+  db: string | undefined;
+  oneline: boolean;
+  dryRun: boolean;
+  waitForSwitch: boolean;
+  timeoutSeconds: number;
+  retry: boolean;
+  readonly table: TableStyle;
+  readonly tls: TlsOptions;
+  /** Options of the first command, with dashes. */
+  readonly local: Map<string, string | undefined>;
+}
+
+/** Something about the program is to be printed instead of running commands. */
+export class InformationAsked extends Error {
+  override readonly name = "InformationAsked";
+  constructor(readonly about: "help" | "commands" | "options" | "version") {
+    super(about);
+  }
+}
+
+/** The value of `-t`: whole seconds, at least one. Throws `Fatal`. */
+export function parseTimeout(text: string): number {
+  const seconds = /^\s*\+?\d+$/.test(text) ? Number(text) : 0;
+  if (seconds > 0 && seconds <= 0xffff_ffff) return seconds;
+  throw new Fatal(`value ${text} on -t or --timeout is invalid`);
+}
+
+type LocalKey = `local ${string}`;
+
+/** What the commands' declarations say about their options, each name once. */
+function localOptions(commands: Iterable<CommandDeclaration>): OptionDeclaration<LocalKey>[] {
+  const options = new Map<string, OptionDeclaration<LocalKey>>();
+  for (const command of commands) {
+    for (const option of command.options) {
+      const name = option.replace(/^--|=$/g, "");
+      const value = option.endsWith("=") ? "required" : "none";
+      options.set(name, { name, value, key: `local ${name}` });
+    }
+  }
+  return [...options.values()];
+}
+
+export interface ParsedOptions {
+  readonly options: VsctlOptions;
+  /** The commands. */
+  readonly words: readonly string[];
+}
+
+/** Throws `Fatal`, or `InformationAsked`: what follows that is not looked at. */
+export function parseOptions(
+  words: readonly string[],
+  commands: Iterable<CommandDeclaration>,
+  log: ClientLog,
+  defaultLogFile: string,
+): ParsedOptions {
+  const options: VsctlOptions = {
+    db: undefined,
+    oneline: false,
+    dryRun: false,
+    waitForSwitch: true,
+    timeoutSeconds: 0,
+    retry: false,
+    table: defaultTableStyle(),
+    tls: {},
+    local: new Map(),
+  };
+  const declared = [...globalOptions, ...localOptions(commands)];
+  const rest = getopt(words, declared, true, (found) => {
+    const { key } = found.option;
+    if (isLocal(key)) takeLocal(options, found);
+    else takeGlobal(options, key, found.value, log, defaultLogFile);
+  });
+  return { options, words: rest };
+}
+
+const isLocal = (key: GlobalKey | LocalKey): key is LocalKey => key.startsWith("local ");
+
+type GlobalKey = typeof globalOptions[number]["key"];
+
+function takeLocal(options: VsctlOptions, { option, value }: FoundOption): void {
+  const name = `--${option.name}`;
+  if (options.local.has(name)) {
+    throw new Fatal(`'${option.name}' option specified multiple times`);
+  }
+  options.local.set(name, value);
+}
+
+function takeGlobal(
+  options: VsctlOptions,
+  key: GlobalKey,
+  value: string | undefined,
+  log: ClientLog,
+  defaultLogFile: string,
+): void {
+  const text = value ?? "";
+  switch (key) {
+    case "db":
+      options.db = text;
+      return;
+    case "no-syslog":
+      log.setLevel("vsctl", "syslog", "warn");
+      return;
+    case "no-wait":
+      options.waitForSwitch = false;
+      return;
+    case "dry-run":
+      options.dryRun = true;
+      return;
+    case "oneline":
+      options.oneline = true;
+      return;
+    case "timeout":
+      options.timeoutSeconds = parseTimeout(text);
+      return;
+    case "retry":
+      options.retry = true;
+      return;
+    case "help":
+    case "commands":
+    case "options":
+    case "version":
+      throw new InformationAsked(key);
+    case "verbose":
+      log.setVerbosity(value);
+      return;
+    case "log-file":
+      log.openFile(value ?? defaultLogFile);
+      return;
+    case "cluster":
+    case "syslog":
+    case "tls-accepted":
+      return;
+    case "privateKey":
+    case "certificate":
+    case "caCert":
+    case "bootstrapCaCert":
+    case "peerCaCert":
+      options.tls[key] = text;
+      return;
+    default:
+      applyTableOption(options.table, key, text);
+  }
+}
