@@ -137,7 +137,7 @@ const methods: { readonly [name: string]: Method } = {
     return { schema: schemaToJson(database.schema), revision: history.newest, rows };
   },
 
-  db_replace({ history, caller, author, options }) {
+  db_replace({ database, history, caller, author, options }) {
     const rows = parseRows(options.required("rows", "array"));
     const text = comment(options, "solovs: all configuration replaced");
     const force = options.optional("force", "boolean") ?? false;
@@ -147,7 +147,9 @@ const methods: { readonly [name: string]: Method } = {
       throw new OvsdbError("not empty", "the database holds a configuration already");
     }
     const { readOnly } = caller;
-    return { revision: history.replace(rows, { author, readOnly, comment: text }) ?? null };
+    const { kept, dropped } = knownColumns(rows, database);
+    const revision = history.replace(kept, { author, readOnly, comment: text });
+    return { revision: revision ?? null, dropped };
   },
 
   async db_backup({ history, options }) {
@@ -167,6 +169,28 @@ function parseRows(json: readonly Json[]): StoredRow[] {
     }
     return { table, uuid, columns };
   });
+}
+
+/** Rows of a newer or older schema, without what this one does not know; says what that was. */
+function knownColumns(
+  rows: readonly StoredRow[],
+  { tables }: Database,
+): { kept: StoredRow[]; dropped: string[] } {
+  const dropped = new Set<string>();
+  const kept = rows.flatMap(({ table, uuid, columns }) => {
+    const schema = tables.get(table)?.schema;
+    if (schema === undefined) {
+      dropped.add(table);
+      return [];
+    }
+    const known = Object.entries(columns).filter(([column]) => {
+      if (schema.columns.has(column)) return true;
+      dropped.add(`${table}.${column}`);
+      return false;
+    });
+    return [{ table, uuid, columns: Object.fromEntries(known) }];
+  });
+  return { kept, dropped: [...dropped] };
 }
 
 function call(found: WithHistory, caller: Requester, options: Members): Call {
