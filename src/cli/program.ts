@@ -10,6 +10,8 @@
 import { Command, CommanderError } from "commander";
 import { clients, runClient } from "./clients/dispatch.ts";
 import { parseListenAddress, parseLogLevel, parsePassiveRemote } from "./arguments.ts";
+import { declareConfig } from "./config/declare.ts";
+import { declareDb } from "./db/declare.ts";
 import { CommandError, EXIT, reason } from "./exit.ts";
 import { stockProgram } from "./names.ts";
 import { defaultDatabase, defaultRunDir } from "./options.ts";
@@ -95,12 +97,16 @@ function declareProgram(outcome: Outcome): Command {
     .addHelpText("after", "\nThe options of the switch itself: solovs run --help")
     .showSuggestionAfterError(true)
     .showHelpAfterError("Run 'solovs --help' to see commands and options.")
+    // What follows `config confirm-within TIME --` is that command's own.
+    .enablePositionalOptions()
     .exitOverride();
   // Set on the parent before the commands are declared: they inherit it.
   declareRun(program, outcome);
   declareLab(program, outcome);
   // For the help only: these read their own command lines.
   for (const { word, help } of clients) program.command(word).description(help);
+  declareConfig(program, outcome);
+  declareDb(program, outcome);
   return program;
 }
 

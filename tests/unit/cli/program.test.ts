@@ -38,7 +38,7 @@ describe("command line", () => {
   test.each([
     [["--nonsense"], "unknown option '--nonsense'"],
     [["run", "--nonsense"], "unknown option '--nonsense'"],
-    [["labb"], "unknown command 'labb'; the commands are: run, lab, help"],
+    [["labb"], "unknown command 'labb'; the commands are: run, lab, "],
     [["run", "now"], "too many arguments"],
     [["run", "--http", "nowhere"], "127.0.0.1:8080"],
     [["--remote", "tcp:1.2.3.4:5"], "ptcp:PORT"],
