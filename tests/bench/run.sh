@@ -1,8 +1,16 @@
 #!/bin/sh
 # npm run bench: measures solovs beside Open vSwitch's userspace datapath and the Linux bridge.
-# Needs root and the packages that npm test installs. Options: see tests/bench/main.ts.
+# npm run bench -- db: its database server beside ovsdb-server.
+# Needs root and the packages that npm test installs. Options: see tests/bench/main.ts and db/main.ts.
 set -eu
 cd "$(dirname "$0")/../.."
+if [ "${1:-}" = db ]; then
+  shift
+  if [ -z "${SOLOVS_BIN:-}" ]; then
+    ./compile.sh
+  fi
+  exec node_modules/.bin/bun tests/bench/db/main.ts "$@"
+fi
 [ "$(id -u)" = 0 ] || { echo "bench: needs root (network namespaces, raw sockets)" >&2; exit 1; }
 if [ -z "${SOLOVS_BIN:-}" ]; then
   ./compile.sh
