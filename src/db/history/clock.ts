@@ -9,12 +9,19 @@ export interface HistoryClock {
    * that was. Where the kernel does not tell, a different `id` each time.
    */
   boot(): { readonly id: string; readonly ms: number };
+  /** Runs something later; returns what prevents it. It keeps no process alive. */
+  after(delayMs: number, run: () => void): () => void;
 }
 
 export function systemHistoryClock(): HistoryClock {
   const processId = crypto.randomUUID();
   return {
     wallMs: () => Date.now(),
+    after: (delayMs, run) => {
+      const timer = setTimeout(run, delayMs);
+      timer.unref();
+      return () => clearTimeout(timer);
+    },
     boot: () => {
       try {
         const id = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();

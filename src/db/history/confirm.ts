@@ -54,7 +54,7 @@ interface Ended {
 
 export class ConfirmWindow {
   private state: Pending | Ended | undefined;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  private stopTimer = (): void => {};
   private problem: string | undefined;
 
   /** Goes on with a window that is open in the file, or ends it if its time is over. */
@@ -174,7 +174,7 @@ export class ConfirmWindow {
 
   private end(state: Ended): void {
     this.store(state);
-    clearTimeout(this.timer);
+    this.stopTimer();
     this.problem = undefined;
     this.history.keepFrom(undefined);
   }
@@ -186,7 +186,7 @@ export class ConfirmWindow {
 
   /** Goes back if it is time, else looks again later. */
   private look(): void {
-    clearTimeout(this.timer);
+    this.stopTimer();
     const { pending } = this;
     if (pending === undefined) return;
     const remaining = this.remainingMs(pending);
@@ -195,8 +195,7 @@ export class ConfirmWindow {
   }
 
   private lookIn(delayMs: number): void {
-    this.timer = setTimeout(() => this.look(), delayMs);
-    this.timer.unref();
+    this.stopTimer = this.clock.after(delayMs, () => this.look());
   }
 
   private expire(): void {
@@ -241,7 +240,7 @@ export class ConfirmWindow {
   }
 
   close(): void {
-    clearTimeout(this.timer);
+    this.stopTimer();
     this.state = undefined;
   }
 }

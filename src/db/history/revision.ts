@@ -24,7 +24,7 @@ export interface Author {
  * out. Values are in OVSDB's JSON notation.
  */
 export interface RowChange {
-  /** What people call the row: its `name`, `target` or `id`. */
+  /** What people call the row: its `name`, `target` or `id`, or `.`. */
   readonly name?: string;
   readonly old?: JsonObject;
   readonly new?: JsonObject;
@@ -88,8 +88,9 @@ export function configurationColumns(
 
 const NAME_COLUMNS = ["name", "target", "id"];
 
-/** What people call a row, if it has something of that kind. */
+/** What people call a row, if it has something of that kind; the only row of its table is `.`. */
 export function rowName(table: TableSchema, row: Row): string | undefined {
+  if (table.maxRows === 1) return ".";
   for (const name of NAME_COLUMNS) {
     const column = table.columns.get(name);
     if (column === undefined || column.type.value !== undefined || column.type.max !== 1) continue;
