@@ -86,7 +86,7 @@ function findLong<K extends string>(
   if (exact !== undefined) return exact;
   const matches = options.filter((option) => option.name.startsWith(name));
   const [first] = matches;
-  if (first === undefined) throw new Fatal(`unrecognized option '--${name}'`);
+  if (first === undefined) throw new Fatal(`unrecognized option '${word}'`);
   const same = matches.every(({ key, value }) => key === first.key && value === first.value);
   if (same) return first;
   const possibilities = matches.map((option) => `'--${option.name}'`).join(" ");

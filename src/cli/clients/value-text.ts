@@ -120,41 +120,57 @@ const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
   ...["false", "no", "off", "0"].map((word) => [word, false] as const),
 ]);
 
+const ESCAPES: Readonly<Record<string, string>> = {
+  '"': '"',
+  "\\": "\\",
+  "/": "/",
+  b: "\b",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
+};
+
 function unescape(text: string): string {
   const refuse = (problem: string): never => {
     throw new Fatal(`"${text}": ${problem}`);
   };
-  const unescaped = text.replace(/\\u([0-9a-f]{4})|\\(.?)|"/gis, (found, hex?, letter?) => {
-    if (found === '"') return refuse('quoted string may not include unescaped "');
-    if (hex !== undefined) {
-      if (hex === "0000") return refuse("null bytes not supported in quoted strings");
-      return String.fromCharCode(Number.parseInt(hex, 16));
+  const unit = (at: number): number => {
+    const digits = text.slice(at, at + 4);
+    if (digits.length < 4) return refuse("quoted string ends within \\u escape");
+    if (!/^[0-9a-f]{4}$/i.test(digits)) return refuse("malformed \\u escape");
+    const value = Number.parseInt(digits, 16);
+    return value === 0 ? refuse("null bytes not supported in quoted strings") : value;
+  };
+  let result = "";
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at] as string;
+    if (character === '"') return refuse('quoted string may not include unescaped "');
+    if (character !== "\\") {
+      result += character;
+      continue;
     }
-    switch (letter) {
-      case "":
-        return refuse("quoted string may not end with backslash");
-      case '"':
-      case "\\":
-      case "/":
-        return letter;
-      case "b":
-        return "\b";
-      case "f":
-        return "\f";
-      case "n":
-        return "\n";
-      case "r":
-        return "\r";
-      case "t":
-        return "\t";
-      case "u":
-        return refuse("malformed \\u escape");
-      default:
-        return refuse(`bad escape \\${letter}`);
+    const letter = text[++at];
+    if (letter === undefined) return refuse("quoted string may not end with backslash");
+    if (letter !== "u") {
+      result += ESCAPES[letter] ?? refuse(`bad escape \\${letter}`);
+      continue;
     }
-  });
-  if (!unescaped.isWellFormed()) refuse("malformed unicode surrogate");
-  return unescaped;
+    const first = unit(at + 1);
+    at += 4;
+    if (first < 0xd800 || first >= 0xdc00) {
+      result += String.fromCharCode(first);
+      continue;
+    }
+    if (text.slice(at + 1, at + 3) !== "\\u") return refuse("malformed escaped surrogate pair");
+    const second = unit(at + 3);
+    at += 6;
+    if (second < 0xdc00 || second >= 0xe000) {
+      return refuse("second half of escaped surrogate pair is not trailing surrogate");
+    }
+    result += String.fromCharCode(first, second);
+  }
+  return result;
 }
 
 function atomOf(text: string, base: BaseType, symbols: Symbols): Atom {

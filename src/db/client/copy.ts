@@ -36,6 +36,7 @@ export class DatabaseCopy {
   private readonly waiters = new Set<Waiter>();
   /** Updates that came before the content that they are updates of was applied. */
   private early: JsonObject[] | undefined = [];
+  private readonly arrival = new Set<string>();
   private count = 0;
 
   private constructor(readonly session: OvsdbSession, readonly schema: DatabaseSchema) {}
@@ -83,6 +84,23 @@ export class DatabaseCopy {
     return this.tables.get(table) ?? noRows;
   }
 
+  /** Tables of which there is anything, in the order in which they came. */
+  tableNames(): string[] {
+    return [...this.arrival];
+  }
+
+  /** Puts the rows of a table in this order; rows that it does not name come last. */
+  arrange(table: string, order: readonly Uuid[]): void {
+    const rows = this.tables.get(table);
+    if (rows === undefined) return;
+    const arranged = new Map<Uuid, CopiedRow>();
+    for (const uuid of [...order, ...rows.keys()]) {
+      const row = rows.get(uuid);
+      if (row !== undefined) arranged.set(uuid, row);
+    }
+    this.tables.set(table, arranged);
+  }
+
   /** Resolves once more than `after` updates were applied; rejects if the session ends first. */
   async updated(after: number): Promise<void> {
     if (this.count > after) return;
@@ -97,6 +115,7 @@ export class DatabaseCopy {
       const schema = this.schema.tables.get(name);
       const changes = member(updates, name);
       if (rows === undefined || schema === undefined || !isObject(changes)) continue;
+      this.arrival.add(name);
       for (const uuid of Object.keys(changes)) {
         const change = member(changes, uuid);
         if (isObject(change)) this.applyRow(rows, schema, uuid, change);

@@ -348,8 +348,7 @@ class Operations {
       const { type } = column;
       const current = row.read(column);
       if (!isMap(type)) {
-        const set = datumToJson({ keys: [...members.keys()] }, { ...type, min: 0, max: 2 });
-        mutations.push([column.name, "insert", this.named(set)]);
+        mutations.push([column.name, "insert", this.setOf([...members.keys()], column)]);
         continue;
       }
       const changed = [...members].filter(([key, value]) => {

@@ -1,5 +1,6 @@
 /** A vsctl command line taken apart: commands separated by `--`, each with options before its name. */
 import { Fatal } from "../fatal.ts";
+import { nameOrder } from "../hash-order.ts";
 import type { CommandDeclaration } from "./command.ts";
 
 /** Words as one line, quoted where a reader needs it. */
@@ -58,7 +59,9 @@ function parseCommand(
   if (declaration === undefined) {
     throw new Fatal(`unknown command '${name}'; use --help for help`);
   }
-  for (const [option, value] of options) checkOption(declaration, option, value);
+  for (const option of nameOrder(options.keys())) {
+    checkOption(declaration, option, options.get(option));
+  }
   checkCount(declaration, args);
   return { declaration, args, options };
 }

@@ -23,7 +23,18 @@ export const commandGroups: readonly CommandGroup[] = [
   { title: "Any table", commands: databaseCommands },
 ];
 
+const [init, show, reset] = switchCommands;
+
+/** In the order in which `ovs-vsctl` makes them known, from which follows that of `--commands`. */
 export const commandsByName = (): ReadonlyMap<string, CommandDeclaration> =>
   new Map(
-    commandGroups.flatMap(({ commands }) => commands.map((command) => [command.name, command])),
+    [
+      ...databaseCommands,
+      show,
+      init,
+      ...[bridgeCommands, portCommands, controllerCommands, managerCommands].flat(),
+      ...[sslCommands, autoAttachCommands].flat(),
+      reset,
+      ...datapathCommands,
+    ].map((command) => [command.name, command]),
   );

@@ -2,6 +2,8 @@
 import { openVSwitchSchema } from "../../../db/schema/openvswitch.ts";
 import { OVS_VERSION } from "../../version.ts";
 import { defaultRemote } from "../connect.ts";
+import { nameOrder } from "../hash-order.ts";
+import type { CommandDeclaration } from "./command.ts";
 import { commandGroups, commandsByName } from "./commands.ts";
 import { globalOptions, type InformationAsked } from "./options.ts";
 
@@ -85,9 +87,12 @@ function endOfBracket(word: string): number {
 }
 
 function commandList(): string {
-  return [...commandsByName().values()].map(({ name, args, options }) =>
-    `${options.map((option) => `[${option}] `).join("")},${name},${markArguments(args)}\n`
-  ).join("");
+  const commands = commandsByName();
+  return nameOrder(commands.keys()).map((name) => {
+    const { args, options } = commands.get(name) as CommandDeclaration;
+    const given = options.map((option) => `[${option}] `).join("");
+    return `${given},${name},${markArguments(args)}\n`;
+  }).join("");
 }
 
 function optionList(): string {

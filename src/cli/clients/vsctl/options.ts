@@ -1,7 +1,7 @@
 /** The options of `vsctl` itself, which stand before the first command among that one's own. */
 import type { ClientLog } from "../client-log.ts";
 import { Fatal } from "../fatal.ts";
-import { type FoundOption, getopt, type OptionDeclaration } from "../getopt.ts";
+import { getopt, type OptionDeclaration } from "../getopt.ts";
 import {
   applyTableOption,
   defaultTableStyle,
@@ -150,7 +150,8 @@ export function parseOptions(
   const declared = [...globalOptions, ...localOptions(commands)];
   const rest = getopt(words, declared, true, (found) => {
     const { key } = found.option;
-    if (isLocal(key)) takeLocal(options, found);
+    // Given twice, the last one counts; only those of later commands are refused.
+    if (isLocal(key)) options.local.set(`--${found.option.name}`, found.value);
     else takeGlobal(options, key, found.value, log, defaultLogFile);
   });
   return { options, words: rest };
@@ -159,14 +160,6 @@ export function parseOptions(
 const isLocal = (key: GlobalKey | LocalKey): key is LocalKey => key.startsWith("local ");
 
 type GlobalKey = typeof globalOptions[number]["key"];
-
-function takeLocal(options: VsctlOptions, { option, value }: FoundOption): void {
-  const name = `--${option.name}`;
-  if (options.local.has(name)) {
-    throw new Fatal(`'${option.name}' option specified multiple times`);
-  }
-  options.local.set(name, value);
-}
 
 function takeGlobal(
   options: VsctlOptions,

@@ -1,6 +1,7 @@
 /** The commands about ports, bonds and interfaces. */
 import { compareAtoms } from "../../../db/values/atom.ts";
 import { Fatal } from "../fatal.ts";
+import { nameOrder } from "../hash-order.ts";
 import { escapeArguments } from "./arguments.ts";
 import { printSorted } from "./bridge-commands.ts";
 import { type CommandDeclaration, type Prepared, type Running, UNLIMITED_ARGS } from "./command.ts";
@@ -24,7 +25,7 @@ function listInterfaces(command: Running): void {
 
 /** The command as it was given, for messages. */
 const asGiven = ({ options, name, args }: Running): string =>
-  escapeArguments([...options.keys(), name, ...args]);
+  escapeArguments([...nameOrder(options.keys()), name, ...args]);
 
 interface NewPort {
   readonly bridge: string;

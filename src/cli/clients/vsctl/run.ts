@@ -18,11 +18,12 @@ import { type DatabaseSchema, parseSchema } from "../../../db/schema/schema.ts";
 import { ClientLog } from "../client-log.ts";
 import { connect, ConnectionFailed, defaultRemote, logDir } from "../connect.ts";
 import { Exit, Fatal } from "../fatal.ts";
+import { arrangeRows, nameOrder } from "../hash-order.ts";
 import { jsonText } from "../json-text.ts";
 import { toStderr, toStdout } from "../output.ts";
 import { type Table, TablePrinter } from "../table.ts";
 import { setAlarm } from "../alarm.ts";
-import { Symbols } from "../value-text.ts";
+import { type RowSymbol, Symbols } from "../value-text.ts";
 import { escapeArguments, parseCommands, type ParsedCommand } from "./arguments.ts";
 import { type Running, Wanted } from "./command.ts";
 import { commandsByName } from "./commands.ts";
@@ -143,7 +144,9 @@ class Vsctl {
     for (;;) {
       try {
         const session = await connect(this.remote, PROGRAM);
-        return await DatabaseCopy.open(session, this.schema, this.wanted.columns);
+        const copy = await DatabaseCopy.open(session, this.schema, this.wanted.columns);
+        arrangeRows(copy);
+        return copy;
       } catch (error) {
         const lost = isConnectionLost(error);
         if (!lost && !(error instanceof ConnectionFailed)) throw error;
@@ -189,7 +192,8 @@ class Vsctl {
   }
 
   private checkSymbols({ table }: Symbols): void {
-    for (const [name, { created, strongRef, weakRef }] of table) {
+    for (const name of nameOrder(table.keys())) {
+      const { created, strongRef, weakRef } = table.get(name) as RowSymbol;
       if (!created) {
         throw new Fatal(
           `row id "${name}" is referenced but never created ` +

@@ -216,7 +216,9 @@ function prepareCapabilities({ wanted }: Prepared): void {
   wanted.add("Datapath", "capabilities");
 }
 
-export const switchCommands: readonly CommandDeclaration[] = [
+type Three<T> = readonly [T, T, T];
+
+export const switchCommands: Three<CommandDeclaration> = [
   {
     name: "init",
     min: 0,
