@@ -69,6 +69,7 @@ export class ConfirmWindow {
     if (pending === undefined) return;
     history.keepFrom(pending.base);
     const remaining = this.remainingMs(pending);
+    this.anchor(pending, remaining);
     if (remaining > 0) {
       this.logger.warn(
         `configuration not confirmed: goes back to revision ${pending.base} in ` +
@@ -80,6 +81,24 @@ export class ConfirmWindow {
 
   private get pending(): Pending | undefined {
     return this.state?.state === "pending" ? this.state : undefined;
+  }
+
+  /** After a reboot, the rest of the window is measured by this boot's clock. */
+  private anchor(pending: Pending, remaining: number): void {
+    const boot = this.clock.boot();
+    if (boot.id === pending.bootId) return;
+    const anchored = {
+      ...pending,
+      deadlineMs: this.clock.wallMs() + remaining,
+      bootId: boot.id,
+      bootDeadlineMs: boot.ms + remaining,
+    };
+    this.state = anchored;
+    try {
+      this.history.storeConfirmation(anchored as unknown as Json);
+    } catch (error) {
+      this.logger.warn(error instanceof Error ? error.message : String(error));
+    }
   }
 
   private remainingMs({ bootId, bootDeadlineMs, deadlineMs, windowMs }: Pending): number {
