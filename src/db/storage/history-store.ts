@@ -9,6 +9,7 @@ import type { Author, Changes, NewRevision, Revision } from "../history/revision
 import type { RevisionKind, RevisionSummary } from "../history/revision.ts";
 import { type Json, stringify } from "../json.ts";
 import { parseJsonText } from "../rpc/json-stream.ts";
+import { bareStatement } from "./statements.ts";
 import { confirmations, revisions } from "./tables.ts";
 
 /** How much history is kept. The newest revision always is. */
@@ -80,6 +81,8 @@ export class SqliteHistory implements HistoryStore {
   private readonly insert;
   /** Of all revisions kept; undefined: to be counted. */
   private bytes: number | undefined;
+  /** No revision up to this number is left; there may be none after it either. */
+  private removed = 0;
 
   /** `atomically` runs a change as one durable transaction. */
   constructor(
@@ -87,7 +90,7 @@ export class SqliteHistory implements HistoryStore {
     private readonly atomically: (what: string, change: () => void) => void,
   ) {
     this.db = drizzle({ client: sqlite });
-    this.insert = this.db.insert(revisions).values({
+    const insert = this.db.insert(revisions).values({
       timeMs: sql.placeholder("timeMs"),
       kind: sql.placeholder("kind"),
       author: sql.placeholder("author"),
@@ -97,7 +100,8 @@ export class SqliteHistory implements HistoryStore {
       deleted: sql.placeholder("deleted"),
       changes: sql.placeholder("changes"),
       size: sql.placeholder("size"),
-    }).returning({ number: revisions.number }).prepare();
+    });
+    this.insert = bareStatement(sqlite, insert);
   }
 
   range(): { oldest: number; newest: number } | undefined {
@@ -136,14 +140,18 @@ export class SqliteHistory implements HistoryStore {
     let bytes = this.bytes ?? this.storedBytes();
     for (const { author, changes, comment, ...counts } of added) {
       const text = stringify(changes as unknown as Json);
-      const row = this.insert.get({
-        ...counts,
-        author: stringify(author as unknown as Json),
-        comment: comment ?? null,
-        changes: text,
-        size: text.length,
-      });
-      newest = row.number;
+      const { lastInsertRowid } = this.insert.run(
+        counts.timeMs,
+        counts.kind,
+        stringify(author as unknown as Json),
+        comment ?? null,
+        counts.inserted,
+        counts.modified,
+        counts.deleted,
+        text,
+        text.length,
+      );
+      newest = Number(lastInsertRowid);
       bytes += text.length;
     }
     this.bytes = newest === undefined ? bytes : this.trim(newest, bytes);
@@ -152,6 +160,7 @@ export class SqliteHistory implements HistoryStore {
   /** The transaction with the last changes was rolled back. */
   rolledBack(): void {
     this.bytes = undefined;
+    this.removed = 0;
   }
 
   private storedBytes(): number {
@@ -160,12 +169,17 @@ export class SqliteHistory implements HistoryStore {
     return Number(bytes ?? 0);
   }
 
-  /** Removes the oldest while they are too many or too large. Returns what is left, in bytes. */
+  /**
+   * Removes the oldest while they are too many or too large. Returns what is left, in bytes.
+   * A few more than the retention says may stay, so that not every transaction has some to remove.
+   */
   private trim(newest: number, bytes: number): number {
     let left = bytes;
     const last = this.lastToGo(newest);
-    const surplus = Math.min(newest - this.retention.revisions, last);
-    left -= this.removeUpTo(surplus);
+    const surplus = newest - this.retention.revisions;
+    if (surplus - this.removed > this.retention.revisions >> 4) {
+      left -= this.removeUpTo(Math.min(surplus, last));
+    }
     while (left > this.retention.bytes) {
       const oldest = this.db.select({ number: revisions.number }).from(revisions)
         .orderBy(asc(revisions.number)).limit(1).get();
@@ -182,7 +196,8 @@ export class SqliteHistory implements HistoryStore {
 
   /** Returns how many bytes went. */
   private removeUpTo(number: number): number {
-    if (number <= 0) return 0;
+    if (number <= this.removed) return 0;
+    this.removed = number;
     const removed = this.db.delete(revisions).where(lte(revisions.number, number))
       .returning({ size: revisions.size }).all();
     return removed.reduce((total, { size }) => total + size, 0);

@@ -18,7 +18,7 @@ import { parseJsonText } from "../rpc/json-stream.ts";
 import { SqliteHistory } from "./history-store.ts";
 import { migrate } from "./migrations.ts";
 import { type Storage, StorageError, type StoredDatabase, type StoredRow } from "./storage.ts";
-import { trackStatements } from "./statements.ts";
+import { bareStatement, trackStatements } from "./statements.ts";
 import { databases, rows } from "./tables.ts";
 
 /** Opens the file, or makes it. Throws `StorageError` that says what to do. */
@@ -105,6 +105,8 @@ function release(sqlite: Sqlite): void {
 class SqliteStorage implements Storage {
   private readonly endStatements: () => void;
   private readonly db;
+  private readonly begin;
+  private readonly commit;
   private readonly upsert;
   private readonly remove;
   readonly history: SqliteHistory;
@@ -113,17 +115,21 @@ class SqliteStorage implements Storage {
     this.endStatements = trackStatements(sqlite);
     this.db = drizzle({ client: sqlite });
     this.history = new SqliteHistory(sqlite, (what, change) => this.atomically(what, change));
-    this.upsert = this.db.insert(rows).values({
+    this.begin = sqlite.prepare("BEGIN IMMEDIATE");
+    this.commit = sqlite.prepare("COMMIT");
+    const upsert = this.db.insert(rows).values({
       table: sql.placeholder("table"),
       uuid: sql.placeholder("uuid"),
       columns: sql.placeholder("columns"),
     }).onConflictDoUpdate({
       target: [rows.table, rows.uuid],
       set: { columns: sql`excluded.columns` },
-    }).prepare();
-    this.remove = this.db.delete(rows).where(
+    });
+    this.upsert = bareStatement(sqlite, upsert);
+    const remove = this.db.delete(rows).where(
       and(eq(rows.table, sql.placeholder("table")), eq(rows.uuid, sql.placeholder("uuid"))),
-    ).prepare();
+    );
+    this.remove = bareStatement(sqlite, remove);
   }
 
   load(): StoredDatabase | undefined {
@@ -149,7 +155,7 @@ class SqliteStorage implements Storage {
       const { name } = schema as { name: string };
       this.db.insert(databases).values({ name, schema: stringify(schema) }).run();
       for (const { table, uuid, columns } of stored) {
-        this.upsert.run({ table, uuid, columns: stringify(columns) });
+        this.upsert.run(table, uuid, stringify(columns));
       }
       this.history.append(revisions);
     });
@@ -162,8 +168,8 @@ class SqliteStorage implements Storage {
           if (!isPersistentDelta(delta)) continue;
           const { table: { schema }, uuid, after } = delta;
           const table = schema.name;
-          if (after === undefined) this.remove.run({ table, uuid });
-          else this.upsert.run({ table, uuid, columns: stringify(storedColumns(schema, after)) });
+          if (after === undefined) this.remove.run(table, uuid);
+          else this.upsert.run(table, uuid, stringify(storedColumns(schema, after)));
         }
       }
       if (revisions.length > 0) this.history.append(revisions);
@@ -173,9 +179,9 @@ class SqliteStorage implements Storage {
   /** All or nothing; durable when it returns. */
   private atomically(what: string, change: () => void): void {
     try {
-      this.sqlite.run("BEGIN IMMEDIATE");
+      this.begin.run();
       change();
-      this.sqlite.run("COMMIT");
+      this.commit.run();
     } catch (error) {
       // A failed COMMIT may leave the transaction open, or SQLite may have rolled it back already.
       if (this.sqlite.inTransaction) this.sqlite.run("ROLLBACK");

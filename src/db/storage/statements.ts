@@ -5,6 +5,17 @@
  */
 import type { Database as Sqlite, Statement } from "bun:sqlite";
 
+/**
+ * A drizzle query as a statement of SQLite itself, its values given in the order of its placeholders:
+ * for what runs in each transaction, where filling in a query would cost more than running it.
+ */
+export const bareStatement = (
+  sqlite: Sqlite,
+  query: { toSQL(): { readonly sql: string } },
+): Statement<unknown, SqlValue[]> => sqlite.prepare<unknown, SqlValue[]>(query.toSQL().sql);
+
+type SqlValue = string | number | null;
+
 /** Notes each statement made from now on; call what it returns when none will be used again. */
 export function trackStatements(sqlite: Sqlite): () => void {
   let statements: WeakRef<Statement>[] = [];
