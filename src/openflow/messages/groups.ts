@@ -92,13 +92,14 @@ function writeBucket11(writer: Writer, bucket: Bucket, version: OfVersion): void
   writer.end(open);
 }
 
-function readBucket15(reader: Reader, version: OfVersion): Bucket {
+/** A bucket of a select group that says no weight has one. */
+function readBucket15(reader: Reader, version: OfVersion, type: GroupType): Bucket {
   const body = reader.sub(bucketLength(reader, 8), "OFPGMFC_BAD_BUCKET");
   body.skip(2);
   const actionBytes = body.u16();
   const id = body.u32();
   const actions = readActions(body, version, actionBytes);
-  let weight = 0;
+  let weight = type === "select" ? 1 : 0;
   let watchPort: number = PORTS.ANY;
   let watchGroup: number = GROUP_ANY;
   readProperties(body, (type, value, at) => {
@@ -205,7 +206,7 @@ function readGroupMod15(reader: Reader, { version }: MessageContext): GroupMod {
   const commandBucket = reader.u32();
   const list = reader.sub(bucketBytes, "OFPGMFC_BAD_BUCKET");
   const buckets: Bucket[] = [];
-  while (list.left > 0) buckets.push(readBucket15(list, version));
+  while (list.left > 0) buckets.push(readBucket15(list, version, groupType));
   const selection = readSelection(reader);
   return {
     type: "group_mod",
@@ -253,7 +254,7 @@ function readDesc(reader: Reader, version: OfVersion, modern: boolean): GroupDes
   const bucketBytes = body.u16();
   body.skip(6);
   const inner = body.sub(bucketBytes);
-  while (inner.left > 0) buckets.push(readBucket15(inner, version));
+  while (inner.left > 0) buckets.push(readBucket15(inner, version, groupType));
   const selection = readSelection(body);
   return { group, groupType, buckets, ...(selection ? { selection } : {}) };
 }

@@ -6,7 +6,8 @@ import type { Datapath, Packet } from "../../fastpath/datapath.ts";
 import { monotonicClock } from "../../fastpath/clock.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import { DEFAULT_LIMITS, FlowCache } from "../cache/flow-cache.ts";
+import type { Match } from "../../packet/key.ts";
+import { DEFAULT_LIMITS, FlowCache, type PreparedPacketOut } from "../cache/flow-cache.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { BridgePort } from "./ports.ts";
@@ -87,8 +88,9 @@ export class Backend {
     packet: Packet,
     inPort: number,
     actions: readonly Action[],
-  ): void {
-    this.cache.packetOut(bridge, packet, inPort, actions);
+    metadata?: Match,
+  ): PreparedPacketOut {
+    return this.cache.packetOut(bridge, packet, inPort, actions, metadata);
   }
 
   /** Resolves when all changes so far are in force for all later packets. */

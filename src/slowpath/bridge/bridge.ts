@@ -12,6 +12,8 @@ import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import { PORT_CONFIG, type PortStatus } from "../../openflow/messages/types.ts";
 import { PORTS } from "../../openflow/version.ts";
+import type { Match } from "../../packet/key.ts";
+import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import { Agents } from "../control/agents.ts";
 import { Services } from "../control/services.ts";
@@ -234,8 +236,17 @@ export class Bridge implements Switch {
     this.portChanged(port, source);
   }
 
-  executePacketOut(packet: Packet, inPort: number, actions: readonly Action[]): void {
-    this.backend.packetOut(this, packet, inPort, actions);
+  preparePacketOut(
+    packet: Packet,
+    inPort: number,
+    actions: readonly Action[],
+    metadata?: Match,
+  ): PreparedPacketOut {
+    return this.backend.packetOut(this, packet, inPort, actions, metadata);
+  }
+
+  hasController(): boolean {
+    return [...this.agents].some(({ kind }) => kind === "primary");
   }
 
   settle(): Promise<void> {

@@ -7,6 +7,7 @@
  *   they hit there. When the packet reached that table unchanged, the megaflow's own key and mask
  *   tell whether it could; otherwise it is taken to;
  * - a (VLAN, MAC) whose lookup decided where it goes appeared, moved or went;
+ * - a group that it used, wanted or watched is another now;
  * - something else changed (ports, configuration): then every megaflow is.
  *
  * So a controller that adds a flow per conversation does not have all the others made again.
@@ -16,7 +17,8 @@ import { DP_KEY_WORDS, FIELDS, KEY_WORDS } from "../../packet/layout.ts";
 import type { MacTable } from "../bridge/learning.ts";
 import type { BundleModel } from "../pipeline/model.ts";
 import type { Rule } from "../pipeline/rule.ts";
-import type { FlowTables, RuleChange } from "../pipeline/tables.ts";
+import type { Groups } from "../pipeline/groups.ts";
+import type { FlowTables, TablesChange } from "../pipeline/tables.ts";
 import type { Megaflow } from "./megaflows.ts";
 
 /** With more added rules than this in one table, its megaflows are all looked at again. */
@@ -53,19 +55,19 @@ export class Changes {
   private all = false;
   private readonly gone = new Set<Rule>();
   private readonly added = new Map<FlowTables, Map<number, Added[]>>();
+  private readonly groups = new Map<Groups, Set<number>>();
   private readonly moved = new Map<Macs, Map<number, Set<number>>>();
 
   get any(): boolean {
-    return this.all || this.gone.size > 0 || this.added.size > 0 || this.moved.size > 0;
+    return this.all || this.gone.size > 0 || this.added.size > 0 || this.moved.size > 0 ||
+      this.groups.size > 0;
   }
 
   everything(): void {
     this.all = true;
   }
 
-  /** An empty list stands for a change of the tables themselves. */
-  rules(tables: FlowTables, changes: readonly RuleChange[]): void {
-    if (changes.length === 0) this.all = true;
+  tables(tables: FlowTables, changes: readonly TablesChange[]): void {
     if (this.all) return;
     for (const change of changes) {
       switch (change.event) {
@@ -83,6 +85,15 @@ export class Changes {
           break;
         case "removed":
           this.gone.add(change.rule);
+          break;
+        case "group": {
+          const set = this.groups.get(tables.groups);
+          if (set) set.add(change.group);
+          else this.groups.set(tables.groups, new Set([change.group]));
+          break;
+        }
+        case "settings":
+          this.all = true;
           break;
         default: {
           const never: never = change;
@@ -108,9 +119,13 @@ export class Changes {
         if (this.moved.get(macs)?.get(vlan)?.has(mac)) return true;
       }
     }
-    if (this.gone.size === 0 && this.added.size === 0) return false;
+    if (this.gone.size === 0 && this.added.size === 0 && this.groups.size === 0) return false;
     for (const effect of flow.effects) {
       if (effect.type === "rule" && this.gone.has(effect.rule)) return true;
+      if (effect.type === "group" || effect.type === "watch") {
+        if (this.groups.get(effect.groups)?.has(effect.id)) return true;
+        continue;
+      }
       if (effect.type !== "lookup") continue;
       const list = this.added.get(effect.tables)?.get(effect.table);
       if (!list) continue;

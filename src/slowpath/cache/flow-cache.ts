@@ -17,12 +17,13 @@
 import type { Datapath, Packet } from "../../fastpath/datapath.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
+import type { Match } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import { Megaflow, Megaflows } from "./megaflows.ts";
 import { Punts } from "./punts.ts";
 import { Revalidator, type RevalidatorLimits } from "./revalidator.ts";
-import { type Attachment, Upcalls } from "./upcalls.ts";
+import { type Attachment, type PreparedPacketOut, Upcalls } from "./upcalls.ts";
 
 export const DEFAULT_LIMITS: Readonly<RevalidatorLimits> = {
   maxIdleMs: 1500,
@@ -50,7 +51,6 @@ export class FlowCache {
   private readonly upcalls: Upcalls;
   private readonly revalidator: Revalidator;
   private readonly bridges = new Map<BridgeModel, () => void>();
-  private readonly datapath: Datapath;
   private readonly clock: Clock;
   private readonly log: Logger;
   private stopTimers: (() => void)[] = [];
@@ -60,7 +60,6 @@ export class FlowCache {
     const { datapath, clock, log, attachment } = options;
     const defer = options.defer ?? ((run) => void setImmediate(run));
     const datapathNow = options.datapathNow ?? monotonicNow;
-    this.datapath = datapath;
     this.clock = clock;
     this.log = log;
     this.punts = new Punts(clock);
@@ -114,7 +113,7 @@ export class FlowCache {
   addBridge(bridge: BridgeModel): void {
     const { tables, macs } = bridge;
     const ends = [
-      tables.listen((changes) => this.revalidator.rulesChanged(tables, changes)),
+      tables.listen((changes) => this.revalidator.tablesChanged(tables, changes)),
       macs.listen((vlan, mac) => this.revalidator.macChanged(macs, vlan, mac)),
     ];
     tables.onRead(() => this.flows.readAll());
@@ -139,8 +138,8 @@ export class FlowCache {
 
   /** Resolves when the datapath obeys every change made before the call. */
   async settle(): Promise<void> {
-    await this.revalidator.finish();
-    await Promise.all([this.flows.collect(), this.datapath.barrier()]);
+    if (this.revalidator.pending) await this.revalidator.finish();
+    await this.flows.obeyed();
   }
 
   /** Reads the datapath's counters into rules, tables, patches and MAC entries, at once. */
@@ -154,8 +153,9 @@ export class FlowCache {
     packet: Packet,
     inPort: number,
     actions: readonly Action[],
-  ): void {
-    this.upcalls.packetOut(bridge, packet, inPort, actions);
+    metadata?: Match,
+  ): PreparedPacketOut {
+    return this.upcalls.packetOut(bridge, packet, inPort, actions, metadata);
   }
 
   /** Removes rules and MAC entries whose time is over; once a second by itself. */
@@ -197,7 +197,7 @@ export class FlowCache {
   }
 }
 
-export type { Attachment, Megaflow };
+export type { Attachment, Megaflow, PreparedPacketOut };
 
 function monotonicNow(): number {
   return Number(process.hrtime.bigint() / 1000n) / 1000;

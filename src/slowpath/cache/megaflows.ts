@@ -57,6 +57,9 @@ export class Megaflows {
   private readonly leaving = new Set<Megaflow>();
   private readonly freeIds: number[] = [];
   private nextId = 0;
+  /** Commands given that change what happens to packets, and how many of them are known to act. */
+  private told = 0;
+  private confirmed = 0;
   readonly counters = { installed: 0, replaced: 0, removed: 0, refused: 0 };
 
   constructor(
@@ -134,6 +137,7 @@ export class Megaflows {
         match: this.dpMatch(flow),
         actions: translation.actions,
       });
+      this.told++;
       this.counters.replaced++;
     }
     this.adopt(flow, translation);
@@ -144,15 +148,32 @@ export class Megaflows {
     if (!this.flows.delete(flow)) return;
     this.byMatch.remove(flow);
     this.datapath.deleteFlow(flow.id);
+    this.told++;
     this.leaving.add(flow);
     this.counters.removed++;
+  }
+
+  /** Says that the datapath was told something for which a barrier has to wait. */
+  commanded(): void {
+    this.told++;
+  }
+
+  /** Resolves when the datapath obeys every command given before; at once if there is none. */
+  async obeyed(): Promise<void> {
+    if (this.leaving.size > 0) await this.collect();
+    if (this.told === this.confirmed) return;
+    const { told } = this;
+    await this.datapath.barrier();
+    this.confirmed = Math.max(this.confirmed, told);
   }
 
   /** Frees the removed megaflows' ids once the datapath has let go of them. */
   async collect(): Promise<void> {
     if (this.leaving.size === 0) return;
     const gone = [...this.leaving];
+    const { told } = this;
     await this.datapath.barrier();
+    this.confirmed = Math.max(this.confirmed, told);
     for (const flow of gone) {
       if (!this.leaving.delete(flow)) continue;
       this.read(flow);

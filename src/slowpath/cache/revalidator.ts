@@ -20,7 +20,7 @@
 import type { Logger } from "../../log/log.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
-import type { FlowTables, RuleChange } from "../pipeline/tables.ts";
+import type { FlowTables, TablesChange } from "../pipeline/tables.ts";
 import { translate } from "../pipeline/translate.ts";
 import type { MacTable } from "../bridge/learning.ts";
 import type { BundleModel } from "../pipeline/model.ts";
@@ -71,9 +71,9 @@ export class Revalidator {
     this.schedule();
   }
 
-  rulesChanged(tables: FlowTables, changes: readonly RuleChange[]): void {
+  tablesChanged(tables: FlowTables, changes: readonly TablesChange[]): void {
     if (this.flows.size === 0) return;
-    this.changes.rules(tables, changes);
+    this.changes.tables(tables, changes);
     this.schedule();
   }
 
@@ -81,6 +81,11 @@ export class Revalidator {
     if (this.flows.size === 0) return;
     this.changes.mac(macs, vlan, mac);
     this.schedule();
+  }
+
+  /** True while some megaflow may have to be translated again. */
+  get pending(): boolean {
+    return this.stale.size > 0 || this.changes.any;
   }
 
   isStale(flow: Megaflow): boolean {

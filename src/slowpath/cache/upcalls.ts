@@ -24,8 +24,8 @@ import type { Action } from "../../openflow/actions/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import { extract } from "../../packet/extract.ts";
 import { Frame, VNET_BYTES } from "../../packet/frame.ts";
-import { FlowKey } from "../../packet/key.ts";
-import { FIELDS } from "../../packet/layout.ts";
+import { FlowKey, type Match } from "../../packet/key.ts";
+import { FIELDS, KEY_WORDS } from "../../packet/layout.ts";
 import type { Clock } from "../clock.ts";
 import { credit } from "../pipeline/effects.ts";
 import type { BridgeModel, PortModel } from "../pipeline/model.ts";
@@ -43,6 +43,12 @@ const TCP_FLAGS = FIELDS.tcp_flags;
 export interface Attachment {
   readonly bridge: BridgeModel;
   readonly port: PortModel;
+}
+
+/** A packet on its way out; either of the two is called, once. */
+export interface PreparedPacketOut {
+  send(): void;
+  drop(): void;
 }
 
 export interface UpcallCounters {
@@ -113,15 +119,17 @@ export class Upcalls {
   }
 
   /**
-   * OpenFlow's packet-out: runs `actions` on the packet as if it came in by the OpenFlow port.
-   * Throws OfError for actions that are not supported.
+   * OpenFlow's packet-out: runs `actions` on the packet as if it came in by the OpenFlow port, over
+   * the tables as they are now, with the pipeline fields of `metadata`; it leaves, and counts, when it is sent. Throws OfError for actions
+   * that are not supported.
    */
   packetOut(
     bridge: BridgeModel,
     packet: Packet,
     ofport: number,
     actions: readonly Action[],
-  ): void {
+    metadata?: Match,
+  ): PreparedPacketOut {
     const refused = unsupportedAction(actions);
     if (refused) throw bad("OFPBAC_BAD_TYPE", `action ${refused} is not supported`);
     this.counters.packetOuts++;
@@ -130,14 +138,24 @@ export class Upcalls {
     // What is sent from here may ask for another packet-out: the key is this one's own.
     const key = new FlowKey();
     toPipelineKey(this.keyOf(packet), ofport, key);
+    if (metadata) {
+      for (let i = 0; i < KEY_WORDS; i++) key.words[i]! |= metadata.key.words[i]!;
+      key.set(FIELDS.in_port, ofport);
+    }
     const translation = translate({ bridge, key, punts: this.punts, packetOut: actions });
     if (translation.error) this.fail(bridge, translation.error);
     const { length } = packet.data;
-    credit(translation.effects, 1, length, this.clock.now(), key.get(TCP_FLAGS));
-    const dpKey = key.clone();
-    dpKey.set(FIELDS.in_port, dpPort);
-    this.send(packet, dpKey, translation.actions, dpPort);
-    this.punts.release(translation.punts);
+    return {
+      send: () => {
+        credit(translation.effects, 1, length, this.clock.now(), key.get(TCP_FLAGS));
+        const dpKey = key.clone();
+        dpKey.set(FIELDS.in_port, dpPort);
+        this.send(packet, dpKey, translation.actions, dpPort);
+        this.flows.commanded();
+        this.punts.release(translation.punts);
+      },
+      drop: () => this.punts.release(translation.punts),
+    };
   }
 
   private refill(): void {

@@ -28,8 +28,11 @@ import type { OfVersion } from "../../openflow/version.ts";
 import type { Agents } from "./agents.ts";
 import { type AsyncTable, defaultAsync } from "./async-config.ts";
 import { PacketBuffers } from "./buffers.ts";
+import { Bundles } from "./bundles.ts";
 import type { Connection } from "./connection.ts";
+import { answerBundleAdd, answerBundleControl } from "./requests/bundles.ts";
 import { answerFlowMod, answerFlowStats } from "./requests/flows.ts";
+import { answerGroupFeatures, answerGroupRequest, applyGroupMod } from "./requests/groups.ts";
 import { answerPacketOut } from "./requests/packets.ts";
 import { answerPortMod, answerPortRequest, answerQueueRequest } from "./requests/ports.ts";
 import { answerGetAsync, answerRole, answerSetAsync, rejectSecondary } from "./requests/roles.ts";
@@ -64,6 +67,7 @@ export class Agent {
   readonly log: Logger;
   readonly packetInQueue: number;
   readonly buffers: PacketBuffers;
+  readonly bundles: Bundles;
   role: Exclude<Role, "nochange"> = "equal";
   async: AsyncTable;
   missSendLength: number;
@@ -81,6 +85,9 @@ export class Agent {
     this.log = options.log;
     this.packetInQueue = options.packetInQueue;
     this.buffers = new PacketBuffers(options.bridge.clock);
+    this.bundles = new Bundles(options.bridge.clock, (opening) => {
+      this.connection.sendError(opening, "OFPBFC_TIMEOUT");
+    });
     this.missSendLength = options.kind === "primary" ? DEFAULT_MISS_SEND_LENGTH : 0;
     const none = { primary: 0, secondary: 0 };
     this.async = options.enableAsync ? defaultAsync(this.version) : {
@@ -95,6 +102,11 @@ export class Agent {
 
   get name(): string {
     return `${this.bridge.name}<->${this.connection.peer}`;
+  }
+
+  /** The connection is gone. */
+  close(): void {
+    this.bundles.clear();
   }
 
   /** True if the connection wants asynchronous messages of this kind and reason. */
@@ -204,10 +216,21 @@ export class Agent {
         this.log.info(`${this.name}: received an error message: ${describeError(message.error)}`);
         return;
 
-      case "table_desc_request":
-      case "group_features_request":
+      case "bundle_control":
+        return answerBundleControl(this, message, xid, bytes);
+      case "bundle_add":
+        return answerBundleAdd(this, message, bytes);
+
+      case "group_mod":
+        rejectSecondary(this);
+        return applyGroupMod(this, message);
       case "group_stats_request":
       case "group_desc_request":
+        return answerGroupRequest(this, message, xid);
+      case "group_features_request":
+        return answerGroupFeatures(this, xid);
+
+      case "table_desc_request":
       case "meter_stats_request":
       case "meter_config_request":
       case "meter_features_request":
@@ -215,10 +238,7 @@ export class Agent {
       case "ipfix_bridge_request":
       case "ipfix_flow_request":
         throw refused("OFPBRC_BAD_STAT", message.type);
-      case "group_mod":
       case "meter_mod":
-      case "bundle_control":
-      case "bundle_add":
       case "flow_monitor_cancel":
       case "tlv_table_request":
       case "resume":

@@ -5,7 +5,7 @@
 import type { FlowRemoved, PortDescription, PortStatus } from "../../openflow/messages/types.ts";
 import { OF12, OF15 } from "../../openflow/version.ts";
 import type { PacketIn } from "../pipeline/model.ts";
-import type { RuleChange } from "../pipeline/tables.ts";
+import type { TablesChange } from "../pipeline/tables.ts";
 import type { Agent } from "./agent.ts";
 import { flowRemovedBit, packetInBit, PORT_STATUS_BITS } from "./async-config.ts";
 import { deliverPacketIn, packetInMetadata } from "./packet-in.ts";
@@ -16,8 +16,8 @@ export class Agents {
   generationId: bigint | undefined;
   private missesWanted = false;
 
-  /** `onMissesWanted` is called when `wantsMisses` changes. */
-  constructor(private readonly onMissesWanted: () => void) {}
+  /** `onChange` is called when translation could see it: controllers and `wantsMisses`. */
+  constructor(private readonly onChange: () => void) {}
 
   [Symbol.iterator](): Iterator<Agent> {
     return this.agents[Symbol.iterator]();
@@ -25,11 +25,14 @@ export class Agents {
 
   add(agent: Agent): void {
     this.agents.add(agent);
+    if (agent.kind === "primary") this.onChange();
     this.changed();
   }
 
   remove(agent: Agent): void {
     this.agents.delete(agent);
+    agent.close();
+    if (agent.kind === "primary") this.onChange();
     this.changed();
   }
 
@@ -41,7 +44,7 @@ export class Agents {
     );
     if (wanted === this.missesWanted) return;
     this.missesWanted = wanted;
-    this.onMissesWanted();
+    this.onChange();
   }
 
   /** True while some connection of a version before 1.3 takes packets that match nothing. */
@@ -83,7 +86,7 @@ export class Agents {
   }
 
   /** Rules that went, those of them that said OFPFF_SEND_FLOW_REM. */
-  rulesChanged(changes: readonly RuleChange[], nowMs: number): void {
+  rulesChanged(changes: readonly TablesChange[], nowMs: number): void {
     if (this.agents.size === 0) return;
     for (const change of changes) {
       if (change.event !== "removed" || !change.rule.sendsFlowRemoved || change.rule.hidden) {

@@ -5,6 +5,8 @@
 import type { Packet } from "../../fastpath/datapath.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import type { BridgePort, PortCounts } from "../bridge/ports.ts";
+import type { Match } from "../../packet/key.ts";
+import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 
@@ -34,8 +36,16 @@ export interface Switch extends BridgeModel {
    * in the background; its outcome shows as a port status. `source` is not told of the change.
    */
   modifyPort(port: BridgePort, bits: number, mask: number, source: object): void;
-  /** Runs `actions` on a packet as if it had come in by the OpenFlow port `inPort`. */
-  executePacketOut(packet: Packet, inPort: number, actions: readonly Action[]): void;
+  /**
+   * Runs `actions` on a packet as if it had come in by the OpenFlow port `inPort`, over the tables as
+   * they are now, with the pipeline fields of `metadata`; it leaves when it is sent.
+   */
+  preparePacketOut(
+    packet: Packet,
+    inPort: number,
+    actions: readonly Action[],
+    metadata?: Match,
+  ): PreparedPacketOut;
   /** Resolves when all changes made so far are in force for all later packets. */
   settle(): Promise<void>;
 }

@@ -22,6 +22,7 @@ import {
   writeSubfield,
 } from "./bits.ts";
 import { lookTags, setTags, tags } from "./commit.ts";
+import { runGroup } from "./group-action.ts";
 import { output, outputTruncated, sendToController } from "./output.ts";
 import type { Xlate } from "./xlate.ts";
 
@@ -129,6 +130,8 @@ function run(x: Xlate, action: Action): "stop" | void {
       x.runTable(action.table === 0xff ? x.table : action.table, port, false, false);
       return;
     }
+    case "group":
+      return runGroup(x, action.group);
     case "clone":
       return x.nested(() => x.isolated(() => runActions(x, action.actions)));
     case "fin_timeout":
@@ -158,7 +161,6 @@ function run(x: Xlate, action: Action): "stop" | void {
       x.runTable(action.table, inPort(key), true, true);
       return;
 
-    case "group":
     case "bundle":
     case "set_mpls_label":
     case "set_mpls_tc":

@@ -5,6 +5,7 @@
  * each time the datapath reports more packets of the same megaflow: then nothing is translated anew,
  * the list is simply credited with the difference.
  */
+import type { Group, Groups } from "./groups.ts";
 import type { BridgeModel, PatchStats } from "./model.ts";
 import type { Rule } from "./rule.ts";
 import type { FlowTables } from "./tables.ts";
@@ -31,6 +32,16 @@ export type Effect =
     readonly port: number;
     readonly gratuitousArp: boolean;
   }
+  /** A group was used; undefined: there was none. `bucket` is its index: undefined: all, -1: none. */
+  | {
+    readonly type: "group";
+    readonly groups: Groups;
+    readonly id: number;
+    readonly group: Group | undefined;
+    readonly bucket: number | undefined;
+  }
+  /** It mattered whether a group has a live bucket. */
+  | { readonly type: "watch"; readonly groups: Groups; readonly id: number }
   /** The packet went through a patch. */
   | {
     readonly type: "patch";
@@ -78,6 +89,11 @@ export function credit(
         });
         break;
       }
+      case "group":
+        if (effect.bucket !== -1) effect.group?.credit(effect.bucket, packets, bytes);
+        break;
+      case "watch":
+        break;
       case "patch":
         if (effect.out) {
           effect.out.txPackets += packets;

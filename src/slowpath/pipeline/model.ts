@@ -120,6 +120,8 @@ export interface BridgeModel {
   readonly invalidTtlToController: boolean;
   /** True while some connection of a version before 1.3 wants packets that match nothing. */
   wantsMisses(): boolean;
+  /** True while a controller is connected, which buckets may watch; none unless told. */
+  hasController?(): boolean;
   /** Hands a packet to the connections (rate limits, buffers and formats are theirs). */
   packetIn(packetIn: PacketIn): void;
 }

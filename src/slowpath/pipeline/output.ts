@@ -21,7 +21,13 @@ export function output(x: Xlate, port: number, maxLength: number): void {
     case PORTS.ALL:
       return flood(x, true);
     case PORTS.CONTROLLER: {
-      const reason = x.inPacketOut ? "packet_out" : x.inActionSet ? "action_set" : "action";
+      const reason = x.inPacketOut
+        ? "packet_out"
+        : x.inGroup
+        ? "group"
+        : x.inActionSet
+        ? "action_set"
+        : "action";
       const rest = { controllerId: 0, userdata: undefined, meterId: undefined };
       return sendToController(x, { reason, maxLength, ...rest });
     }

@@ -3,6 +3,7 @@ import type { Action } from "../../openflow/actions/types.ts";
 import { FLOW_FLAGS } from "../../openflow/messages/types.ts";
 import type { Match } from "../../packet/key.ts";
 import { Classified } from "./classifier.ts";
+import { groupsOf } from "./supported.ts";
 
 /** Priorities above this are the switch's own rules: hidden from dumps and from flow-mods. */
 export const MAX_PRIORITY = 0xffff;
@@ -29,6 +30,8 @@ export class Rule extends Classified {
   readonly importance: number;
   readonly flags: number;
   readonly actions: readonly Action[];
+  /** Groups that the actions name. */
+  readonly groups: readonly number[];
   /** Clock times. `modifiedMs` starts the hard timeout, `usedMs` the idle timeout. */
   createdMs: number;
   modifiedMs: number;
@@ -51,6 +54,7 @@ export class Rule extends Classified {
     this.importance = spec.importance;
     this.flags = spec.flags;
     this.actions = spec.actions;
+    this.groups = groupsOf(spec.actions);
     this.createdMs = this.modifiedMs = this.usedMs = nowMs;
   }
 

@@ -4,7 +4,6 @@ import { GROUP_ANY, PORTS } from "../../openflow/version.ts";
 
 /** Actions that translation (actions.ts) does not run: adding a rule with one is an error. */
 const UNSUPPORTED: ReadonlySet<ActionType> = new Set<ActionType>([
-  "group",
   "bundle",
   "set_mpls_label",
   "set_mpls_tc",
@@ -27,6 +26,10 @@ const UNSUPPORTED: ReadonlySet<ActionType> = new Set<ActionType>([
   "meter",
 ]);
 
+export function isSupported(type: ActionType): boolean {
+  return !UNSUPPORTED.has(type);
+}
+
 /** The first action, nested ones included, that translation does not run; undefined: none. */
 export function unsupportedAction(actions: readonly Action[]): ActionType | undefined {
   for (const action of actions) {
@@ -39,6 +42,18 @@ export function unsupportedAction(actions: readonly Action[]): ActionType | unde
     }
   }
   return undefined;
+}
+
+const NO_GROUPS: readonly number[] = [];
+
+/** The groups that the list sends packets to, nested actions included. */
+export function groupsOf(actions: readonly Action[]): readonly number[] {
+  let groups: number[] | undefined;
+  some(actions, (action) => {
+    if (action.type === "group") (groups ??= []).push(action.group);
+    return false;
+  });
+  return groups ?? NO_GROUPS;
 }
 
 /** True if the list outputs to the port (unless ANY) and to the group (unless ANY). */

@@ -5,14 +5,15 @@
  *   rule       apply(add)        apply(modify, …)        select, lookup          apply(delete), expire
  *   own rule   addOwn            –                       lookup                  removeOwn
  *   table      (always there)    setMiss, setLimit       stats                   –
+ *   group      groups.apply(add) groups.apply(modify, …) groups.select, get      groups.apply(delete)
  *
  * Invariants
  * - A rule is never changed in place, but for its counters and what fin_timeout shortens: modifying
  *   one puts a new rule in its place, and `successor` leads from the old one to it when counters are
  *   kept. So whoever remembers a rule that a packet hit can credit it at any later time.
- * - `applyAll` is atomic: everything is on one thread, and a batch is applied in one turn, so no
- *   lookup sees half of it; when one of its flow-mods fails, the earlier ones are undone. Listeners
- *   hear of the changes after the whole batch is in.
+ * - A `transaction` is atomic (journal.ts): everything is on one thread and it runs in one turn, so
+ *   no lookup sees half of it; when it fails, what it did is undone. Listeners hear of the changes
+ *   after all of them are in.
  * - Listeners are called after the change, in the order of the changes, and must not change tables.
  * - Rules above priority 65535 are the switch's own: no flow-mod finds, changes or removes them.
  *
@@ -23,58 +24,32 @@
  */
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import {
-  FLOW_FLAGS,
-  type FlowMod,
-  type FlowRemoved,
-  type FlowStatsRequest,
-} from "../../openflow/messages/types.ts";
+import { FLOW_FLAGS } from "../../openflow/messages/types.ts";
 import { GROUP_ANY, PORTS, TABLE_ALL } from "../../openflow/version.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
 import { Classifier } from "./classifier.ts";
+import { Groups } from "./groups.ts";
+import { Journal } from "./journal.ts";
 import { Rule, type RuleSpec } from "./rule.ts";
-import { outputsTo, unsupportedAction } from "./supported.ts";
+import { groupsOf, outputsTo, unsupportedAction } from "./supported.ts";
+import type {
+  ChangeSource,
+  FlowModBody,
+  MissSetting,
+  RemovedReason,
+  RuleFilter,
+  TablesChange,
+  TablesListener,
+} from "./table-change.ts";
+
+export type * from "./table-change.ts";
 
 /** Tables that controllers use: 0..253. */
 export const USER_TABLES = 254;
 /** The switch's own table. */
 export const TABLE_OWN = 254;
 export const MAX_RULES = 1_000_000;
-
-export type RemovedReason = FlowRemoved["reason"];
-
-/** Where a change came from: an opaque owner, by which a flow monitor knows its own changes. */
-export type ChangeSource = object | undefined;
-
-export type RuleChange =
-  | { readonly event: "added"; readonly rule: Rule; readonly source: ChangeSource }
-  /** `rule` took the place of `old`: by a modify, or by an add of equal match and priority. */
-  | {
-    readonly event: "modified";
-    readonly rule: Rule;
-    readonly old: Rule;
-    readonly command: FlowMod["command"];
-    readonly source: ChangeSource;
-  }
-  | {
-    readonly event: "removed";
-    readonly rule: Rule;
-    readonly reason: RemovedReason;
-    readonly source: ChangeSource;
-  };
-
-export type TablesListener = (changes: readonly RuleChange[]) => void;
-
-export type MissSetting = "default" | "controller" | "continue" | "drop";
-
-/** What the tables use of a flow-mod message. */
-export type FlowModBody = Omit<FlowMod, "type" | "form" | "bufferId">;
-/** What they use of a flow or aggregate statistics request. */
-export type RuleFilter = Pick<
-  FlowStatsRequest,
-  "table" | "match" | "outPort" | "outGroup" | "cookie" | "cookieMask"
->;
 
 interface Table {
   readonly classifier: Classifier<Rule>;
@@ -91,15 +66,21 @@ export class FlowTables {
   private readonly listeners = new Set<TablesListener>();
   /** Rules with a timeout. */
   private readonly timed = new Set<Rule>();
-  private changes: RuleChange[] = [];
-  /** How to take back what the present batch did, newest last. */
-  private undo: (() => void)[] = [];
+  /** Rules that send packets to the group of this number. */
+  private readonly users = new Map<number, Set<Rule>>();
+  private readonly journal = new Journal<TablesChange>((changes) => {
+    for (const listener of this.listeners) listener(changes);
+  });
+  readonly groups: Groups;
   /** Called before counters leave the tables, so that they can be brought up to date first. */
   private beforeRead: (() => void) | undefined;
-  /** Goes up with every change that lookups can see. */
-  generation = 0;
 
   constructor(private readonly clock: Pick<Clock, "now">) {
+    this.groups = new Groups(clock, this.journal, {
+      count: (group) => this.users.get(group)?.size ?? 0,
+      remove: (group, source) => this.removeUsers(group, source),
+      refresh: () => this.beforeRead?.(),
+    });
     for (let id = 0; id <= TABLE_OWN; id++) {
       const classifier = new Classifier<Rule>();
       this.tables.push({ classifier, miss: "default", limit: MAX_RULES, matched: 0, missed: 0 });
@@ -137,9 +118,15 @@ export class FlowTables {
   /** OFPT_TABLE_MOD; `id` 0xff: all tables. */
   setMiss(id: number, miss: MissSetting): void {
     if (id !== TABLE_ALL && id >= USER_TABLES) throw bad("OFPTMFC_BAD_TABLE", `table ${id}`);
-    for (const n of id === TABLE_ALL ? this.tables.keys() : [id]) this.tables[n]!.miss = miss;
-    this.generation++;
-    this.publish();
+    this.transaction(() => {
+      for (const n of id === TABLE_ALL ? this.tables.keys() : [id]) {
+        const table = this.tables[n]!;
+        const old = table.miss;
+        if (old === miss) continue;
+        table.miss = miss;
+        this.journal.note(() => table.miss = old, { event: "settings" });
+      }
+    });
   }
 
   /** `Flow_Table.flow_limit`; rules above a lowered limit stay. */
@@ -166,60 +153,53 @@ export class FlowTables {
 
   // Change
 
+  /**
+   * Runs `body`, in which tables and groups may be changed: all of its changes are there afterwards
+   * or, when it throws, none. No packet sees tables in between.
+   */
+  transaction<T>(body: () => T): T {
+    return this.journal.run(body);
+  }
+
   /** Applies one flow-mod; throws OfError and changes nothing if it is refused. */
   apply(mod: FlowModBody, source?: ChangeSource): void {
-    this.applyAll([mod], source);
+    this.transaction(() => this.applyOne(mod, source));
   }
 
   /** Applies all or, throwing the first failure's OfError, none. */
   applyAll(mods: readonly FlowModBody[], source?: ChangeSource): void {
-    try {
+    this.transaction(() => {
       for (const mod of mods) this.applyOne(mod, source);
-    } catch (error) {
-      for (const step of this.undo.reverse()) step();
-      this.undo = [];
-      this.changes = [];
-      throw error;
-    }
-    this.undo = [];
-    this.publish();
+    });
   }
 
   /** Adds a rule of the switch itself: any priority, any table. */
   addOwn(spec: RuleSpec, match: Match): Rule {
-    const old = this.tables[spec.table]!.classifier.find(match, spec.priority);
-    if (old) this.take(old);
     const rule = new Rule(spec, this.clock.now());
-    this.put(rule, match);
-    this.changes.push(
-      old
+    this.transaction(() => {
+      const old = this.tables[spec.table]!.classifier.find(match, spec.priority);
+      if (old) this.take(old);
+      const change: TablesChange = old
         ? { event: "modified", rule, old, command: "add", source: undefined }
-        : { event: "added", rule, source: undefined },
-    );
-    this.undo = [];
-    this.publish();
+        : { event: "added", rule, source: undefined };
+      this.put(rule, match, change);
+    });
     return rule;
   }
 
   /** Removes a rule added by `addOwn`; nothing if it is already gone. */
   removeOwn(rule: Rule): void {
-    if (!rule.home) return;
-    this.take(rule);
-    this.changes.push({ event: "removed", rule, reason: "delete", source: undefined });
-    this.undo = [];
-    this.publish();
+    if (rule.home) this.transaction(() => this.drop(rule, "delete", undefined));
   }
 
-  /** Removes all rules, the switch's own too: a bridge goes, or starts anew. */
+  /** Removes all rules, the switch's own too, and all groups: a bridge goes, or starts anew. */
   flush(source?: ChangeSource): void {
-    for (const { classifier } of this.tables) {
-      for (const rule of [...classifier]) {
-        this.take(rule);
-        this.changes.push({ event: "removed", rule, reason: "delete", source });
+    this.transaction(() => {
+      for (const { classifier } of this.tables) {
+        for (const rule of [...classifier]) this.drop(rule, "delete", source);
       }
-    }
-    this.undo = [];
-    this.publish();
+      this.groups.clear();
+    });
   }
 
   /** Shortens a rule's timeouts (`fin_timeout`); 0 leaves one as it is. */
@@ -241,18 +221,17 @@ export class FlowTables {
   expire(): number {
     const now = this.clock.now();
     let gone = 0;
-    for (const rule of [...this.timed]) {
-      const { hardTimeout, idleTimeout } = rule;
-      let reason: RemovedReason;
-      if (hardTimeout && now > rule.modifiedMs + hardTimeout * 1000) reason = "hard_timeout";
-      else if (idleTimeout && now > rule.usedMs + idleTimeout * 1000) reason = "idle_timeout";
-      else continue;
-      this.take(rule);
-      this.changes.push({ event: "removed", rule, reason, source: undefined });
-      gone++;
-    }
-    this.undo = [];
-    if (gone > 0) this.publish();
+    this.transaction(() => {
+      for (const rule of [...this.timed]) {
+        const { hardTimeout, idleTimeout } = rule;
+        let reason: RemovedReason;
+        if (hardTimeout && now > rule.modifiedMs + hardTimeout * 1000) reason = "hard_timeout";
+        else if (idleTimeout && now > rule.usedMs + idleTimeout * 1000) reason = "idle_timeout";
+        else continue;
+        this.drop(rule, reason, undefined);
+        gone++;
+      }
+    });
     return gone;
   }
 
@@ -304,7 +283,7 @@ export class FlowTables {
     const id = mod.table === TABLE_ALL ? 0 : mod.table;
     const table = this.tables[id]!;
     if (id >= USER_TABLES) throw bad("OFPBRC_EPERM", `table ${id} is the switch's own`);
-    checkActions(mod.actions, id);
+    this.checkActions(mod.actions, id);
     const spec = { ...mod, table: id, cookie: mod.newCookie };
     const old = table.classifier.find(mod.match, mod.priority);
     if (old) return this.replace(old, spec, mod, source);
@@ -317,8 +296,7 @@ export class FlowTables {
       throw bad("OFPFMFC_TABLE_FULL", `table ${id} holds ${table.limit} rules`);
     }
     const rule = new Rule(spec, this.clock.now());
-    this.put(rule, mod.match);
-    this.changes.push({ event: "added", rule, source });
+    this.put(rule, mod.match, { event: "added", rule, source });
   }
 
   private modify(mod: FlowModBody, source: ChangeSource): void {
@@ -329,7 +307,7 @@ export class FlowTables {
       return;
     }
     for (const old of found) {
-      checkActions(mod.actions, old.table);
+      this.checkActions(mod.actions, old.table);
       const cookie = mod.modifyCookie && mod.newCookie !== ALL_ONES_64 ? mod.newCookie : old.cookie;
       this.replace(
         old,
@@ -352,10 +330,7 @@ export class FlowTables {
   private remove(mod: FlowModBody, source: ChangeSource): void {
     const found = this.collect(mod, mod.command === "delete_strict");
     if (found.some((rule) => rule.sendsFlowRemoved)) this.beforeRead?.();
-    for (const rule of found) {
-      this.take(rule);
-      this.changes.push({ event: "removed", rule, reason: "delete", source });
-    }
+    for (const rule of found) this.drop(rule, "delete", source);
   }
 
   /** Puts a new rule with `old`'s match in its place. */
@@ -371,10 +346,9 @@ export class FlowTables {
     this.take(old);
     if (!(mod.flags & FLOW_FLAGS.RESET_COUNTS)) {
       old.successor = rule;
-      this.undo.push(() => old.successor = undefined);
+      this.journal.note(() => old.successor = undefined);
     }
-    this.put(rule, match);
-    this.changes.push({ event: "modified", rule, old, command: mod.command, source });
+    this.put(rule, match, { event: "modified", rule, old, command: mod.command, source });
   }
 
   private collect(mod: FlowModBody, strict: boolean): Rule[] {
@@ -406,32 +380,61 @@ export class FlowTables {
     if (id > TABLE_OWN && id !== TABLE_ALL) throw bad("OFPBRC_BAD_TABLE_ID", `table ${id}`);
   }
 
-  private put(rule: Rule, match: Match): void {
-    this.tables[rule.table]!.classifier.insert(rule, match);
+  private put(rule: Rule, match: Match, change: TablesChange): void {
+    this.enter(rule, match);
     rule.catchAll = match.mask.isZero();
-    if (rule.idleTimeout || rule.hardTimeout) this.timed.add(rule);
-    this.generation++;
-    this.undo.push(() => {
-      this.tables[rule.table]!.classifier.remove(rule);
-      this.timed.delete(rule);
-    });
+    this.journal.note(() => this.leave(rule), change);
   }
 
-  private take(rule: Rule): void {
+  private take(rule: Rule, change?: TablesChange): void {
     rule.keepMatch();
+    this.leave(rule);
+    this.journal.note(() => this.enter(rule, rule.match()), change);
+  }
+
+  private drop(rule: Rule, reason: RemovedReason, source: ChangeSource): void {
+    this.take(rule, { event: "removed", rule, reason, source });
+  }
+
+  private enter(rule: Rule, match: Match): void {
+    this.tables[rule.table]!.classifier.insert(rule, match);
+    if (rule.idleTimeout || rule.hardTimeout) this.timed.add(rule);
+    for (const group of rule.groups) {
+      const users = this.users.get(group);
+      if (users) users.add(rule);
+      else this.users.set(group, new Set([rule]));
+    }
+  }
+
+  private leave(rule: Rule): void {
     this.tables[rule.table]!.classifier.remove(rule);
     this.timed.delete(rule);
-    this.generation++;
-    this.undo.push(() => {
-      this.tables[rule.table]!.classifier.insert(rule, rule.match());
-      if (rule.idleTimeout || rule.hardTimeout) this.timed.add(rule);
-    });
+    for (const group of rule.groups) {
+      const users = this.users.get(group);
+      users?.delete(rule);
+      if (users?.size === 0) this.users.delete(group);
+    }
   }
 
-  private publish(): void {
-    const { changes } = this;
-    this.changes = [];
-    for (const listener of this.listeners) listener(changes);
+  /** OpenFlow 1.3.5 §6.4: rules that send to a deleted group go with it. */
+  private removeUsers(group: number, source: ChangeSource): void {
+    const users = [...(this.users.get(group) ?? [])];
+    if (users.some((rule) => rule.sendsFlowRemoved)) this.beforeRead?.();
+    for (const rule of users) this.drop(rule, "group_delete", source);
+  }
+
+  private checkActions(actions: readonly Action[], table: number): void {
+    const refused = unsupportedAction(actions);
+    if (refused) throw bad("OFPBAC_BAD_TYPE", `action ${refused} is not supported`);
+    for (const group of groupsOf(actions)) {
+      if (!this.groups.get(group)) throw bad("OFPBAC_BAD_OUT_GROUP", `there is no group ${group}`);
+    }
+    for (const action of actions) {
+      if (action.type !== "goto_table") continue;
+      if (action.table <= table || action.table >= USER_TABLES) {
+        throw bad("OFPBIC_BAD_TABLE_ID", `goto_table ${action.table} in table ${table}`);
+      }
+    }
   }
 }
 
@@ -442,17 +445,6 @@ function fits(
   if (cookieMask !== 0n && (rule.cookie & cookieMask) !== (cookie & cookieMask)) return false;
   if (outPort === PORTS.ANY && outGroup === GROUP_ANY) return true;
   return outputsTo(rule.actions, outPort, outGroup);
-}
-
-function checkActions(actions: readonly Action[], table: number): void {
-  const refused = unsupportedAction(actions);
-  if (refused) throw bad("OFPBAC_BAD_TYPE", `action ${refused} is not supported`);
-  for (const action of actions) {
-    if (action.type !== "goto_table") continue;
-    if (action.table <= table || action.table >= USER_TABLES) {
-      throw bad("OFPBIC_BAD_TABLE_ID", `goto_table ${action.table} in table ${table}`);
-    }
-  }
 }
 
 function bad(error: ErrorName, detail: string): OfError {

@@ -80,6 +80,7 @@ export class Xlate {
   stack: bigint[] = [];
   actionSet: Action[] = [];
   inActionSet = false;
+  inGroup = false;
   /** `exit` was run: nothing more of this bridge's pipeline. */
   exit = false;
   private depth = 0;
@@ -144,6 +145,16 @@ export class Xlate {
     return this.bridge.ports.get(ofport);
   }
 
+  /** False, and an error, when the packet has been through too much to go on. */
+  step(): boolean {
+    if (this.error) return false;
+    if (this.depth >= MAX_DEPTH) this.fail("recursion too deep");
+    else if (this.resubmits >= MAX_RESUBMITS) this.fail("too many resubmits");
+    if (this.error) return false;
+    this.resubmits++;
+    return true;
+  }
+
   /**
    * Looks the packet up in a table and runs what it finds. `port` stands in for the input port
    * during the lookup only. `asPipeline`: a miss follows the table's setting (goto_table, the first
@@ -155,16 +166,12 @@ export class Xlate {
     asPipeline: boolean,
     mayPacketIn: boolean,
   ): Rule | undefined {
-    if (this.error) return undefined;
-    if (this.depth >= MAX_DEPTH) this.fail("recursion too deep");
-    else if (this.resubmits >= MAX_RESUBMITS) this.fail("too many resubmits");
-    if (this.error) return undefined;
+    if (!this.step()) return undefined;
     const { table: oldTable, rule: oldRule, cookie: oldCookie } = this;
     const deepens = table <= oldTable ? 1 : 0;
     this.table = table;
     const rule = this.find(port, asPipeline);
     this.tracer?.table(this.bridge, this.table, rule);
-    this.resubmits++;
     this.depth += deepens;
     if (rule) {
       this.effect({ type: "rule", rule });
@@ -263,18 +270,20 @@ export class Xlate {
 
   /** Runs `body`; the changes that it makes to the packet and to pipeline state do not last. */
   isolated(body: () => void): void {
-    const { stack, actionSet, exit, inActionSet } = this;
+    const { stack, actionSet, exit, inActionSet, inGroup } = this;
     const words = this.key.words.slice();
     this.stack = [...stack];
     this.actionSet = [...actionSet];
     this.exit = false;
     this.inActionSet = false;
+    this.inGroup = false;
     body();
     this.key.words.set(words);
     this.stack = stack;
     this.actionSet = actionSet;
     this.exit = exit;
     this.inActionSet = inActionSet;
+    this.inGroup = inGroup;
   }
 
   /** The packet crosses a patch: the peer bridge's pipeline runs over it from the start. */

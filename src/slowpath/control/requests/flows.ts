@@ -9,6 +9,11 @@ import type { Agent } from "../agent.ts";
 import { releaseBuffer } from "./packets.ts";
 
 export function answerFlowMod(agent: Agent, request: FlowMod, bytes: Uint8Array): void {
+  applyFlowMod(agent, request);
+  releaseFlowModBuffer(agent, request, bytes);
+}
+
+export function applyFlowMod(agent: Agent, request: FlowMod): void {
   if (request.flags & FLOW_FLAGS.EMERGENCY) {
     throw new OfError("OFPFMFC_TABLE_FULL", 0, "there is no emergency flow table");
   }
@@ -17,6 +22,10 @@ export function answerFlowMod(agent: Agent, request: FlowMod, bytes: Uint8Array)
     lenient: agent.version === OF10,
   });
   agent.bridge.tables.apply(request, agent);
+}
+
+/** Afterwards, the packet that the flow-mod names. `bytes` is the message, for an error. */
+export function releaseFlowModBuffer(agent: Agent, request: FlowMod, bytes: Uint8Array): void {
   const deletes = request.command === "delete" || request.command === "delete_strict";
   if (request.bufferId === undefined || deletes) return;
   // The flow stays even if the buffer is gone: only the packet's error is reported.
@@ -36,7 +45,7 @@ function sendBuffered(agent: Agent, request: FlowMod, bufferId: number): void {
   const actions = agent.version === OF10
     ? request.actions
     : [{ type: "output", port: PORTS.TABLE, maxLength: 0 }] as const;
-  agent.bridge.executePacketOut(packet, inPort, actions);
+  agent.bridge.preparePacketOut(packet, inPort, actions).send();
 }
 
 export function answerFlowStats(agent: Agent, request: FlowStatsRequest, xid: number): void {

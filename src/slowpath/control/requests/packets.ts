@@ -2,6 +2,7 @@
 import { OfError } from "../../../openflow/errors.ts";
 import type { PacketOut } from "../../../openflow/messages/types.ts";
 import { PORTS } from "../../../openflow/version.ts";
+import type { PreparedPacketOut } from "../../cache/upcalls.ts";
 import { unsupportedAction } from "../../pipeline/supported.ts";
 import type { Agent } from "../agent.ts";
 import type { BufferedPacket } from "../buffers.ts";
@@ -10,6 +11,10 @@ import type { BufferedPacket } from "../buffers.ts";
 const MIN_PACKET_BYTES = 14;
 
 export function answerPacketOut(agent: Agent, request: PacketOut): void {
+  preparePacketOut(agent, request).send();
+}
+
+export function preparePacketOut(agent: Agent, request: PacketOut): PreparedPacketOut {
   const { inPort, actions } = request;
   const isPhysical = inPort < PORTS.MAX;
   if (
@@ -21,7 +26,7 @@ export function answerPacketOut(agent: Agent, request: PacketOut): void {
   if (refused) throw new OfError("OFPBAC_BAD_TYPE", 0, `action ${refused} is not supported`);
   if (request.bufferId !== undefined) {
     const { packet } = releaseBuffer(agent, request.bufferId);
-    return agent.bridge.executePacketOut(packet, inPort, actions);
+    return agent.bridge.preparePacketOut(packet, inPort, actions, request.metadata);
   }
   if (request.packet.length < MIN_PACKET_BYTES) {
     throw new OfError(
@@ -30,7 +35,8 @@ export function answerPacketOut(agent: Agent, request: PacketOut): void {
       `a packet of ${request.packet.length} bytes is shorter than an Ethernet header`,
     );
   }
-  agent.bridge.executePacketOut({ data: request.packet }, inPort, actions);
+  const packet = { data: request.packet };
+  return agent.bridge.preparePacketOut(packet, inPort, actions, request.metadata);
 }
 
 /** Takes a packet out of its buffer; throws the error that OpenFlow has for a wrong id. */

@@ -14,12 +14,17 @@ import type { BridgePort, PortCounts } from "../../bridge/ports.ts";
 import type { Agent } from "../agent.ts";
 
 export function answerPortMod(agent: Agent, request: PortMod): void {
+  agent.bridge.modifyPort(portToChange(agent, request), request.config, request.mask, agent);
+}
+
+/** Throws OfError unless the port is there and its address was given. */
+export function portToChange(agent: Agent, request: PortMod): BridgePort {
   const port = agent.bridge.ports.get(request.port);
   if (!port) throw new OfError("OFPPMFC_BAD_PORT", 0, `there is no port ${request.port}`);
   if (!sameMac(port.mac, request.hwAddr)) {
     throw new OfError("OFPPMFC_BAD_HW_ADDR", 0, `port ${port.name} has another Ethernet address`);
   }
-  agent.bridge.modifyPort(port, request.config, request.mask, agent);
+  return port;
 }
 
 export function answerPortRequest(

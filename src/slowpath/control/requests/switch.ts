@@ -1,13 +1,11 @@
 /** What the switch is and how it is set (OpenFlow 1.3.5 §7.3.1, §7.3.2, §7.3.5.1). */
 import { OfError } from "../../../openflow/errors.ts";
 import { CAPABILITIES, type SwitchConfig } from "../../../openflow/messages/types.ts";
-import { OF12 } from "../../../openflow/version.ts";
+import { OF10, OF12 } from "../../../openflow/version.ts";
 import { USER_TABLES } from "../../pipeline/tables.ts";
 import type { Agent } from "../agent.ts";
 import { BUFFER_COUNT } from "../buffers.ts";
-
-/** Wire numbers of the OpenFlow 1.0 actions that flows may use: output to enqueue. */
-const ACTIONS_10 = 0b1111_1111_1111;
+import { actionBits } from "./abilities.ts";
 
 export function answerFeatures(agent: Agent, xid: number): void {
   const { bridge } = agent;
@@ -18,8 +16,9 @@ export function answerFeatures(agent: Agent, xid: number): void {
     tables: USER_TABLES,
     auxiliaryId: 0,
     capabilities: CAPABILITIES.FLOW_STATS | CAPABILITIES.TABLE_STATS | CAPABILITIES.PORT_STATS |
-      CAPABILITIES.QUEUE_STATS | CAPABILITIES.ARP_MATCH_IP,
-    actions: ACTIONS_10,
+      CAPABILITIES.QUEUE_STATS | CAPABILITIES.ARP_MATCH_IP | CAPABILITIES.GROUP_STATS |
+      CAPABILITIES.BUNDLES | CAPABILITIES.FLOW_MONITORING,
+    actions: actionBits(OF10),
     ports: agent.version <= OF12 ? [...bridge.ports.values()].map((port) => port.describe()) : [],
   }, xid);
 }

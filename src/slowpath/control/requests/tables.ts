@@ -11,6 +11,7 @@ import { type Field, FIELD_LIST } from "../../../packet/layout.ts";
 import { OXM_CLASSES } from "../../../packet/fields.ts";
 import { MAX_RULES, USER_TABLES } from "../../pipeline/tables.ts";
 import type { Agent } from "../agent.ts";
+import { actionNumbers } from "./abilities.ts";
 
 export function answerTableStats(agent: Agent, xid: number): void {
   const tables = agent.bridge.tables.stats().map((stats) => ({
@@ -49,18 +50,17 @@ export function answerTableMod(agent: Agent, request: TableMod): void {
 /** goto_table, write_metadata, write_actions, apply_actions, clear_actions. */
 const INSTRUCTIONS = [1, 2, 3, 4, 5];
 const GOTO_TABLE = 1;
-/** output, push_vlan, pop_vlan, set_queue, set_nw_ttl, dec_nw_ttl, set_field. */
-const ACTIONS = [0, 17, 18, 21, 23, 24, 25];
 
 function featuresOf(agent: Agent, table: number): TableFeatures {
   const last = table === USER_TABLES - 1;
   const match = FIELD_LIST.flatMap((field) => oxmHeader(field, field.maskable === true));
   const writable = FIELD_LIST.flatMap((field) => field.writable ? oxmHeader(field, false) : []);
+  const actions = actionNumbers(agent.version);
   const ability: TableAbility = {
     nextTables: Array.from({ length: USER_TABLES - table - 1 }, (_, i) => table + 1 + i),
     instructions: last ? INSTRUCTIONS.filter((type) => type !== GOTO_TABLE) : INSTRUCTIONS,
-    writeActions: ACTIONS,
-    applyActions: ACTIONS,
+    writeActions: actions,
+    applyActions: actions,
     writeSetFields: writable,
     applySetFields: writable,
   };

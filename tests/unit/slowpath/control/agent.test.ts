@@ -392,7 +392,7 @@ describe("an OpenFlow agent", () => {
         ],
         [
           "a flow with an action that is not run yet",
-          flowMod({ actions: [{ type: "group", group: 1 }] }),
+          flowMod({ actions: [{ type: "push_mpls", ethType: 0x8847 }] }),
           "OFPBAC_BAD_TYPE",
         ],
         ["a reply", { type: "barrier_reply" }, "OFPBRC_BAD_TYPE"],

@@ -301,9 +301,10 @@ describe("controllers", () => {
   });
   test("packet-out runs its actions, TABLE included, and tells its packet-ins apart", async () => {
     const { lab, br } = await run([{ match: { in_port: 3 }, actions: [out(4)] }]);
-    lab.cache.packetOut(br, { data: packet() }, 3, [out(PORTS.TABLE), set("nw_ttl", 2), out(2)]);
+    lab.cache.packetOut(br, { data: packet() }, 3, [out(PORTS.TABLE), set("nw_ttl", 2), out(2)])
+      .send();
     expect([...lab.collect().keys()]).toEqual(["br0:2", "br0:4"]);
-    lab.cache.packetOut(br, { data: packet() }, PORTS.CONTROLLER, [out(PORTS.CONTROLLER)]);
+    lab.cache.packetOut(br, { data: packet() }, PORTS.CONTROLLER, [out(PORTS.CONTROLLER)]).send();
     expect(br.packetIns.at(-1)).toMatchObject({ reason: "packet_out", bufferable: false });
     expect(() => lab.cache.packetOut(br, { data: packet() }, 1, [{ type: "dec_nsh_ttl" }])).toThrow(
       "OFPBAC_BAD_TYPE",
@@ -312,7 +313,8 @@ describe("controllers", () => {
   test("packet-out of any bytes is harmless", async () => {
     const { lab, br } = await run([]);
     for (const length of [0, 1, 13, 14, 15, 20]) {
-      lab.cache.packetOut(br, { data: new Uint8Array(length) }, 1, [out(PORTS.NORMAL), out(2)]);
+      lab.cache.packetOut(br, { data: new Uint8Array(length) }, 1, [out(PORTS.NORMAL), out(2)])
+        .send();
     }
     await lab.idle();
   });

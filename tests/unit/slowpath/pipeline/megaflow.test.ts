@@ -84,6 +84,10 @@ function describeEffect(effect: ReturnType<typeof translate>["effects"][number])
       return [effect.type, effect.table, effect.rule?.priority];
     case "learn":
       return [effect.type, effect.vlan, effect.mac, effect.port, effect.gratuitousArp];
+    case "group":
+      return [effect.type, effect.id, effect.bucket];
+    case "watch":
+      return [effect.type, effect.id];
     case "patch":
       return effect.type;
   }

@@ -223,7 +223,7 @@ describe("NORMAL", () => {
   test("a packet-out from no port is flooded everywhere", async () => {
     const lab = new Lab();
     const br = await lab.bridge("br0", { 1: {}, 2: {} }, true);
-    lab.cache.packetOut(br, { data: packet(A, B) }, PORTS.NONE, [out(PORTS.NORMAL)]);
+    lab.cache.packetOut(br, { data: packet(A, B) }, PORTS.NONE, [out(PORTS.NORMAL)]).send();
     expect(seen(lab.collect())).toEqual({ 1: "untagged", 2: "untagged" });
     expect(br.macs.size).toBe(0);
   });
