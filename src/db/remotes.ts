@@ -15,6 +15,8 @@ import { listen, type Listener, type ListenerLimits } from "./rpc/listener.ts";
 import { parseRemote } from "./rpc/remote.ts";
 import type { OvsdbServer } from "./server.ts";
 import type { Row, Table } from "./table.ts";
+import { TlsError } from "./tls/settings.ts";
+import type { Tls } from "./tls/tls.ts";
 import type { Datum } from "./values/datum.ts";
 import { equalDatums } from "./values/datum.ts";
 import { parseDatum } from "./values/parse.ts";
@@ -58,12 +60,20 @@ export class Remotes {
     private readonly logger: Logger,
     private readonly limits: ListenerLimits,
     private readonly statusEveryMs = 2500,
+    private readonly tls?: Tls,
   ) {}
 
-  /** Adds a remote. A passive one that cannot be had now is an error (`OvsdbError`). */
+  /**
+   * Adds a remote. A passive one that cannot be had now is an error (`OvsdbError`); but not for lack
+   * of keys and certificates, which clients of the other remotes may still configure.
+   */
   add(spec: string): void {
     if (this.specs.has(spec)) return;
-    if (!spec.startsWith("db:")) this.open.set(spec, this.start(spec, defaults));
+    try {
+      if (!spec.startsWith("db:")) this.open.set(spec, this.start(spec, defaults));
+    } catch (error) {
+      if (!(error instanceof TlsError)) throw error;
+    }
     this.addLater(spec);
   }
 
@@ -107,8 +117,15 @@ export class Remotes {
       ? this.limits
       : { ...this.limits, probeMs: configured.probeMs };
     const remote = parseRemote(target).passive
-      ? listen(this.server, target, this.logger, limits)
-      : new ActiveRemote(this.server, target, this.logger, limits, configured.maxBackoffMs);
+      ? listen(this.server, target, this.logger, limits, this.tls)
+      : new ActiveRemote(
+        this.server,
+        target,
+        this.logger,
+        limits,
+        configured.maxBackoffMs,
+        this.tls,
+      );
     this.logger.info(`${target}: ${"connections" in remote ? "listening" : "connecting"}`);
     return { configured, remote };
   }

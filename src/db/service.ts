@@ -17,6 +17,11 @@ import { parseSchema } from "./schema/schema.ts";
 import { openVSwitchSchema } from "./schema/openvswitch.ts";
 import type { OvsdbSession } from "./session.ts";
 import { openStorage, type StorageKind } from "./storage/open.ts";
+import type { SideTables } from "./storage/side-tables.ts";
+import { openSideFile } from "./storage/sqlite.ts";
+import { openVSwitchSettings, resolveSettings, settingsOver } from "./tls/settings.ts";
+import type { TlsSettings } from "./tls/settings.ts";
+import { Tls } from "./tls/tls.ts";
 
 const MANAGERS = "db:Open_vSwitch,Open_vSwitch,manager_options";
 
@@ -32,7 +37,7 @@ export interface DatabaseServiceOptions {
   readonly schema?: Json | DatabaseDeclaration;
   /**
    * Where to listen and what to connect to: `punix:FILE`, `ptcp:[PORT][:HOST]`, `unix:FILE`,
-   * `tcp:HOST[:PORT]`, `db:DATABASE,TABLE,COLUMN`.
+   * `tcp:HOST[:PORT]`, `db:DATABASE,TABLE,COLUMN`; `pssl:` and `ssl:` as `ptcp:` and `tcp:`.
    */
   readonly sockets: readonly string[];
   /** Also the managers that `ovs-vsctl set-manager` names; true unless set. */
@@ -42,6 +47,13 @@ export interface DatabaseServiceOptions {
   /** For the record of changes: who is at the other end of a Unix socket. */
   readonly identifyPeer?: IdentifyPeer;
   readonly history?: HistoryOptions;
+  /**
+   * For `pssl:` and `ssl:`; a setting may be `db:DATABASE,TABLE,COLUMN`. What it leaves open is what
+   * the SSL row of Open_vSwitch says.
+   */
+  readonly tls?: TlsSettings;
+  /** What TLS has to say; `logger` unless set. */
+  readonly tlsLogger?: Logger;
   readonly logger: Logger;
   readonly limits?: Partial<ListenerLimits>;
 }
@@ -52,6 +64,13 @@ export interface DatabaseService {
   /** What it listens on and connects to; may be changed while it runs. */
   readonly remotes: Remotes;
   readonly listeners: readonly Listener[];
+  /** As configured, for other connections of this daemon. */
+  readonly tls: Tls;
+  /**
+   * Room for tables of other parts of the daemon: in the database's file, or, if that is one of Open
+   * vSwitch's own, in FILE.side. Throws `StorageError`.
+   */
+  sideTables(): SideTables;
   /** A session for a part of the daemon; `who` names it in the record of changes. */
   openSession(who: string): OvsdbSession;
   /** Each commit once it is durable: for the record of changes. Returns what ends it. */
@@ -65,9 +84,12 @@ export function startDatabaseService(options: DatabaseServiceOptions): DatabaseS
   const { logger, dbFile } = options;
   const server = new OvsdbServer(logger, options.identifyPeer);
   const limits = { ...defaultListenerLimits, ...options.limits };
-  const remotes = new Remotes(server, logger, limits, options.statusEveryMs);
+  const tls = tlsOf(server, options);
+  const remotes = new Remotes(server, logger, limits, options.statusEveryMs, tls);
   const histories = startHistories(server, logger, options.history);
+  let sideFile: ReturnType<typeof openSideFile> | undefined;
   const close = (): void => {
+    sideFile?.close();
     histories.close();
     remotes.close();
     server.close();
@@ -88,9 +110,12 @@ export function startDatabaseService(options: DatabaseServiceOptions): DatabaseS
       server,
       database,
       remotes,
+      tls,
       get listeners() {
         return remotes.listeners;
       },
+      sideTables: () =>
+        database.sideTables ?? (sideFile ??= openSideFile(`${dbFile}.side`)).tables,
       openSession: (who) => server.openSession(who),
       onCommit: (listener) => database.onCommit(listener),
       close,
@@ -99,6 +124,15 @@ export function startDatabaseService(options: DatabaseServiceOptions): DatabaseS
     close();
     throw error;
   }
+}
+
+/** The options first, then the SSL row. */
+function tlsOf(server: OvsdbServer, options: DatabaseServiceOptions): Tls {
+  return new Tls(() => {
+    const given = resolveSettings(options.tls ?? {}, server.databases);
+    const database = server.databases.get("Open_vSwitch");
+    return database === undefined ? given : settingsOver(given, openVSwitchSettings(database));
+  }, options.tlsLogger ?? options.logger);
 }
 
 /** Brings data that an older version left to this version's schema; never a newer one's back. */

@@ -6,7 +6,9 @@ import type { Socket } from "bun";
 import type { Logger } from "../../log/log.ts";
 import { OvsdbError } from "../error.ts";
 import type { OvsdbServer } from "../server.ts";
+import type { Tls } from "../tls/tls.ts";
 import type { ConnectionLimits } from "./connection.ts";
+import { openSocket } from "./open-socket.ts";
 import { parseRemote } from "./remote.ts";
 import { serve, type Served } from "./serve.ts";
 
@@ -32,6 +34,7 @@ export class ActiveRemote {
     private readonly logger: Logger,
     private readonly limits: ConnectionLimits,
     private readonly maxBackoffMs: number,
+    private readonly tls?: Tls,
   ) {
     if (parseRemote(target).passive) {
       throw new OvsdbError("bad remote", `${target}: not an active remote`);
@@ -82,10 +85,9 @@ export class ActiveRemote {
       error: (_: Socket<undefined>, error: Error) => this.served?.connection.ended(error.message),
       connectError: (_: Socket<undefined>, error: Error) => lost(error.message),
     };
-    const connecting = address.kind === "unix"
-      ? Bun.connect({ unix: address.path, socket })
-      : Bun.connect({ hostname: address.host, port: address.port, socket });
-    connecting.catch((error: unknown) => lost(error instanceof Error ? error.message : "failed"));
+    openSocket(address, socket, this.tls).catch((error: unknown) =>
+      lost(error instanceof Error ? error.message : "failed")
+    );
   }
 
   private opened(socket: Socket<undefined>, lost: (reason: string) => void): void {

@@ -8,7 +8,9 @@ import { OvsdbError } from "../error.ts";
 import { canonical, type Json } from "../json.ts";
 import type { OvsdbSession } from "../session.ts";
 import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
+import type { Tls } from "../tls/tls.ts";
 import type { Message } from "./message.ts";
+import { openSocket } from "./open-socket.ts";
 import { parseRemote } from "./remote.ts";
 
 export interface ConnectOptions {
@@ -16,6 +18,8 @@ export interface ConnectOptions {
   readonly who: string;
   readonly logger: Logger;
   readonly limits?: Partial<ConnectionLimits>;
+  /** For `ssl:` remotes. */
+  readonly tls?: Tls | undefined;
 }
 
 interface Unanswered {
@@ -23,7 +27,7 @@ interface Unanswered {
   reject(error: OvsdbError): void;
 }
 
-/** Connects to `unix:FILE` or `tcp:HOST[:PORT]`; rejects with `OvsdbError`. */
+/** Connects to `unix:FILE`, `tcp:HOST[:PORT]` or `ssl:HOST[:PORT]`; rejects with `OvsdbError`. */
 export async function connectSession(
   remote: string,
   options: ConnectOptions,
@@ -42,9 +46,7 @@ export async function connectSession(
     connectError: () => {},
   };
   try {
-    const connected = address.kind === "unix"
-      ? await Bun.connect({ unix: address.path, socket })
-      : await Bun.connect({ hostname: address.host, port: address.port, socket });
+    const connected = await openSocket(address, socket, options.tls);
     session = new ClientSession(remote, connected, options);
     return session;
   } catch (error) {

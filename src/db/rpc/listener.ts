@@ -1,12 +1,16 @@
 /**
- * Passive remotes: listens on `punix:` and `ptcp:`, and gives each client that connects a session
- * on the server.
+ * Passive remotes: listens on `punix:`, `ptcp:` and `pssl:`, and gives each client that connects a
+ * session on the server.
  */
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
-import type { Socket, TCPSocketListener, UnixSocketListener } from "bun";
+import type { Socket, SocketHandler } from "bun";
 import type { Logger } from "../../log/log.ts";
 import { OvsdbError } from "../error.ts";
 import type { OvsdbServer } from "../server.ts";
+import { peerOf, peerText } from "../tls/handshake.ts";
+import { listenTls } from "../tls/listen.ts";
+import { TlsError } from "../tls/settings.ts";
+import type { Tls } from "../tls/tls.ts";
 import { type Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
 import { parseRemote } from "./remote.ts";
 import { serve } from "./serve.ts";
@@ -43,6 +47,7 @@ export function listen(
   remote: string,
   logger: Logger,
   limits: ListenerLimits = defaultListenerLimits,
+  tls?: Tls,
 ): Listener {
   const address = parseRemote(remote);
   if (!address.passive) {
@@ -54,18 +59,22 @@ export function listen(
     open(socket: Socket<Client>): void {
       const name = address.kind === "unix"
         ? `unix#${count++}`
-        : `tcp:${socket.remoteAddress}:${socket.remotePort}`;
+        : `${address.kind}:${socket.remoteAddress}:${socket.remotePort}`;
       if (clients.size >= limits.connections) {
         logger.warn(`${remote}: already ${limits.connections} clients, turned ${name} away`);
         socket.end();
         return;
       }
-      const probeMs = limits.probeMs || (address.kind === "tcp" ? TCP_PROBE_MS : 0);
+      const probeMs = limits.probeMs || (address.kind === "unix" ? 0 : TCP_PROBE_MS);
       // The listener's own `data` is one object for all: each socket needs its own.
       const peer = address.kind === "unix"
         ? server.identifyPeer?.(descriptorOf(socket))
         : undefined;
-      const author = peer && { who: "unix", ...peer };
+      const author = peer !== undefined
+        ? { who: "unix", ...peer }
+        : address.kind === "ssl"
+        ? { who: `${name} ${peerText(peerOf(socket))}` }
+        : undefined;
       const options = { name, author, logger, limits: { ...limits, probeMs } };
       const { connection } = serve(server, socket, options, () => clients.delete(connection));
       clients.add(connection);
@@ -87,15 +96,15 @@ export function listen(
       socket.data.connection?.ended(error.message);
     },
   };
-  const listener = open(address, remote, socket);
+  const listener = open(address, remote, socket, tls);
   return {
     remote,
-    port: address.kind === "tcp" ? (listener as TCPSocketListener<Client>).port : undefined,
+    port: listener.port,
     get connections() {
       return clients.size;
     },
     close() {
-      listener.stop(false);
+      listener.close();
       for (const connection of [...clients]) connection.close("server stops");
       if (address.kind === "unix") removeSocket(address.path);
     },
@@ -106,32 +115,38 @@ export function listen(
 const descriptorOf = (socket: Socket<Client>): number =>
   (socket as Socket<Client> & { readonly fd: number }).fd;
 
-type Handlers = Parameters<typeof Bun.listen<Client>>[0]["socket"];
+interface Open {
+  readonly port: number | undefined;
+  /** Stops listening; clients stay. */
+  close(): void;
+}
 
 function open(
   address: ReturnType<typeof parseRemote>,
   remote: string,
-  socket: Handlers,
-): TCPSocketListener<Client> | UnixSocketListener<Client> {
+  socket: SocketHandler<Client>,
+  tls: Tls | undefined,
+): Open {
   try {
-    if (address.kind === "tcp") {
-      const listener = Bun.listen<Client>({
-        hostname: address.host,
-        port: address.port,
-        socket,
-        data: { connection: undefined },
-      });
-      return listener;
+    const data: Client = { connection: undefined };
+    if (address.kind !== "unix") {
+      const { host: hostname, port } = address;
+      if (address.kind === "ssl") {
+        if (tls === undefined) throw new TlsError("this program was not set up for TLS");
+        const listener = listenTls(tls, { name: remote, hostname, port, socket, data });
+        return { port: listener.port, close: () => listener.close(false) };
+      }
+      const listener = Bun.listen<Client>({ hostname, port, socket, data });
+      return { port: listener.port, close: () => listener.stop(false) };
     }
     removeSocket(address.path);
-    const listener = Bun.listen<Client>({
-      unix: address.path,
-      socket,
-      data: { connection: undefined },
-    });
+    const listener = Bun.listen<Client>({ unix: address.path, socket, data });
     chmodSync(address.path, 0o770);
-    return listener;
+    return { port: undefined, close: () => listener.stop(false) };
   } catch (error) {
+    if (error instanceof TlsError) {
+      throw new TlsError(`${remote}: ${error.details}`, error.ioError);
+    }
     if (error instanceof OvsdbError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new OvsdbError("I/O error", `${remote}: listen failed`, undefined, reason);

@@ -4,7 +4,7 @@ import { OvsdbError } from "../error.ts";
 export type Remote =
   | { readonly kind: "unix"; readonly passive: boolean; readonly path: string }
   | {
-    readonly kind: "tcp";
+    readonly kind: "tcp" | "ssl";
     readonly passive: boolean;
     readonly host: string;
     readonly port: number;
@@ -12,7 +12,10 @@ export type Remote =
 
 const DEFAULT_PORT = 6640;
 
-/** `punix:FILE`, `unix:FILE`, `ptcp:[PORT][:HOST]`, `tcp:HOST[:PORT]`; `[…]` around IPv6. */
+/**
+ * `punix:FILE`, `unix:FILE`, `ptcp:[PORT][:HOST]`, `tcp:HOST[:PORT]`; `[…]` around IPv6; `pssl:` and
+ * `ssl:` as their namesakes.
+ */
 export function parseRemote(text: string): Remote {
   const [, scheme = "", rest = ""] = /^([a-z]+):(.*)$/s.exec(text) ?? [];
   switch (scheme) {
@@ -20,23 +23,30 @@ export function parseRemote(text: string): Remote {
     case "punix":
       if (rest === "") throw badRemote(text, "a file name must follow");
       return { kind: "unix", passive: scheme === "punix", path: rest };
-    case "ptcp": {
+    case "ptcp":
+    case "pssl": {
       const [, port = "", host = ""] = /^(\d*)(?::(.*))?$/.exec(rest) ?? badRemote(text, portForm);
       return {
-        kind: "tcp",
+        kind: scheme === "ptcp" ? "tcp" : "ssl",
         passive: true,
         host: unbracket(host) || "0.0.0.0",
         port: parsePort(text, port),
       };
     }
-    case "tcp": {
+    case "tcp":
+    case "ssl": {
       const [, bracketed, plain = "", port = ""] =
         /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(rest) ??
           badRemote(text, "HOST[:PORT] must follow");
-      return { kind: "tcp", passive: false, host: bracketed ?? plain, port: parsePort(text, port) };
+      return {
+        kind: scheme,
+        passive: false,
+        host: bracketed ?? plain,
+        port: parsePort(text, port),
+      };
     }
     default:
-      throw badRemote(text, "unix:, punix:, tcp: or ptcp: expected");
+      throw badRemote(text, "unix:, punix:, tcp:, ptcp:, ssl: or pssl: expected");
   }
 }
 

@@ -87,11 +87,13 @@ test.each<[string, object]>([
   ["ptcp:1:[::1]", { kind: "tcp", passive: true, host: "::1", port: 1 }],
   ["tcp:[fe80::1]:99", { kind: "tcp", passive: false, host: "fe80::1", port: 99 }],
   ["tcp:host", { kind: "tcp", passive: false, host: "host", port: 6640 }],
+  ["ssl:host:1", { kind: "ssl", passive: false, host: "host", port: 1 }],
+  ["pssl:0:127.0.0.1", { kind: "ssl", passive: true, host: "127.0.0.1", port: 0 }],
 ])("%s is %j", (text, remote) => {
   expect(parseRemote(text)).toEqual(remote as ReturnType<typeof parseRemote>);
 });
 
-test.each(["", "x", "unix:", "tcp:", "tcp:h:99999", "tcp:h:x", "ptcp:x", "ssl:h"])(
+test.each(["", "x", "unix:", "tcp:", "tcp:h:99999", "tcp:h:x", "ptcp:x", "ssl:", "pssl:x"])(
   "%j is no remote",
   (text) => {
     expect(() => parseRemote(text)).toThrow("bad remote");
