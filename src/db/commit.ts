@@ -28,7 +28,8 @@ export function storedColumns(table: TableSchema, row: Row): JsonObject {
   const columns: Record<string, JsonObject[string]> = {};
   for (const { name, index, type, persistent } of table.columnList) {
     const value = row.fields[index] as Datum;
-    if (name.startsWith("_") || !persistent || isDefault(value, type)) continue;
+    if (value === table.defaults[index]) continue;
+    if (!persistent || isDefault(value, type) || name.startsWith("_")) continue;
     columns[name] = datumToJson(value, type);
   }
   return columns;

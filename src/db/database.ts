@@ -34,7 +34,7 @@ import {
   type NewRevision,
   revisionOf,
 } from "./history/revision.ts";
-import { type Json, type JsonObject, member } from "./json.ts";
+import type { Json, JsonObject } from "./json.ts";
 import type { DatabaseDeclaration } from "./schema/declare.ts";
 import { type DatabaseSchema, parseSchema, schemaToJson } from "./schema/schema.ts";
 import type { HistoryStore } from "./storage/history-store.ts";
@@ -43,7 +43,6 @@ import { applyDeltas, createTables, revertDeltas, type Tables } from "./table.ts
 import { Execution, NotYet } from "./transaction/execute.ts";
 import { prepareCommit } from "./transaction/integrity.ts";
 import { Transaction } from "./transaction/transaction.ts";
-import { defaultDatum } from "./values/datum.ts";
 import { parseDatum } from "./values/parse.ts";
 
 const HISTORY_COMMITS = 1000;
@@ -169,10 +168,12 @@ export class Database {
     for (const { table: name, uuid, columns } of rows) {
       const table = this.tablesNow.get(name);
       if (table === undefined) throw new OvsdbError("unknown table", `${name} is stored`);
-      const fields = table.schema.columnList.map((column) => {
-        const json = member(columns, column.name);
-        return json === undefined ? defaultDatum(column.type) : parseDatum(json, column.type);
-      });
+      const fields = [...table.schema.defaults];
+      for (const columnName of Object.keys(columns)) {
+        const column = table.schema.columns.get(columnName);
+        if (column === undefined) continue;
+        fields[column.index] = parseDatum(columns[columnName] as Json, column.type);
+      }
       txn.insert(table, uuid, fields);
     }
     applyDeltas(this.tablesNow, prepareCommit(txn));

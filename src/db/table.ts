@@ -7,7 +7,7 @@
  */
 import type { Column, DatabaseSchema, TableSchema } from "./schema/schema.ts";
 import type { Atom } from "./values/atom.ts";
-import { type Datum, datumKey, emptySet, forEachChange, references } from "./values/datum.ts";
+import { type Datum, datumKey, emptySet, forEachChange } from "./values/datum.ts";
 
 export interface Row {
   readonly uuid: string;
@@ -91,7 +91,7 @@ export function forEachReferenceChange(
     const old = before?.fields[column.index] ?? emptySet;
     const now = after?.fields[column.index] ?? emptySet;
     if (old === now) continue;
-    for (const { base, side } of references(column.type, strength)) {
+    for (const { base, side } of column[strength]) {
       const uuidAt = (datum: Datum, i: number): string => (datum[side]?.[i] as Atom) as string;
       forEachChange(
         old,

@@ -80,7 +80,8 @@ export function configurationColumns(
   const columns: Record<string, Json> = {};
   for (const column of table.columnList) {
     const value = row.fields[column.index] as Datum;
-    if (!isConfiguration(table, column) || isDefault(value, column.type)) continue;
+    if (value === table.defaults[column.index]) continue;
+    if (isDefault(value, column.type) || !isConfiguration(table, column)) continue;
     columns[column.name] = datumToJson(value, column.type);
   }
   return columns;

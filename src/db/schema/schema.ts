@@ -1,12 +1,13 @@
 /** Database schemas (RFC 7047 §3.2): parse, validate, print. Any schema can be served. */
-import { syntaxError } from "../error.ts";
+import { OvsdbError, syntaxError } from "../error.ts";
 import { isArray, type Json, type JsonObject, member } from "../json.ts";
 import { Members } from "../members.ts";
 import { isId } from "../values/atom.ts";
-import { references } from "../values/datum.ts";
+import { type Datum, defaultDatum, type Reference, references } from "../values/datum.ts";
 import type { DatabaseDeclaration } from "./declare.ts";
 import {
   type BaseType,
+  checkAtom,
   type ColumnType,
   parseType,
   typeToJson,
@@ -21,6 +22,9 @@ export interface Column {
   readonly type: ColumnType;
   readonly mutable: boolean;
   readonly persistent: boolean;
+  /** The sides of its type that refer to rows. */
+  readonly strong: readonly Reference[];
+  readonly weak: readonly Reference[];
 }
 
 export interface TableSchema {
@@ -29,6 +33,10 @@ export interface TableSchema {
   readonly columns: ReadonlyMap<string, Column>;
   /** By index. */
   readonly columnList: readonly Column[];
+  /** A row's `fields` where every column has its default. */
+  readonly defaults: readonly Datum[];
+  /** Columns whose default violates their own constraints: who inserts a row must give them. */
+  readonly mustBeGiven: readonly Column[];
   readonly maxRows: number;
   readonly isRoot: boolean;
   /** Sets of columns of which no two rows may have the same values. */
@@ -50,8 +58,24 @@ export const UUID_COLUMN = 0;
 export const VERSION_COLUMN = 1;
 
 const standardColumns: readonly Column[] = [
-  { name: "_uuid", index: UUID_COLUMN, type: uuidType, mutable: false, persistent: true },
-  { name: "_version", index: VERSION_COLUMN, type: uuidType, mutable: false, persistent: false },
+  {
+    name: "_uuid",
+    index: UUID_COLUMN,
+    type: uuidType,
+    mutable: false,
+    persistent: true,
+    strong: [],
+    weak: [],
+  },
+  {
+    name: "_version",
+    index: VERSION_COLUMN,
+    type: uuidType,
+    mutable: false,
+    persistent: false,
+    strong: [],
+    weak: [],
+  },
 ];
 
 /** Takes a schema as received, or as declared in the program: both have the RFC's shape. */
@@ -134,8 +158,16 @@ function parseColumn(name: string, index: number, json: Json): Column {
   const type = parseType(members.required("type", "string or object"));
   members.finish();
   // A weak reference changes when what it refers to is deleted: it cannot be immutable.
-  const weak = references(type, "weak").length > 0;
-  return { name, index, type, mutable: mutable || weak, persistent: !ephemeral };
+  const weak = references(type, "weak");
+  return {
+    name,
+    index,
+    type,
+    mutable: mutable || weak.length > 0,
+    persistent: !ephemeral,
+    strong: references(type, "strong"),
+    weak,
+  };
 }
 
 function finishTable(draft: TableDraft, roots: ReadonlyMap<string, boolean>): TableSchema {
@@ -145,12 +177,27 @@ function finishTable(draft: TableDraft, roots: ReadonlyMap<string, boolean>): Ta
     name: draft.name,
     columns,
     columnList,
+    defaults: columnList.map(({ type }) => defaultDatum(type)),
+    mustBeGiven: columnList.filter(({ type }) => defaultViolation(type) !== undefined),
     maxRows: draft.maxRows,
     isRoot: roots.get(draft.name) ?? false,
     indexes: draft.indexes.map((names) => names.map((name) => columns.get(name) as Column)),
-    strongRefs: columnList.filter((column) => references(column.type, "strong").length > 0),
-    weakRefs: columnList.filter((column) => references(column.type, "weak").length > 0),
+    strongRefs: columnList.filter(({ strong }) => strong.length > 0),
+    weakRefs: columnList.filter(({ weak }) => weak.length > 0),
   };
+}
+
+/** Why a column cannot have the default of its type, if so. */
+export function defaultViolation(type: ColumnType): OvsdbError | undefined {
+  const { keys, values = [] } = defaultDatum(type);
+  try {
+    for (const key of keys) checkAtom(key, type.key);
+    if (type.value !== undefined) { for (const atom of values) checkAtom(atom, type.value); }
+    return undefined;
+  } catch (error) {
+    if (error instanceof OvsdbError) return error;
+    throw error;
+  }
 }
 
 function finishColumn(column: Column, roots: ReadonlyMap<string, boolean>): Column {

@@ -102,6 +102,10 @@ function release(sqlite: Sqlite): void {
   sqlite.close();
 }
 
+/** What we wrote ourselves: SQLite has checked it, and only long integers need more than `JSON.parse`. */
+const parseStored = (text: string): JsonObject =>
+  (/\d{16}/.test(text) ? parseJsonText(text) : JSON.parse(text)) as JsonObject;
+
 class SqliteStorage implements Storage {
   private readonly endStatements: () => void;
   private readonly db;
@@ -139,9 +143,12 @@ class SqliteStorage implements Storage {
   }
 
   private *storedRows(): Generator<StoredRow> {
-    for (const { table, uuid, columns } of this.db.select().from(rows).all()) {
-      yield { table, uuid, columns: parseJsonText(columns) as JsonObject };
+    const { table, uuid, columns } = rows;
+    const query = bareStatement(this.sqlite, this.db.select({ table, uuid, columns }).from(rows));
+    for (const row of query.values() as [table: string, uuid: string, columns: string][]) {
+      yield { table: row[0], uuid: row[1], columns: parseStored(row[2]) };
     }
+    query.finalize();
   }
 
   replace(

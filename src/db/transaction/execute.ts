@@ -6,8 +6,7 @@ import { OvsdbError, syntaxError } from "../error.ts";
 import type { Json, JsonObject } from "../json.ts";
 import { isObject, member } from "../json.ts";
 import { Members } from "../members.ts";
-import { type Column, parseColumnNames } from "../schema/schema.ts";
-import { checkAtom } from "../schema/type.ts";
+import { type Column, defaultViolation, parseColumnNames } from "../schema/schema.ts";
 import type { Row, Table } from "../table.ts";
 import { parseUuid } from "../values/atom.ts";
 import {
@@ -149,9 +148,11 @@ function insert(execution: Execution, members: Members): JsonObject {
   members.finish();
   const uuid = insertedUuid(execution, table, uuidJson, name);
   const values = execution.row(table, rowJson);
-  const fields = table.schema.columnList.map((column) =>
-    values.get(column) ?? checkedDefault(column)
-  );
+  const fields = [...table.schema.defaults];
+  for (const [{ index }, value] of values) fields[index] = value;
+  for (const column of table.schema.mustBeGiven) {
+    if (!values.has(column)) throw defaultViolation(column.type);
+  }
   execution.txn.insert(table, uuid, fields);
   return { uuid: ["uuid", uuid] };
 }
@@ -186,15 +187,6 @@ function insertedUuid(
   entry.inserted = true;
   entry.uuid = stated ?? entry.uuid;
   return entry.uuid;
-}
-
-/** The default may violate the column's own constraints: then the column must be given. */
-function checkedDefault(column: Column): Datum {
-  const value = defaultDatum(column.type);
-  for (const key of value.keys) checkAtom(key, column.type.key);
-  const { value: base } = column.type;
-  if (base !== undefined) { for (const atom of value.values ?? []) checkAtom(atom, base); }
-  return value;
 }
 
 function select(execution: Execution, members: Members): JsonObject {

@@ -15,14 +15,7 @@ import { constraintViolation, OvsdbError } from "../error.ts";
 import { type Column, VERSION_COLUMN } from "../schema/schema.ts";
 import { forEachReferenceChange, indexKey, type Row, type RowDelta, type Table } from "../table.ts";
 import { ZERO_UUID } from "../values/atom.ts";
-import {
-  compareDatums,
-  type Datum,
-  datumToText,
-  equalDatums,
-  references,
-  scalar,
-} from "../values/datum.ts";
+import { compareDatums, type Datum, datumToText, equalDatums, scalar } from "../values/datum.ts";
 import type { PendingRow, Transaction } from "./transaction.ts";
 
 export function prepareCommit(txn: Transaction): RowDelta[] {
@@ -141,7 +134,7 @@ function dropDanglingReferences(txn: Transaction): void {
 function dropFromColumn(txn: Transaction, row: PendingRow, column: Column): void {
   if (row.after === undefined) return;
   const value = row.after.fields[column.index] as Datum;
-  const sides = references(column.type, "weak");
+  const sides = column.weak;
   const kept = value.keys.map((_, i) => i).filter((i) =>
     sides.every(({ base, side }) =>
       txn.get(txn.table(base.refTable as string), value[side]?.[i] as string) !== undefined

@@ -4,6 +4,7 @@
  */
 import type { Json } from "../json.ts";
 import { type BaseType, type ColumnType, isComposite, isMap } from "../schema/type.ts";
+import type { AtomicTypeName } from "../schema/declare.ts";
 import { type Atom, atomToJson, atomToText, compareAtoms, defaultAtom } from "./atom.ts";
 
 export interface Datum {
@@ -20,16 +21,29 @@ export const emptyMap: Datum = Object.freeze({
 
 export const scalar = (atom: Atom): Datum => ({ keys: [atom] });
 
+const defaultScalar = (type: AtomicTypeName): Datum =>
+  Object.freeze({ keys: Object.freeze([defaultAtom(type)]) as readonly Atom[] });
+const defaultScalars: { readonly [type in AtomicTypeName]: Datum } = {
+  integer: defaultScalar("integer"),
+  real: defaultScalar("real"),
+  boolean: defaultScalar("boolean"),
+  string: defaultScalar("string"),
+  uuid: defaultScalar("uuid"),
+};
+
 /** RFC 7047 §5.2.1: the value of a column that `insert` does not name. */
 export function defaultDatum(type: ColumnType): Datum {
   if (type.min === 0) return isMap(type) ? emptyMap : emptySet;
-  const keys = [defaultAtom(type.key.type)];
-  return type.value === undefined ? { keys } : { keys, values: [defaultAtom(type.value.type)] };
+  const scalar = defaultScalars[type.key.type];
+  return type.value === undefined
+    ? scalar
+    : { keys: scalar.keys, values: [defaultAtom(type.value.type)] };
 }
 
-export function isDefault(datum: Datum, type: ColumnType): boolean {
-  if (datum.keys.length !== type.min) return false;
-  return type.min === 0 || equalDatums(datum, defaultDatum(type));
+export function isDefault({ keys, values }: Datum, type: ColumnType): boolean {
+  if (keys.length !== type.min) return false;
+  return type.min === 0 || (keys[0] === defaultAtom(type.key.type) &&
+    (type.value === undefined || values?.[0] === defaultAtom(type.value.type)));
 }
 
 export function compareDatums(a: Datum, b: Datum): number {
@@ -206,12 +220,14 @@ export function datumKey(datum: Datum): string {
     : `${text(datum.keys)}=${text(datum.values)}`;
 }
 
+export interface Reference {
+  readonly base: BaseType;
+  readonly side: "keys" | "values";
+}
+
 /** The parts of a type that can refer to rows, with the atoms of a datum on that side. */
-export function references(
-  type: ColumnType,
-  strength: "strong" | "weak",
-): { readonly base: BaseType; readonly side: "keys" | "values" }[] {
-  const sides: { readonly base: BaseType; readonly side: "keys" | "values" }[] = [];
+export function references(type: ColumnType, strength: "strong" | "weak"): readonly Reference[] {
+  const sides: Reference[] = [];
   const refers = (base: BaseType) => base.refTable !== undefined && base.refType === strength;
   if (refers(type.key)) sides.push({ base: type.key, side: "keys" });
   if (type.value !== undefined && refers(type.value)) {
