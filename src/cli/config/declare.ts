@@ -95,7 +95,6 @@ function declareConfirm(program: Command, config: Command, outcome: Outcome): vo
     .argument("[command...]", "after --, such as: vsctl add-port br0 eth1")
     .option("--extend", "the window that is open: move its deadline", false)
     .usage("[options] TIME -- COMMAND...")
-    .passThroughOptions()
     .action(
       async (
         seconds: number,
@@ -103,8 +102,6 @@ function declareConfirm(program: Command, config: Command, outcome: Outcome): vo
         options: Omit<ConfirmWithinOptions, "isOwnCommand">,
       ) => {
         const { confirmWithin } = await import("./confirm.ts");
-        // The "--" that ends this command's own options is still there.
-        if (words[0] === "--") words.shift();
         outcome.exitCode = await confirmWithin(seconds, words, { ...options, isOwnCommand });
       },
     );

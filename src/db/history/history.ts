@@ -140,6 +140,13 @@ export class History {
     return this.apply(changesTowards(content, tables, isConfiguration), request);
   }
 
+  /** True if `replace` with this content would change anything. */
+  differsFrom(content: Iterable<StoredRow>): boolean {
+    const { tables, isConfiguration } = this.database;
+    const changes = changesTowards(content, tables, isConfiguration);
+    return operationsFor(changes, tables, isConfiguration).length > 0;
+  }
+
   private apply(changes: Changes, request: ChangeRequest): number | undefined {
     const { tables, isConfiguration } = this.database;
     const operations = operationsFor(changes, tables, isConfiguration);

@@ -143,11 +143,11 @@ const methods: { readonly [name: string]: Method } = {
     const force = options.optional("force", "boolean") ?? false;
     options.finish();
     mayWrite(caller);
-    if (!force && history.isConfigured()) {
-      throw new OvsdbError("not empty", "the database holds a configuration already");
-    }
     const { readOnly } = caller;
     const { kept, dropped } = knownColumns(rows, database);
+    if (!force && history.isConfigured() && history.differsFrom(kept)) {
+      throw new OvsdbError("not empty", "the database holds a configuration already");
+    }
     const revision = history.replace(kept, { author, readOnly, comment: text });
     return { revision: revision ?? null, dropped };
   },
