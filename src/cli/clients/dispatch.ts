@@ -21,6 +21,12 @@ export const clients: readonly Client[] = [
     help: "read and change the switch's configuration, as ovs-vsctl does",
     run: async (calledAs, words) => (await import("./vsctl/run.ts")).runVsctl(calledAs, words),
   },
+  {
+    link: "ovsdb-client",
+    word: "ovsdb-client",
+    help: "talk to any OVSDB server, as ovsdb-client does",
+    run: async (_, words) => (await import("./ovsdb-client/run.ts")).runOvsdbClient(words),
+  },
 ];
 
 /** The exit code of the client that is meant; undefined if none is. */

@@ -1,0 +1,114 @@
+/** `lock`, `steal`, `unlock`, which go on to print what becomes of the lock; and `wait`. */
+import { OvsdbError } from "../../../db/error.ts";
+import type { Json } from "../../../db/json.ts";
+import type { OvsdbSession } from "../../../db/session.ts";
+import { connect, ConnectionFailed, defaultRemote } from "../connect.ts";
+import { Fatal } from "../fatal.ts";
+import { jsonText } from "../json-text.ts";
+import { toStdout } from "../output.ts";
+import { type ClientCommand, type Connected, errorJson, type Unconnected } from "./command.ts";
+import { ask, checkResults } from "./requests.ts";
+
+async function lock(command: Connected, method: "lock" | "steal" | "unlock"): Promise<void> {
+  const { session, remote, args, options } = command;
+  const { pretty } = options.printer.style;
+  const { promise: over, reject } = Promise.withResolvers<never>();
+  let early: string[] | undefined = [];
+  session.onNotification((name, params) => {
+    const text = `${name}\n${jsonText(params, pretty)}\n`;
+    if (early === undefined) toStdout(text);
+    else early.push(text);
+  });
+  session.onClose(() => reject(new Fatal(`${remote}: receive failed (End of file)`)));
+  const result = await Promise.race([over, ask(session, method, [args[0] as string])]);
+  toStdout(`${jsonText(result, pretty)}\n`);
+  options.ready();
+  for (const text of early) toStdout(text);
+  early = undefined;
+  await over;
+}
+
+const RETRY_MS = 1000;
+
+const STATES = ["connected", "added", "removed"] as const;
+
+/** A transaction that ends when the database is in this state. */
+function waitOperation(database: string, state: typeof STATES[number]): Json {
+  const wait = {
+    op: "wait",
+    table: "Database",
+    where: [["name", "==", database]],
+    until: "==",
+  };
+  switch (state) {
+    case "connected":
+      return { ...wait, columns: ["connected"], rows: [{ connected: true }] };
+    case "added":
+      return { ...wait, columns: [], rows: [{}] };
+    case "removed":
+      return { ...wait, columns: [], rows: [] };
+    default: {
+      const never: never = state;
+      return never;
+    }
+  }
+}
+
+async function waitForState({ args }: Unconnected): Promise<void> {
+  const [database = "", stateText = ""] = args.slice(-2);
+  const state = STATES.find((name) => name === stateText);
+  if (state === undefined) throw new Fatal(`${stateText}: unknown state`);
+  const remote = args.length > 2 ? args[0] as string : defaultRemote(process.env);
+  const operation = waitOperation(database, state);
+  for (;;) {
+    const session = await connectOrUndefined(remote);
+    if (session !== undefined && await waitOnce(session, remote, operation)) return;
+    await Bun.sleep(RETRY_MS);
+  }
+}
+
+async function connectOrUndefined(remote: string): Promise<OvsdbSession | undefined> {
+  try {
+    return await connect(remote, "ovsdb-client");
+  } catch (error) {
+    if (error instanceof ConnectionFailed) return undefined;
+    throw error;
+  }
+}
+
+/** False if the connection was lost meanwhile. */
+async function waitOnce(session: OvsdbSession, remote: string, wait: Json): Promise<boolean> {
+  try {
+    const aware = session.request("set_db_change_aware", [true]);
+    const results = session.request("transact", ["_Server", wait]);
+    results.catch(() => {}); // awaited below, unless the other one fails
+    await aware.catch((error: unknown) => {
+      if (!(error instanceof OvsdbError) || error.tag === "connection closed") throw error;
+      const text = jsonText(errorJson(error));
+      throw new Fatal(`${remote}: set_db_change_aware failed (${text})`);
+    });
+    checkResults(await results);
+    session.close();
+    return true;
+  } catch (error) {
+    if (error instanceof OvsdbError && error.tag === "connection closed") return false;
+    throw error;
+  }
+}
+
+const ofLock = { need: "connection", min: 1, max: 1, args: "[SERVER] LOCK" } as const;
+
+export const lockCommands: readonly ClientCommand[] = [
+  {
+    name: "wait",
+    need: "nothing",
+    min: 2,
+    max: 3,
+    args: "[SERVER] DATABASE STATE",
+    help: "wait until a database is added, connected or removed",
+    run: waitForState,
+  },
+  { ...ofLock, name: "lock", help: "get a lock, or wait for it", run: (c: Connected) => lock(c, "lock") },
+  { ...ofLock, name: "steal", help: "take a lock away", run: (c: Connected) => lock(c, "steal") },
+  { ...ofLock, name: "unlock", help: "give a lock up", run: (c: Connected) => lock(c, "unlock") },
+];

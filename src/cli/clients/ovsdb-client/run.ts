@@ -1,0 +1,189 @@
+/**
+ * `ovsdb-client`: from the command line to the exit code. Options may stand anywhere; then comes a
+ * command, and where it needs them a server and a database, which both may be left out.
+ *
+ * Reference: ovsdb-client(1) of Open vSwitch 3.1.
+ */
+import { OvsdbError } from "../../../db/error.ts";
+import { OVS_VERSION } from "../../version.ts";
+import { setAlarm } from "../alarm.ts";
+import { ClientLog } from "../client-log.ts";
+import { logDir } from "../connect.ts";
+import { Exit, Fatal } from "../fatal.ts";
+import { getopt, type OptionDeclaration } from "../getopt.ts";
+import { toStderr, toStdout } from "../output.ts";
+import {
+  applyTableOption,
+  defaultTableStyle,
+  type TableOptionKey,
+  tableOptions,
+  TablePrinter,
+} from "../table.ts";
+import {
+  type LogOptionKey,
+  logOptions,
+  parseTimeout,
+  type TlsOptionKey,
+  tlsOptions,
+} from "../vsctl/options.ts";
+import type { ClientCommand, ClientOptions } from "./command.ts";
+import { dataCommands } from "./data-commands.ts";
+import { lockCommands } from "./lock-commands.ts";
+import { monitorCommands } from "./monitor-commands.ts";
+import { open } from "./requests.ts";
+import { schemaCommands } from "./schema-commands.ts";
+
+const PROGRAM = "ovsdb-client";
+
+export const clientCommands: readonly ClientCommand[] = [
+  ...schemaCommands,
+  ...dataCommands,
+  ...monitorCommands,
+  ...lockCommands,
+];
+
+type OwnKey = "help" | "version" | "timestamp" | "force" | "timeout" | "aware" | "unaware" | "cluster";
+type Key = OwnKey | LogOptionKey | TableOptionKey | TlsOptionKey;
+
+export const clientOptions: readonly OptionDeclaration<Key>[] = [
+  { name: "help", letter: "h", value: "none", key: "help" },
+  { name: "version", letter: "V", value: "none", key: "version" },
+  { name: "timestamp", value: "none", key: "timestamp" },
+  { name: "force", value: "none", key: "force" },
+  { name: "timeout", letter: "t", value: "required", key: "timeout" },
+  { name: "db-change-aware", value: "none", key: "aware" },
+  { name: "no-db-change-aware", value: "none", key: "unaware" },
+  { name: "leader-only", value: "none", key: "cluster" },
+  { name: "no-leader-only", value: "none", key: "cluster" },
+  ...logOptions,
+  ...tlsOptions.filter(({ name }) => name !== "peer-ca-cert"),
+  ...tableOptions,
+];
+
+interface Parsed {
+  readonly options: ClientOptions;
+  readonly timeoutSeconds: number;
+  readonly words: readonly string[];
+}
+
+/** Ends what was asked for besides running a command. */
+class Information extends Error {
+  constructor(readonly text: () => string) {
+    super("information");
+  }
+}
+
+function parse(words: readonly string[], log: ClientLog): Parsed {
+  const style = { ...defaultTableStyle(), format: "table" as const };
+  let [timestamp, force, timeoutSeconds] = [false, false, 0];
+  let changeAware: boolean | undefined;
+  const rest = getopt(words, clientOptions, false, ({ option: { key }, value }) => {
+    switch (key) {
+      case "help":
+        throw new Information(help);
+      case "version":
+        throw new Information(() => `${PROGRAM} (Open vSwitch) ${OVS_VERSION}\n`);
+      case "timestamp":
+        timestamp = true;
+        return;
+      case "force":
+        force = true;
+        return;
+      case "timeout":
+        timeoutSeconds = parseTimeout(value ?? "");
+        return;
+      case "aware":
+      case "unaware":
+        changeAware = key === "aware";
+        return;
+      case "verbose":
+        log.setVerbosity(value);
+        return;
+      case "log-file":
+        log.openFile(value ?? `${logDir(process.env)}/${PROGRAM}.log`);
+        return;
+      case "format":
+      case "data":
+      case "no-headings":
+      case "pretty":
+      case "bare":
+      case "column-width":
+        applyTableOption(style, key, value ?? "");
+        return;
+      default:
+        // Of clusters, of the system log, and of TLS, which the remote's kind decides about.
+        return;
+    }
+  });
+  const printer = new TablePrinter(style);
+  const options = { printer, timestamp, force, changeAware, ready: () => {} };
+  return { options, timeoutSeconds, words: rest };
+}
+
+async function runCommand({ options, words }: Parsed): Promise<void> {
+  const [name, ...args] = words;
+  if (name === undefined) throw new Fatal("missing command name; use --help for help");
+  if (name === "help") throw new Information(help);
+  const command = clientCommands.find((candidate) => candidate.name === name);
+  if (command === undefined) throw new Fatal(`unknown command '${name}'; use --help for help`);
+  const check = (given: readonly string[]): void => {
+    if (given.length >= command.min && given.length <= command.max) return;
+    throw new Fatal(`invalid syntax for '${name}' (use --help for help)`);
+  };
+  if (command.need === "nothing") {
+    check(args);
+    await command.run({ args, options });
+    return;
+  }
+  const { session, remote, database, used } = await open(args, command.min, command.need);
+  try {
+    const own = args.slice(used);
+    check(own);
+    await command.run({ args: own, options, session, remote, database });
+  } finally {
+    session.close();
+  }
+}
+
+/** Resolves with the exit code. */
+export async function runOvsdbClient(words: readonly string[]): Promise<number> {
+  const log = new ClientLog(PROGRAM, toStderr, "info");
+  let alarm: ReturnType<typeof setTimeout> | undefined;
+  try {
+    const parsed = parse(words, log);
+    alarm = setAlarm(parsed.timeoutSeconds, log);
+    await runCommand(parsed);
+    return 0;
+  } catch (error) {
+    if (error instanceof Information) {
+      toStdout(error.text());
+      return 0;
+    }
+    if (error instanceof Exit) return error.exitCode;
+    if (!(error instanceof Fatal || error instanceof OvsdbError)) throw error;
+    toStderr(`${PROGRAM}: ${error.message}\n`);
+    return 1;
+  } finally {
+    clearTimeout(alarm);
+  }
+}
+
+function help(): string {
+  const rows = clientCommands.map(({ name, args, help }) => `  ${name} ${args}\n      ${help}\n`);
+  return "ovsdb-client: talks to an Open vSwitch database server\n" +
+    "usage: ovsdb-client [OPTIONS] COMMAND [ARG...]\n\n" +
+    `Commands:\n${rows.join("")}\n` +
+    "Options:\n" +
+    "  -f, --format=FORMAT       of tables: table, list, html, csv or json\n" +
+    "  -d, --data=FORMAT         of cells: string, bare or json\n" +
+    "  --no-headings             leave the headings out\n" +
+    "  --pretty                  print JSON on many lines\n" +
+    "  --bare                    the same as --format=list --data=bare --no-headings\n" +
+    "  --timestamp               print the time before each update\n" +
+    "  --force                   restore also when the schemas differ\n" +
+    "  -t, --timeout=SECS        give up after so many seconds\n" +
+    "  -v, --verbose[=SPEC]      log more; SPEC: [MODULE:][DESTINATION:]LEVEL\n" +
+    "  --log-file[=FILE]         log to FILE\n" +
+    "  -h, --help                print this help\n" +
+    "  -V, --version             print the version\n";
+}
