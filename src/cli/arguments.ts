@@ -32,8 +32,8 @@ export function parseListenAddress(text: string): ListenAddress | "none" {
 }
 
 /**
- * A place where the database is to be served, as it was written: `ptcp:PORT[:ADDRESS]` or
- * `punix:FILE`. Active remotes (`tcp:`, `unix:`) belong into the database, as managers.
+ * A place where the database is to be served, as it was written: `ptcp:PORT[:ADDRESS]`, `pssl:`
+ * likewise, or `punix:FILE`. Active remotes (`tcp:`, `ssl:`, `unix:`) belong into the database, as managers.
  */
 export function parsePassiveRemote(text: string): string {
   try {
@@ -42,7 +42,8 @@ export function parsePassiveRemote(text: string): string {
     // The message below says it with the forms that are meant here.
   }
   throw new InvalidArgumentError(
-    "Give ptcp:PORT, ptcp:PORT:ADDRESS (such as ptcp:6640:127.0.0.1) or punix:FILE.",
+    "Give ptcp:PORT, ptcp:PORT:ADDRESS (such as ptcp:6640:127.0.0.1), pssl: likewise, or " +
+      "punix:FILE.",
   );
 }
 

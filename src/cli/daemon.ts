@@ -14,6 +14,7 @@
 import { join, resolve } from "node:path";
 import { openReplica, type Replica, type TableName } from "../db/replica.ts";
 import { startDatabaseService } from "../db/service.ts";
+import type { TlsSettings } from "../db/tls/settings.ts";
 import type { Datapath } from "../fastpath/datapath.ts";
 import { type Devices, DummyDevices } from "../fastpath/devices.ts";
 import { openDevices } from "../fastpath/host-devices.ts";
@@ -116,7 +117,9 @@ async function startParts(
       dbFile: resolve(options.db),
       sockets: [`punix:${join(runDir, "db.sock")}`, ...options.remote],
       identifyPeer: unixPeer,
+      tls: tlsSettings(options),
       logger: log.logger("db"),
+      tlsLogger: log.logger("stream_ssl"),
     }),
     (database) => database.close(),
   );
@@ -143,6 +146,7 @@ async function startParts(
       clock: systemClock(),
       log,
       runDir,
+      tls: service.tls,
       onExit,
     }),
     (started) => started.close(),
@@ -168,5 +172,20 @@ async function startParts(
     runDir,
     httpUrl: http?.url,
     stop: () => parts.stop(),
+  };
+}
+
+/** File names are made absolute: messages that name them are then of use to anybody. */
+function tlsSettings(options: RunOptions): TlsSettings {
+  const file = (name: string | undefined): string | undefined =>
+    name === undefined || name === "none" || name.startsWith("db:") ? name : resolve(name);
+  return {
+    privateKey: file(options.privateKey),
+    certificate: file(options.certificate),
+    caCert: file(options.caCert),
+    bootstrapCaCert: file(options.bootstrapCaCert),
+    peerCaCert: file(options.peerCaCert),
+    protocols: options.sslProtocols,
+    ciphers: options.sslCiphers,
   };
 }

@@ -24,6 +24,14 @@ export interface RunOptions {
   /** Further places where the database is served, in OVSDB's notation. */
   readonly remote: readonly string[];
   readonly logLevel: readonly LevelChange[];
+  /** For remotes and controllers over TLS; what is left open is read from the SSL table. */
+  readonly privateKey?: string;
+  readonly certificate?: string;
+  readonly caCert?: string;
+  readonly bootstrapCaCert?: string;
+  readonly peerCaCert?: string;
+  readonly sslProtocols?: string;
+  readonly sslCiphers?: string;
   /** Neither devices nor packets: the datapath in memory, which needs no privileges. */
   readonly dummy: boolean;
 }

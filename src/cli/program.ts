@@ -42,10 +42,17 @@ function declareRun(program: Command, outcome: Outcome): void {
     )
     .option(
       "--remote <remote>",
-      "serve the database there too: ptcp:PORT[:ADDRESS] or punix:FILE (repeatable)",
+      "serve the database there too: ptcp:PORT[:ADDRESS], pssl:… or punix:FILE (repeatable)",
       gather(parsePassiveRemote),
       [],
     )
+    .option("--private-key <file>", "TLS for remotes and controllers: the private key, PEM")
+    .option("--certificate <file>", "TLS: the certificate that belongs to it")
+    .option("--ca-cert <file>", "TLS: the CA that must have signed the peers' certificates")
+    .option("--bootstrap-ca-cert <file>", "TLS: as --ca-cert; learnt from the first server")
+    .option("--peer-ca-cert <file>", "TLS: the CA of our certificate, for peers that learn it")
+    .option("--ssl-protocols <list>", "TLS: TLSv1.2, TLSv1.3 or both (default: both)")
+    .option("--ssl-ciphers <list>", "TLS: ciphers for TLS 1.2, as OpenSSL writes them")
     .option(
       "--log-level <[module:]level>",
       "off, emer, err, warn, info or dbg, for one module or for all (repeatable)",

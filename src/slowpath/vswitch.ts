@@ -19,6 +19,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Replica } from "../db/replica.ts";
+import type { Tls } from "../db/tls/tls.ts";
 import type { Datapath } from "../fastpath/datapath.ts";
 import type { Devices } from "../fastpath/devices.ts";
 import type { LogSink } from "../log/log.ts";
@@ -40,6 +41,8 @@ export interface VswitchOptions {
   readonly log: LogSink;
   /** Where BRIDGE.mgmt, BRIDGE.snoop and ovs-vswitchd.PID.ctl are made; it must exist. */
   readonly runDir: string;
+  /** For controllers over TLS. */
+  readonly tls?: Tls;
   /** Called by `ovs-appctl exit`; the process is expected to call `close()` and end. */
   readonly onExit: () => void;
   /** The clock of the datapath's statistics, where it is not CLOCK_MONOTONIC (tests). */
@@ -101,7 +104,7 @@ class SlowPath implements Vswitch {
   private unixctl: UnixctlServer | undefined;
 
   constructor(private readonly options: VswitchOptions) {
-    const { replica, devices, clock, log, runDir } = options;
+    const { replica, devices, clock, log, runDir, tls } = options;
     const { type, version } = readOsRelease();
     this.reconciler = new Reconciler({
       replica,
@@ -110,6 +113,7 @@ class SlowPath implements Vswitch {
       log: log.logger("bridge"),
       connectionLog: log.logger("rconn"),
       runDir,
+      tls,
       facts: {
         datapathTypes: () => datapathTypes(this.backend?.datapath),
         ovsVersion: COMPATIBLE_VERSION,

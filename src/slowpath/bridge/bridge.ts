@@ -6,6 +6,7 @@
  * Every change that translation could see ends in `backend.changed()`, which has megaflows made
  * again. A bridge never touches the database.
  */
+import type { Tls } from "../../db/tls/tls.ts";
 import type { Packet } from "../../fastpath/datapath.ts";
 import type { Device, Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
@@ -33,6 +34,8 @@ export interface BridgeOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly runDir: string;
+  /** For controllers over TLS. */
+  readonly tls?: Tls | undefined;
   /** Something that the database shows may have changed. */
   readonly statusChanged: () => void;
 }
@@ -106,6 +109,7 @@ export class Bridge implements Switch {
       clock,
       log,
       runDir,
+      tls: options.tls,
       changed: statusChanged,
     });
     backend.cache.addBridge(this);

@@ -18,6 +18,7 @@
  * Order within a round (Open vSwitch `vswitchd/bridge.c`, bridge_reconfigure): removals first, since
  * what is added may need their names and numbers; then interfaces that ask for a number; then others.
  */
+import type { Tls } from "../../db/tls/tls.ts";
 import type { Replica } from "../../db/replica.ts";
 import type { Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
@@ -57,6 +58,8 @@ export interface ReconcilerOptions {
   /** Logger of OpenFlow connections. */
   readonly connectionLog: Logger;
   readonly runDir: string;
+  /** For controllers over TLS. */
+  readonly tls?: Tls | undefined;
   readonly facts: SystemFacts;
   /** Opens the datapath on first use; rejects with an error that says what to do. */
   readonly backend: () => Promise<Backend>;
@@ -241,6 +244,7 @@ export class Reconciler {
         clock,
         log: connectionLog,
         runDir,
+        tls: this.options.tls,
         statusChanged: () => this.requestStatus(),
       });
       this.bridges.set(want.name, bridge);

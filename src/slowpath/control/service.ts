@@ -8,15 +8,16 @@
  */
 import type { Logger } from "../../log/log.ts";
 import type { OfMessage, Role } from "../../openflow/messages/types.ts";
+import type { Tls } from "../../db/tls/tls.ts";
 import type { Clock } from "../clock.ts";
 import { Agent, type AgentKind } from "./agent.ts";
 import type { Agents } from "./agents.ts";
 import { Connection } from "./connection.ts";
 import { Reconnector } from "./reconnect.ts";
-import { listenStreams, openStream, type Stream, type StreamEvents } from "./streams.ts";
-import type { StreamListener } from "./streams.ts";
+import type { Stream, StreamEvents, StreamListener } from "./streams.ts";
 import type { Switch } from "./switch.ts";
-import type { Target } from "./targets.ts";
+import { isPassive, type Target } from "./targets.ts";
+import { listenAnyStreams, openAnyStream } from "./tls-streams.ts";
 
 /** Connections that a passive service holds at once. */
 export const MAX_PASSIVE = 64;
@@ -38,6 +39,8 @@ export interface ServiceContext {
   readonly agents: Agents;
   readonly clock: Clock;
   readonly log: Logger;
+  /** For targets over TLS. */
+  readonly tls: Tls | undefined;
   /** Something that the database or the fail mode shows may have changed. */
   readonly changed: () => void;
   /** A message to or from a primary connection, for snoopers. */
@@ -66,15 +69,15 @@ export class Service {
     private readonly context: ServiceContext,
   ) {
     this.admittedAt = context.clock.now();
-    if (target.kind === "ptcp" || target.kind === "punix") {
-      this.listener = listenStreams(target, (stream) => this.accept(stream));
+    if (isPassive(target)) {
+      this.listener = listenAnyStreams(target, context.tls, (stream) => this.accept(stream));
     } else {
       this.reconnector = new Reconnector({
         clock: context.clock,
         log: context.log,
         name: `${context.bridge.name}<->${name}`,
         maxBackoffMs: current.maxBackoffMs,
-        open: (makeEvents) => openStream(target, makeEvents),
+        open: (makeEvents) => openAnyStream(target, context.tls, makeEvents),
         start: (stream, established) => this.start(stream, established),
       });
     }

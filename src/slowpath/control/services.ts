@@ -2,11 +2,13 @@
  * The OpenFlow services of one bridge: RUNDIR/BRIDGE.mgmt, RUNDIR/BRIDGE.snoop, and a service for
  * each Controller row. Compares what is wanted with what is there, and reports back by row.
  *
- * Two rows with one target share one service. A row whose target cannot be used (unknown or
- * unsupported kind, a port that is taken) is logged once and shows its reason in `status:last_error`.
+ * Two rows with one target share one service. A row whose target cannot be used (unknown kind, a port
+ * that is taken, no key for TLS) is logged once and shows its reason in `status:last_error`; what
+ * another program or a file may mend is tried again.
  */
 import { join } from "node:path";
 import type { Row } from "../../db/replica.ts";
+import type { Tls } from "../../db/tls/tls.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Clock } from "../clock.ts";
 import type { Agents } from "./agents.ts";
@@ -17,6 +19,7 @@ import type { Switch } from "./switch.ts";
 import { systemText } from "./streams.ts";
 import { isPassive, parseTarget, type Target } from "./targets.ts";
 
+const RETRY_MS = 2500;
 const DEFAULT_PROBE_MS = 5000;
 const MANAGEMENT_PROBE_MS = 60_000;
 const DEFAULT_MAX_BACKOFF_MS = 8000;
@@ -34,6 +37,8 @@ export interface ServicesOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly runDir: string;
+  /** For controllers over TLS. */
+  readonly tls?: Tls | undefined;
   /** The status of a controller may have changed. */
   readonly changed: () => void;
 }
@@ -56,6 +61,7 @@ export class Services {
   private readonly errors = new Map<string, string>();
   private readonly warned = new Set<string>();
   private snoop: Snoop | undefined;
+  private cancelRetry: () => void = () => {};
   private controllers: readonly Row<"Controller">[] = [];
 
   constructor(private readonly options: ServicesOptions) {
@@ -71,6 +77,7 @@ export class Services {
   }
 
   configure(config: ServicesConfig): void {
+    this.cancelRetry();
     const wanted = new Map<string, { target: Target; settings: ServiceSettings }>();
     this.controllers = config.controllers;
     wanted.set(`punix:${this.socketPath("mgmt")}`, {
@@ -128,6 +135,7 @@ export class Services {
   }
 
   close(): void {
+    this.cancelRetry();
     this.failMode.close();
     for (const service of this.services.values()) service.close();
     this.services.clear();
@@ -136,7 +144,8 @@ export class Services {
   }
 
   private apply(wanted: ReadonlyMap<string, { target: Target; settings: ServiceSettings }>): void {
-    const { bridge, log } = this.options;
+    const { bridge, log, clock } = this.options;
+    let failed = false;
     for (const [name, service] of [...this.services]) {
       const config = wanted.get(name);
       if (config && service.reconfigure(config.settings)) continue;
@@ -153,17 +162,20 @@ export class Services {
         log.info(`${bridge.name}: added ${settings.kind} controller "${name}"`);
       } catch (error) {
         this.fail(name, `${name}: cannot listen: ${systemText(error)}`);
+        failed = true;
       }
     }
+    if (failed) this.cancelRetry = clock.after(RETRY_MS, () => this.apply(wanted));
   }
 
   private context(): ServiceContext {
-    const { bridge, agents, clock, log, changed } = this.options;
+    const { bridge, agents, clock, log, tls, changed } = this.options;
     return {
       bridge,
       agents,
       clock,
       log,
+      tls,
       changed: () => {
         this.failMode.check();
         changed();

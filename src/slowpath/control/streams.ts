@@ -1,5 +1,6 @@
 /**
  * Byte streams over TCP and Unix sockets: what OpenFlow connections and the unixctl server stand on.
+ * tls-streams.ts makes those over TLS.
  *
  * A stream queues what the peer does not take at once. Nobody here limits that queue: its length is
  * `queuedBytes`, and whoever writes decides when a peer is too slow and closes. `closed` is told
@@ -8,7 +9,7 @@
  */
 import { chmodSync, rmSync } from "node:fs";
 import type { Socket } from "bun";
-import type { Target } from "./targets.ts";
+import type { ActiveTarget, PassiveTarget } from "./targets.ts";
 
 export interface StreamEvents {
   /** Valid only during the call: copy what is to be kept. */
@@ -41,7 +42,7 @@ export interface StreamListener {
   close(): void;
 }
 
-class SocketStream implements Stream {
+export class SocketStream implements Stream {
   private queue: Uint8Array[] = [];
   private ending = false;
   private done = false;
@@ -116,11 +117,11 @@ class SocketStream implements Stream {
   }
 }
 
-interface StreamHolder {
+export interface StreamHolder {
   stream: SocketStream | undefined;
 }
 
-const HANDLER = {
+export const HANDLER = {
   data(socket: Socket<StreamHolder>, bytes: Uint8Array): void {
     socket.data.stream?.events?.data(bytes);
   },
@@ -161,7 +162,7 @@ export function systemText(error: unknown): string {
 
 /** Connects to an active target. Rejects with an Error whose message fits a log line. */
 export async function openStream(
-  target: Target & { kind: "tcp" | "unix" },
+  target: ActiveTarget & { kind: "tcp" | "unix" },
   makeEvents: (stream: Stream) => StreamEvents,
 ): Promise<Stream> {
   const holder: StreamHolder = { stream: undefined };
@@ -187,7 +188,7 @@ export async function openStream(
  * Throws an Error whose message says what could not be bound.
  */
 export function listenStreams(
-  target: Target & { kind: "ptcp" | "punix" },
+  target: PassiveTarget & { kind: "ptcp" | "punix" },
   accept: (stream: Stream) => StreamEvents | undefined,
 ): StreamListener {
   let sequence = 0;

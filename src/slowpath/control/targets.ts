@@ -2,6 +2,7 @@
  * Connection targets as the database and the command line write them:
  *
  *     tcp:HOST[:PORT]     ptcp:[PORT][:HOST]     unix:FILE     punix:FILE
+ *     ssl:HOST[:PORT]     pssl:[PORT][:HOST]
  *
  * HOST may be an IPv6 address in brackets. PORT defaults to 6653, OpenFlow's registered port
  * (ovs-vswitchd.conf.db(5), Controller.target). A relative FILE lies in the run directory.
@@ -13,8 +14,13 @@ export const OPENFLOW_PORT = 6653;
 export type Target =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "ptcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "ssl"; readonly host: string; readonly port: number }
+  | { readonly kind: "pssl"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string }
   | { readonly kind: "punix"; readonly path: string };
+
+export type PassiveTarget = Extract<Target, { readonly kind: "ptcp" | "pssl" | "punix" }>;
+export type ActiveTarget = Exclude<Target, PassiveTarget>;
 
 export type TargetResult =
   | { readonly ok: true; readonly target: Target }
@@ -29,9 +35,11 @@ export function parseTarget(text: string, runDir: string): TargetResult {
   const rest = colon < 0 ? "" : text.slice(colon + 1);
   switch (scheme) {
     case "tcp":
-      return activeTcp(text, rest);
+    case "ssl":
+      return active(scheme, text, rest);
     case "ptcp":
-      return passiveTcp(text, rest);
+    case "pssl":
+      return passive(scheme, text, rest);
     case "unix":
     case "punix":
       if (rest === "") return fail(`${text}: a file name must follow "${scheme}:"`);
@@ -39,14 +47,10 @@ export function parseTarget(text: string, runDir: string): TargetResult {
         ok: true,
         target: { kind: scheme, path: isAbsolute(rest) ? rest : join(runDir, rest) },
       };
-    case "ssl":
-    case "pssl":
-      return fail(
-        `${text}: connections over SSL/TLS are not supported yet; ` +
-          `use ${scheme === "ssl" ? "tcp:HOST:PORT" : "ptcp:PORT"}`,
-      );
     default:
-      return fail(`${text}: unknown kind of connection; use tcp:, ptcp:, unix: or punix:`);
+      return fail(
+        `${text}: unknown kind of connection; use tcp:, ptcp:, ssl:, pssl:, unix: or punix:`,
+      );
   }
 }
 
@@ -56,20 +60,20 @@ function parsePort(text: string): number | undefined {
   return port <= 65535 ? port : undefined;
 }
 
-function activeTcp(text: string, rest: string): TargetResult {
+function active(kind: "tcp" | "ssl", text: string, rest: string): TargetResult {
   const parts = /^(\[[0-9a-fA-F:.]+(?:%[^\]]+)?\]|[^:[\]]+)(?::(.*))?$/.exec(rest);
-  if (!parts) return fail(`${text}: not of the form tcp:HOST[:PORT] ([HOST] for IPv6)`);
+  if (!parts) return fail(`${text}: not of the form ${kind}:HOST[:PORT] ([HOST] for IPv6)`);
   const port = parts[2] === undefined ? OPENFLOW_PORT : parsePort(parts[2]);
   if (!port) return fail(`${text}: "${parts[2]}" is not a port number (1 to 65535)`);
-  return { ok: true, target: { kind: "tcp", host: bare(parts[1]!), port } };
+  return { ok: true, target: { kind, host: bare(parts[1]!), port } };
 }
 
-function passiveTcp(text: string, rest: string): TargetResult {
+function passive(kind: "ptcp" | "pssl", text: string, rest: string): TargetResult {
   const parts = /^([^:]*)(?::(.+))?$/.exec(rest);
-  if (!parts) return fail(`${text}: not of the form ptcp:[PORT][:HOST] ([HOST] for IPv6)`);
+  if (!parts) return fail(`${text}: not of the form ${kind}:[PORT][:HOST] ([HOST] for IPv6)`);
   const port = parts[1] === "" ? OPENFLOW_PORT : parsePort(parts[1]!);
   if (port === undefined) return fail(`${text}: "${parts[1]}" is not a port number (0 to 65535)`);
-  return { ok: true, target: { kind: "ptcp", host: bare(parts[2] ?? "0.0.0.0"), port } };
+  return { ok: true, target: { kind, host: bare(parts[2] ?? "0.0.0.0"), port } };
 }
 
 function bare(host: string): string {
@@ -77,6 +81,6 @@ function bare(host: string): string {
 }
 
 /** True for targets that wait for connections instead of making one. */
-export function isPassive(target: Target): boolean {
-  return target.kind === "ptcp" || target.kind === "punix";
+export function isPassive(target: Target): target is PassiveTarget {
+  return target.kind === "ptcp" || target.kind === "pssl" || target.kind === "punix";
 }

@@ -26,12 +26,19 @@ describe("--http", () => {
 });
 
 describe("--remote", () => {
-  test.each(["ptcp:6640", "ptcp:", "ptcp:0:127.0.0.1", "ptcp:6640:[::1]", "punix:/run/x.sock"])(
+  test.each([
+    "ptcp:6640",
+    "ptcp:",
+    "ptcp:0:127.0.0.1",
+    "ptcp:6640:[::1]",
+    "pssl:6640",
+    "punix:/run/x.sock",
+  ])(
     "%s",
     (text) => expect(parsePassiveRemote(text)).toBe(text),
   );
 
-  test.each(["", "tcp:127.0.0.1:6640", "ptcp:99999", "unix:/x", "punix:", "pssl:6640"])(
+  test.each(["", "tcp:127.0.0.1:6640", "ptcp:99999", "unix:/x", "punix:", "ssl:6640"])(
     "rejects %p",
     (text) => expect(() => parsePassiveRemote(text)).toThrow("ptcp:PORT"),
   );

@@ -130,7 +130,8 @@ describe("OpenFlow services of a bridge", () => {
   });
 
   test.each([
-    ["ssl:127.0.0.1:6653", "SSL/TLS are not supported yet"],
+    ["ssl:127.0.0.1:6653", "not set up for TLS"],
+    ["pssl:0:127.0.0.1", "not set up for TLS"],
     ["carrier-pigeon:1", "unknown kind of connection"],
   ])("%s shows why it is not served", async (target, problem) => {
     await setControllers(target);

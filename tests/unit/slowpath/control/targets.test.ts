@@ -10,6 +10,8 @@ describe("connection targets", () => {
     ["ptcp:", { kind: "ptcp", host: "0.0.0.0", port: 6653 }],
     ["ptcp:0:127.0.0.1", { kind: "ptcp", host: "127.0.0.1", port: 0 }],
     ["ptcp:6633:[::]", { kind: "ptcp", host: "::", port: 6633 }],
+    ["ssl:10.0.0.1", { kind: "ssl", host: "10.0.0.1", port: 6653 }],
+    ["pssl:0:127.0.0.1", { kind: "pssl", host: "127.0.0.1", port: 0 }],
     ["unix:/a/b", { kind: "unix", path: "/a/b" }],
     ["punix:x.mgmt", { kind: "punix", path: "/run/x.mgmt" }],
   ])("%s", (text, target) => {
@@ -26,7 +28,8 @@ describe("connection targets", () => {
     ["tcp:::1:5", "tcp:HOST"],
     ["ptcp:x", "not a port number"],
     ["unix:", "file name"],
-    ["ssl:1.2.3.4", "not supported yet"],
+    ["ssl:", "ssl:HOST"],
+    ["pssl:x", "not a port number"],
     ["udp:1.2.3.4", "unknown kind"],
   ])('"%s" says what is wrong', (text, problem) => {
     const parsed = parseTarget(text, "/run");
