@@ -35,6 +35,7 @@ import {
   revisionOf,
 } from "./history/revision.ts";
 import type { Json, JsonObject } from "./json.ts";
+import { parseRows, tablesOf } from "./load.ts";
 import type { DatabaseDeclaration } from "./schema/declare.ts";
 import { type DatabaseSchema, parseSchema, schemaToJson } from "./schema/schema.ts";
 import type { HistoryStore } from "./storage/history-store.ts";
@@ -43,10 +44,12 @@ import { applyDeltas, createTables, revertDeltas, type Tables } from "./table.ts
 import { Execution, NotYet } from "./transaction/execute.ts";
 import { prepareCommit } from "./transaction/integrity.ts";
 import { Transaction } from "./transaction/transaction.ts";
-import { parseDatum } from "./values/parse.ts";
 
 const HISTORY_COMMITS = 1000;
 const HISTORY_ROWS = 100_000;
+/** After work on so many rows, the garbage that it left is collected soon, not some day. */
+const MUCH_WORK_ROWS = 5000;
+const COLLECT_AFTER_MS = 500;
 
 /** Whoever asks for transactions. */
 export interface Requester {
@@ -100,6 +103,7 @@ export class Database {
   /** The state before `history[0]`. */
   private baseId = this.lastId;
   private closed = false;
+  private collection: ReturnType<typeof setTimeout> | undefined;
   readonly isConfiguration: IsConfiguration;
 
   /** Loads what is stored. A storage that is empty gets `schema`; else the stored schema rules. */
@@ -164,18 +168,15 @@ export class Database {
 
   /** Stored rows go through the same checks as new ones: a file may have been made by others. */
   private load(rows: Iterable<StoredRow>): void {
-    const txn = new Transaction(this.tablesNow);
-    for (const { table: name, uuid, columns } of rows) {
-      const table = this.tablesNow.get(name);
-      if (table === undefined) throw new OvsdbError("unknown table", `${name} is stored`);
-      const fields = [...table.schema.defaults];
-      for (const columnName of Object.keys(columns)) {
-        const column = table.schema.columns.get(columnName);
-        if (column === undefined) continue;
-        fields[column.index] = parseDatum(columns[columnName] as Json, column.type);
-      }
-      txn.insert(table, uuid, fields);
+    const parsed = parseRows(this.schemaNow, rows);
+    this.collectLater(parsed.length);
+    const tables = tablesOf(this.schemaNow, parsed);
+    if (tables !== undefined) {
+      this.tablesNow = tables;
+      return;
     }
+    const txn = new Transaction(this.tablesNow);
+    for (const { table, uuid, fields } of parsed) txn.insert(txn.table(table), uuid, fields);
     applyDeltas(this.tablesNow, prepareCommit(txn));
   }
 
@@ -431,7 +432,15 @@ export class Database {
     return commits.flatMap((commit) => revisionOf(commit, this.isConfiguration) ?? []);
   }
 
+  private collectLater(rows: number): void {
+    if (rows < MUCH_WORK_ROWS) return;
+    clearTimeout(this.collection);
+    this.collection = setTimeout(() => Bun.gc(true), COLLECT_AFTER_MS);
+    this.collection.unref();
+  }
+
   private publish(commit: Commit): void {
+    this.collectLater(commit.deltas.length);
     this.lastId = commit.id;
     this.history.push(commit);
     this.historyRows += commit.deltas.length;
@@ -464,6 +473,7 @@ export class Database {
     if (this.closed) return;
     this.flush();
     this.closed = true;
+    clearTimeout(this.collection);
     for (const request of [...this.waiting]) this.forget(request);
     this.storage.close();
   }
