@@ -1,8 +1,10 @@
 /**
  * `kill -9` at random moments under concurrent writers. Afterwards, every time: the database opens
- * by itself, every acknowledged transaction is there, and none is there by half.
+ * by itself, every acknowledged transaction is there, none is there by half, and the history has a
+ * revision for each transaction that is there and for no other.
  *
- * Ten rounds for each kind of file; `SOLOVS_CRASH_ROUNDS` asks for another number.
+ * Ten rounds for each kind of file; `SOLOVS_CRASH_ROUNDS` asks for another number (`npm run
+ * test:crash`: 200).
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -51,8 +53,9 @@ describe.each(["sqlite", "ovsdb-file"])("%s", (kind) => {
         table: "Queue",
         row,
       }));
+      const comment = { op: "comment", comment: mark };
       try {
-        await session.request("transact", ["Open_vSwitch", ...operations]);
+        await session.request("transact", ["Open_vSwitch", ...operations, comment]);
         acknowledged.add(mark);
       } catch {
         return;
@@ -74,6 +77,24 @@ describe.each(["sqlite", "ovsdb-file"])("%s", (kind) => {
       marks.set(mark, (marks.get(mark) ?? 0) + 1);
     }
     return marks;
+  }
+
+  /** The history agrees with the rows: one revision a mark, beside the one that made the database. */
+  async function checkHistory(marks: ReadonlyMap<string, number>): Promise<void> {
+    const session = await connectSession(`unix:${dir}/db.sock`, { who: "test", logger });
+    const log = await session.request("solovs.config_log", ["Open_vSwitch", { limit: 1000 }]);
+    session.close();
+    const { newest, revisions } = log as unknown as {
+      newest: number;
+      revisions: { revision: number; comment: string; inserted: number }[];
+    };
+    expect(newest).toBe(1 + marks.size);
+    for (const [i, { revision, comment, inserted }] of revisions.entries()) {
+      expect(revision).toBe(newest - i);
+      if (revision === 1) continue;
+      expect({ comment, inserted, there: marks.has(comment) })
+        .toEqual({ comment, inserted: ROWS_PER_TRANSACTION, there: true });
+    }
   }
 
   beforeAll(async () => {
@@ -105,6 +126,7 @@ describe.each(["sqlite", "ovsdb-file"])("%s", (kind) => {
       const marks = await storedMarks();
       expect([...acknowledged].filter((mark) => !marks.has(mark))).toEqual([]);
       expect([...marks].filter(([, rows]) => rows !== ROWS_PER_TRANSACTION)).toEqual([]);
+      if (kind === "sqlite") await checkHistory(marks);
       // A log file may end in what the crash cut off: that is said, and nothing else is wrong.
       const complaints = daemon.log.split("\n").filter((line) => /\|(ERR|WARN)\|/.test(line));
       expect(complaints.filter((line) => !line.includes("dropped what a crash left"))).toEqual([]);
