@@ -16,6 +16,7 @@ import { CommandError, EXIT, reason } from "./exit.ts";
 import { stockProgram } from "./names.ts";
 import { defaultDatabase, defaultRunDir } from "./options.ts";
 import type { RunOptions } from "./options.ts";
+import { runRole } from "./roles/role.ts";
 import { OVS_VERSION, SOLOVS_VERSION } from "./version.ts";
 
 /** Where the command's action leaves its exit code. */
@@ -134,7 +135,7 @@ function refuseUnknownCommand(program: Command, words: readonly string[]): void 
  * which the executable was started.
  */
 export async function runCommandLine(argv0: string, words: readonly string[]): Promise<number> {
-  const exitCode = await runClient(argv0, words);
+  const exitCode = await runClient(argv0, words) ?? await runRole(argv0, words);
   if (exitCode !== undefined) return exitCode;
   const stock = stockProgram(argv0);
   if (stock !== undefined) {

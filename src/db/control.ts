@@ -10,6 +10,7 @@ import { OvsdbError } from "./error.ts";
 import type { Remotes } from "./remotes.ts";
 import type { OvsdbServer } from "./server.ts";
 import { openStorage } from "./storage/open.ts";
+import type { Storage } from "./storage/storage.ts";
 
 export interface ControlCommand {
   readonly usage: string;
@@ -24,12 +25,29 @@ export class ControlError extends Error {
   override readonly name = "ControlError";
 }
 
+/** Takes a database file for this process alone; returns what gives it up. Throws `OvsdbError`. */
+export type ClaimFile = (path: string) => () => void;
+
+interface OpenFile {
+  readonly database: Database;
+  readonly release: () => void;
+}
+
 /** Serves existing database files of either kind, under the schemas that they hold. */
 export class DatabaseFiles {
   /** Real path → database. */
-  private readonly open = new Map<string, Database>();
+  private readonly open = new Map<string, OpenFile>();
 
-  constructor(private readonly server: OvsdbServer, private readonly logger: Logger) {}
+  constructor(
+    private readonly server: OvsdbServer,
+    private readonly logger: Logger,
+    private readonly claim: ClaimFile = () => () => {},
+  ) {}
+
+  /** The files that are served, links resolved. */
+  get paths(): string[] {
+    return [...this.open.keys()];
+  }
 
   /** Opens the file and serves what it holds. Throws `OvsdbError`. */
   add(file: string): Database {
@@ -43,26 +61,33 @@ export class DatabaseFiles {
     }
     const path = realpathSync(file);
     if (this.open.has(path)) throw new OvsdbError("ovsdb error", `${file}: already open`);
-    const storage = openStorage(path, this.logger, "ovsdb-file");
+    const release = this.claim(path);
+    let storage: Storage | undefined;
     let database: Database;
     try {
+      storage = openStorage(path, this.logger, "ovsdb-file");
       database = Database.openExisting(storage, { logger: this.logger });
       if (this.server.databases.has(database.name)) {
         throw new OvsdbError("ovsdb error", `${file}: duplicate database name`);
       }
     } catch (error) {
-      storage.close();
+      storage?.close();
+      release();
       throw error;
     }
-    this.open.set(path, database);
+    this.open.set(path, { database, release });
     this.server.addDatabase(database);
     return database;
   }
 
   /** Stops serving a database and lets its file go. */
   remove(name: string): void {
-    for (const [path, database] of this.open) if (database.name === name) this.open.delete(path);
     this.server.removeDatabase(name);
+    for (const [path, { database, release }] of this.open) {
+      if (database.name !== name) continue;
+      this.open.delete(path);
+      release();
+    }
   }
 }
 

@@ -22,6 +22,7 @@ import {
   fstatSync,
   ftruncateSync,
   openSync,
+  renameSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -36,9 +37,12 @@ const F_UNLCK = 2;
 const FLOCK_BYTES = 32;
 
 export interface FileLock {
+  /** As the file is named now. */
   readonly path: string;
   /** Replaces the file's contents. */
   write(text: string): void;
+  /** Gives the file another name, replacing whatever had it; the lock stays. */
+  rename(path: string): void;
   /** Gives the lock up; `remove` unlinks the file first, so that nobody sees it unlocked. */
   release(options?: { remove?: boolean }): void;
 }
@@ -88,10 +92,17 @@ export function lockFile(path: string): LockAttempt {
   }
 }
 
-function heldLock(fd: number, path: string): FileLock {
+function heldLock(fd: number, lockedPath: string): FileLock {
   let held = true;
+  let path = lockedPath;
   return {
-    path,
+    get path() {
+      return path;
+    },
+    rename(to) {
+      renameSync(path, to);
+      path = to;
+    },
     write(text) {
       ftruncateSync(fd, 0);
       writeSync(fd, text, 0);

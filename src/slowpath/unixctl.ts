@@ -97,9 +97,9 @@ export class UnixctlServer {
     const reply = (result: string | null, error: string | null): void =>
       stream.write(new TextEncoder().encode(stringify({ id, result, error })));
     try {
-      reply(await this.execute(method, params), null);
+      reply(wholeLines(await this.execute(method, params)), null);
     } catch (error) {
-      if (error instanceof CommandError) return reply(null, `${error.message}\n`);
+      if (error instanceof CommandError) return reply(null, wholeLines(error.message));
       const text = error instanceof Error ? error.stack ?? error.message : String(error);
       this.log.err(`command ${method} failed: ${text}`);
       reply(null, `internal error in ${method}: see the log\n`);
@@ -128,3 +128,7 @@ export class UnixctlServer {
     return await command.run(args);
   }
 }
+
+/** `ovs-appctl` prints a reply as it is: one that is not empty ends in a newline. */
+const wholeLines = (text: string): string =>
+  text === "" || text.endsWith("\n") ? text : `${text}\n`;

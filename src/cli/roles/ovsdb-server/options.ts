@@ -1,0 +1,243 @@
+/** The command line of `ovsdb-server` (ovsdb-server(1)): the options, their meaning, and `--help`. */
+import { Exit, Fatal } from "../../clients/fatal.ts";
+import { getopt, type OptionDeclaration } from "../../clients/getopt.ts";
+import { toStdout } from "../../clients/output.ts";
+import { OVS_VERSION } from "../../version.ts";
+import {
+  DAEMON_OPTIONS,
+  type DaemonKey,
+  type DaemonOptions,
+  inDirectory,
+  noDaemonOptions,
+  takeDaemonOption,
+} from "../daemon.ts";
+import { LOG_OPTIONS, type LogKey, type LogOptions, takeLogOption } from "../log-options.ts";
+import type { Vlog } from "../vlog.ts";
+
+export const PROGRAM = "ovsdb-server";
+
+/** Where files are looked for and made unless the command line says otherwise. */
+export interface Directories {
+  readonly run: string;
+  readonly log: string;
+  readonly db: string;
+}
+
+export function directories(
+  environment: Readonly<Record<string, string | undefined>>,
+): Directories {
+  const { OVS_RUNDIR, OVS_LOGDIR, OVS_DBDIR, OVS_SYSCONFDIR } = environment;
+  return {
+    run: OVS_RUNDIR || "/var/run/openvswitch",
+    log: OVS_LOGDIR || "/var/log/openvswitch",
+    db: OVS_DBDIR || (OVS_SYSCONFDIR ? `${OVS_SYSCONFDIR}/openvswitch` : "/etc/openvswitch"),
+  };
+}
+
+/** Files, or `db:DATABASE,TABLE,COLUMN` that name them. */
+export interface TlsOptions {
+  privateKey?: string;
+  certificate?: string;
+  caCertificate?: string;
+  bootstrap?: boolean;
+  peerCaCertificate?: string;
+  protocols?: string;
+  ciphers?: string;
+}
+
+export interface ServerOptions {
+  readonly databases: readonly string[];
+  readonly remotes: readonly string[];
+  readonly unixctl: string | undefined;
+  /** A shell command, with whose end the server ends. */
+  readonly run: string | undefined;
+  readonly columnDifferences: boolean;
+  readonly daemon: DaemonOptions;
+  readonly log: LogOptions;
+  readonly tls: TlsOptions;
+}
+
+type Key =
+  | DaemonKey
+  | LogKey
+  | "remote"
+  | "unixctl"
+  | "run"
+  | "help"
+  | "version"
+  | "privateKey"
+  | "certificate"
+  | "caCertificate"
+  | "bootstrapCaCertificate"
+  | "peerCaCertificate"
+  | "protocols"
+  | "ciphers"
+  | "noDatabases"
+  | "noColumnDifferences"
+  | "replication"
+  | "replay";
+
+const OPTIONS: readonly OptionDeclaration<Key>[] = [
+  { name: "remote", value: "required", key: "remote" },
+  { name: "unixctl", value: "required", key: "unixctl" },
+  { name: "run", value: "required", key: "run" },
+  { name: "help", letter: "h", value: "none", key: "help" },
+  { name: "version", letter: "V", value: "none", key: "version" },
+  ...DAEMON_OPTIONS,
+  ...LOG_OPTIONS,
+  { name: "bootstrap-ca-cert", value: "required", key: "bootstrapCaCertificate" },
+  { name: "peer-ca-cert", value: "required", key: "peerCaCertificate" },
+  { name: "private-key", letter: "p", value: "required", key: "privateKey" },
+  { name: "certificate", letter: "c", value: "required", key: "certificate" },
+  { name: "ca-cert", letter: "C", value: "required", key: "caCertificate" },
+  { name: "ssl-protocols", value: "required", key: "protocols" },
+  { name: "ssl-ciphers", value: "required", key: "ciphers" },
+  { name: "record", value: "optional", key: "replay" },
+  { name: "replay", value: "optional", key: "replay" },
+  { name: "sync-from", value: "required", key: "replication" },
+  { name: "sync-exclude-tables", value: "required", key: "replication" },
+  { name: "active", value: "none", key: "replication" },
+  { name: "no-dbs", value: "none", key: "noDatabases" },
+  { name: "disable-file-column-diff", value: "none", key: "noColumnDifferences" },
+];
+
+/**
+ * Sets the levels that the options ask for in `vlog`; opens no file. Throws `Fatal` for a wrong
+ * command line, and `Exit` after printing what `--help` and `--version` print.
+ */
+export function parseServerOptions(
+  words: readonly string[],
+  vlog: Vlog,
+  where: Directories,
+): ServerOptions {
+  const daemon = noDaemonOptions();
+  const log: LogOptions = { file: undefined };
+  const tls: TlsOptions = {};
+  const remotes = new Set<string>();
+  let unixctl: string | undefined;
+  let run: string | undefined;
+  let columnDifferences = true;
+  let defaultDatabase = true;
+  const files = getopt<Key>(words, OPTIONS, false, ({ option: { name, key }, value = "" }) => {
+    const given = value === "" ? undefined : value;
+    switch (key) {
+      case "remote":
+        remotes.add(value);
+        return;
+      case "unixctl":
+        unixctl = value;
+        return;
+      case "run":
+        run = value;
+        return;
+      case "help":
+        toStdout(usage(where));
+        throw new Exit(0);
+      case "version":
+        toStdout(`${PROGRAM} (Open vSwitch) ${OVS_VERSION}\n`);
+        throw new Exit(0);
+      case "privateKey":
+        tls.privateKey = value;
+        return;
+      case "certificate":
+        tls.certificate = value;
+        return;
+      case "caCertificate":
+      case "bootstrapCaCertificate":
+        tls.caCertificate = value;
+        tls.bootstrap = key === "bootstrapCaCertificate";
+        return;
+      case "peerCaCertificate":
+        tls.peerCaCertificate = value;
+        return;
+      case "protocols":
+        tls.protocols = value;
+        return;
+      case "ciphers":
+        tls.ciphers = value;
+        return;
+      case "noDatabases":
+        defaultDatabase = false;
+        return;
+      case "noColumnDifferences":
+        columnDifferences = false;
+        return;
+      case "replication":
+      case "replay":
+        throw new Fatal(`--${name} is not supported: solovs neither replicates nor replays`);
+      case "verbose":
+      case "logFile":
+      case "syslogMethod":
+      case "syslogTarget":
+        return takeLogOption(log, key, given, vlog, { program: PROGRAM, logDir: where.log });
+      case "detach":
+      case "monitor":
+      case "noChdir":
+      case "pidFile":
+      case "overwritePidFile":
+      case "user":
+      case "noSelfConfinement":
+        return takeDaemonOption(daemon, key, given, { program: PROGRAM, runDir: where.run });
+      default: {
+        const never: never = key;
+        return never;
+      }
+    }
+  });
+  const databases = files.length > 0
+    ? [...new Set(files)]
+    : defaultDatabase
+    ? [inDirectory(where.db, "conf.db")]
+    : [];
+  return {
+    databases,
+    remotes: [...remotes],
+    unixctl,
+    run,
+    columnDifferences,
+    daemon,
+    log,
+    tls,
+  };
+}
+
+const usage = ({ run, log, db }: Directories): string =>
+  `${PROGRAM}: the database server of solovs, in the role of Open vSwitch's
+usage: ${PROGRAM} [OPTIONS] [DATABASE...]
+Each DATABASE is a database file; the default is ${db}/conf.db.
+
+Where clients are served (any number of times):
+  --remote=REMOTE         punix:FILE, ptcp:PORT[:IP], pssl:PORT[:IP]: listen there
+                          unix:FILE, tcp:HOST:PORT, ssl:HOST:PORT: connect there
+                          db:DATABASE,TABLE,COLUMN: what that column names
+
+TLS (each may be db:DATABASE,TABLE,COLUMN):
+  -p, --private-key=FILE  private key of this server
+  -c, --certificate=FILE  certificate for the private key
+  -C, --ca-cert=FILE      certificate authority of the peers
+  --bootstrap-ca-cert=FILE  the same, made from what the first peer shows if it is missing
+  --peer-ca-cert=FILE     certificate authority to show to peers
+  --ssl-protocols=PROTOS  TLS versions to use
+  --ssl-ciphers=CIPHERS   ciphers to use
+
+Daemon options:
+  --detach                run in the background
+  --monitor               start again after a crash
+  --no-chdir              stay in the working directory
+  --pidfile[=FILE]        write the process id (default: ${run}/${PROGRAM}.pid)
+  --overwrite-pidfile     replace the pid file of another process
+
+Logging options:
+  -vSPEC, --verbose=SPEC  set levels
+  -v, --verbose           log everything
+  --log-file[=FILE]       log to a file (default: ${log}/${PROGRAM}.log)
+
+Other options:
+  --run COMMAND           run COMMAND, and end with it
+  --unixctl=SOCKET        control socket, or 'none'
+  --no-dbs                no default database
+  --disable-file-column-diff
+                          write whole columns to database files
+  -h, --help              display this help message
+  -V, --version           display version information
+`;
