@@ -19,8 +19,9 @@
  *   `frames` × 2 KiB, not × 128 KiB, and one `recv` per 64 KB is not felt.
  * - PACKET_VNET_HDR: the virtio-net header stands before each frame in both directions, so
  *   segmentation and partial checksums survive.
- * - A second socket for sending, outside every poll set: on a socket that somebody polls, the kernel
- *   looks for sleepers to wake after each frame sent (a seventh of the cost of a small one).
+ * - Other sockets for sending, outside every poll set: on a socket that somebody polls, the kernel
+ *   looks for sleepers to wake after each frame sent (a seventh of the cost of a small one). One has
+ *   a ring for small frames (send-ring.ts), the other takes frames from wherever they lie.
  * - PACKET_RESERVE: headroom, so that VLAN tags can be pushed in place.
  * - PACKET_IGNORE_OUTGOING: what the host or we send is not received again. PACKET_QDISC_BYPASS:
  *   sends go to the driver directly, so a full queue is a drop and never a wait.
@@ -43,12 +44,17 @@ import {
   PROT_WRITE,
   setsockopt,
   socket,
+  SystemError,
 } from "./libc.ts";
+import { openSendRing, SEND_RING_BYTES, type SendRingDescriptor } from "./send-ring.ts";
 
 export const RING_FRAME_BYTES = 2048;
 const BLOCK_BYTES = 16 * RING_FRAME_BYTES;
-/** Room for two VLAN tags and some, in front of the virtio-net header. */
-const RESERVE_BYTES = 32;
+/**
+ * Room for two VLAN tags and some, in front of the virtio-net header, which thereby starts on a word:
+ * the kernel aligns what would follow the Ethernet header without it.
+ */
+const RESERVE_BYTES = 34;
 /** First byte of a ring frame that may be overwritten once its tpacket2_hdr has been read. */
 export const RING_HEADROOM_FLOOR = 32;
 
@@ -83,13 +89,15 @@ const PACKET_MR_PROMISC = 1;
 const QUEUE_BYTES = 4 << 20;
 const SEND_BYTES = 8 << 20;
 
-/** An open pair of sockets with a ring: plain numbers, valid in every thread of the process. */
+/** An interface's open sockets and rings: plain numbers, valid in every thread of the process. */
 export interface PacketDescriptors {
   readonly ifindex: number;
   /** Receives; readable when the ring has frames. */
   readonly fd: number;
   readonly sendFd: number;
-  /** The mapped ring. */
+  /** For small frames; absent if the kernel refused it. */
+  readonly sendRing?: SendRingDescriptor;
+  /** The mapped receive ring. */
   readonly address: number;
   readonly frames: number;
 }
@@ -103,6 +111,7 @@ export function openPacketSocket(ifindex: number, frames: number): PacketDescrip
   // Protocol 0: nothing is received before bind.
   const fd = socket(AF_PACKET, SOCK_RAW | O_CLOEXEC | O_NONBLOCK, 0);
   let sendFd = -1;
+  let sendRing: SendRingDescriptor | undefined;
   let address = 0;
   const set = (option: number, value: number | Uint8Array, name: string): void =>
     setsockopt(fd, SOL_PACKET, option, value, name);
@@ -115,16 +124,21 @@ export function openPacketSocket(ifindex: number, frames: number): PacketDescrip
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_BYTES, "SO_RCVBUFFORCE");
     address = mapRing(fd, frames);
     sendFd = openSender(ifindex);
+    sendRing = trySendRing(ifindex);
     bind(fd, sockaddrLl(ifindex, ETH_P_ALL_BE));
     const membership = new Uint8Array(16);
     const v = new DataView(membership.buffer);
     v.setInt32(0, ifindex, true);
     v.setUint16(4, PACKET_MR_PROMISC, true);
     set(PACKET_ADD_MEMBERSHIP, membership, "PACKET_ADD_MEMBERSHIP");
-    return { ifindex, fd, sendFd, address, frames };
+    return { ifindex, fd, sendFd, ...(sendRing ? { sendRing } : {}), address, frames };
   } catch (error) {
     if (address !== 0) munmap(address, frames * RING_FRAME_BYTES);
     if (sendFd >= 0) close(sendFd);
+    if (sendRing) {
+      munmap(sendRing.address, SEND_RING_BYTES);
+      close(sendRing.fd);
+    }
     close(fd);
     throw error;
   }
@@ -138,10 +152,19 @@ function mapRing(fd: number, frames: number): number {
   return mmap(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
 }
 
-/** The use of such a pair by the one thread that moves its packets. */
+/** Sending works without it, at a higher price. */
+function trySendRing(ifindex: number): SendRingDescriptor | undefined {
+  try {
+    return openSendRing(sockaddrLl(ifindex, 0));
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
+}
+
+/** The use of them by the one thread that moves the interface's packets. */
 export class PacketSocket {
   readonly fd: number;
-  readonly sendFd: number;
   readonly ifindex: number;
   /** Frames in the ring. */
   frames: number;
@@ -153,7 +176,6 @@ export class PacketSocket {
   constructor(descriptors: PacketDescriptors) {
     ({
       fd: this.fd,
-      sendFd: this.sendFd,
       ifindex: this.ifindex,
       address: this.address,
       frames: this.frames,

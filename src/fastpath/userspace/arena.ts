@@ -5,6 +5,15 @@
  */
 import { address } from "../../linux/libc.ts";
 
+/** Memory in which frames lie, seen in the ways in which it is used. */
+export interface FrameMemory {
+  readonly bytes: Uint8Array;
+  /** The same as 32-bit words: `bytes` starts and ends on a word. */
+  readonly words: Int32Array;
+  /** Address of `bytes[0]`, which never moves. */
+  readonly address: number;
+}
+
 /** Headroom in front of each frame's virtio-net header, for pushed headers. */
 export const HEADROOM_BYTES = 64;
 const ARENA_BYTES = 1 << 20;
@@ -14,9 +23,9 @@ const ARENA_BYTES = 1 << 20;
  */
 const HOT_BYTES = 192 << 10;
 
-export class Arena {
+export class Arena implements FrameMemory {
   readonly bytes = new Uint8Array(ARENA_BYTES);
-  /** Address of `bytes[0]`: the array is never resized nor moved. */
+  readonly words = new Int32Array(this.bytes.buffer);
   readonly address = address(this.bytes);
   private mark = 0;
 

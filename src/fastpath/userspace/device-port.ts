@@ -1,28 +1,14 @@
 /**
  * A port on an existing network interface: a packet socket with a ring (linux/packet-socket.ts),
- * and the tc program that keeps its frames from the host's stack.
- *
- * Sends are collected, up to `BATCH`, as `struct mmsghdr`s whose
- * iovecs point straight at the frames; one sendmmsg sends them. Ring frames go back to the kernel
- * only after the batch's sends are done.
- *
- *     struct mmsghdr (64 bytes): msg_name u64 @0 · namelen u32 @8 · iov u64 @16 · iovlen u64 @24 ·
- *                                control u64 @32 · controllen u64 @40 · flags i32 @48 · len u32 @56
- *     struct iovec (16 bytes):   base u64 @0 · len u64 @8
+ * the sockets that send (device-sender.ts), and the tc program that keeps its frames from the host's
+ * stack. Ring frames go back to the kernel only after the batch's sends are done.
  *
  * A device that is down reports ENETDOWN once; the socket works again when it comes up.
  */
+import { ERRNO, MSG_DONTWAIT, MSG_TRUNC, raw, takeSocketError } from "../../linux/libc.ts";
 import {
-  address,
-  ERRNO,
-  errno,
-  MSG_DONTWAIT,
-  MSG_TRUNC,
-  raw,
-  takeSocketError,
-} from "../../linux/libc.ts";
-import {
-  type PacketSocket,
+  type PacketDescriptors,
+  PacketSocket,
   RING_FRAME_BYTES,
   RING_HEADROOM_FLOOR,
   TP_STATUS_COPY,
@@ -33,8 +19,9 @@ import {
 } from "../../linux/packet-socket.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
 import { pushVlan } from "../../packet/rewrite.ts";
-import { HEADROOM_BYTES } from "./arena.ts";
+import { type FrameMemory, HEADROOM_BYTES } from "./arena.ts";
 import { MAX_FRAME_BYTES } from "./commands.ts";
+import { DeviceSender } from "./device-sender.ts";
 import type { Forwarder } from "./forwarder.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
 import { counterIndex } from "./shared.ts";
@@ -52,66 +39,58 @@ const TOO_BIG = counterIndex("drop_rx_too_big");
 const BUSY_FRAMES = 1024;
 const GROW_AT_DROPS = 32;
 
-/** Most sends in one sendmmsg. */
-const BATCH = 64;
-const MMSGHDR_BYTES = 64;
-const IOVEC_WORDS = 4;
 const VLAN_TPID = 0x8100;
+/** Words of a cache line. */
+const LINE_WORDS = 16;
 
 export class DevicePort implements WorkerPort {
   readonly fd: number;
   readonly ifindex: number;
-  private ringWords = new Int32Array(0);
-  private ringHalves = new Uint16Array(0);
+  private readonly socket: PacketSocket;
+  private readonly sender: DeviceSender;
+  private ring!: FrameMemory;
+  private ringHalves!: Uint16Array;
   /** The frame that the kernel fills next. */
   private next = 0;
-
-  private readonly messages = new Uint8Array(BATCH * MMSGHDR_BYTES);
-  private readonly messagesAt = address(this.messages);
-  private readonly iovecs = new Uint32Array(BATCH * IOVEC_WORDS);
-  private queued = 0;
+  /** Keeps the reads of `waiting` from being optimised away. */
+  protected seen = 0;
 
   constructor(
     readonly portNo: number,
     readonly name: string,
-    private readonly socket: PacketSocket,
+    descriptors: PacketDescriptors,
     private readonly forwarder: Forwarder,
     readonly counters: PortCounters,
   ) {
-    this.fd = socket.fd;
-    this.ifindex = socket.ifindex;
+    this.fd = descriptors.fd;
+    this.ifindex = descriptors.ifindex;
+    this.socket = new PacketSocket(descriptors);
+    this.sender = new DeviceSender(descriptors.sendFd, descriptors.sendRing, counters);
     this.viewRing();
-    const v = new DataView(this.messages.buffer);
-    const iovecsAt = address(this.iovecs);
-    for (let i = 0; i < BATCH; i++) {
-      v.setBigUint64(i * MMSGHDR_BYTES + 16, BigInt(iovecsAt + i * IOVEC_WORDS * 4), true);
-      v.setBigUint64(i * MMSGHDR_BYTES + 24, 1n, true);
-    }
   }
 
   receive(budget: number): number {
-    const { forwarder, ringWords, ringHalves, counters } = this;
-    const { ring, address: ringAt, frames } = this.socket;
+    const { forwarder, ring, ringHalves, counters } = this;
+    const { bytes, words: ringWords } = ring;
+    const { frames } = this.socket;
     const { frame } = forwarder;
     const first = this.next;
-    let n = 0;
-    while (n < budget && n < frames) {
+    const n = this.waiting(budget);
+    for (let i = 0; i < n; i++) {
       const at = this.next * RING_FRAME_BYTES;
-      const status = Atomics.load(ringWords, at >> 2);
-      if ((status & TP_STATUS_USER) === 0) break;
-      n++;
+      const status = ringWords[at >> 2]!;
       this.next = this.next + 1 === frames ? 0 : this.next + 1;
       const length = ringWords[(at >> 2) + 1]!;
-      let base = ringAt;
+      let memory = ring;
       if (length <= ringWords[(at >> 2) + 2]!) {
-        frame.set(ring, at + ringHalves[(at >> 1) + 6]!, length, true, at + RING_HEADROOM_FLOOR);
+        frame.set(bytes, at + ringHalves[(at >> 1) + 6]!, length, true, at + RING_HEADROOM_FLOOR);
       } else {
         if (!this.receiveWhole(status, length)) continue;
-        base = forwarder.arena.address;
+        memory = forwarder.arena;
       }
       if ((status & TP_STATUS_VLAN_VALID) !== 0) this.untag(at, status);
       counters.received(frame.length);
-      forwarder.forward(base, this.portNo);
+      forwarder.forward(memory, this.portNo);
     }
     if (n > 0) {
       forwarder.flush();
@@ -119,6 +98,30 @@ export class DevicePort implements WorkerPort {
         Atomics.store(ringWords, (at * RING_FRAME_BYTES) >> 2, TP_STATUS_KERNEL);
       }
     }
+    return n;
+  }
+
+  /**
+   * Counts the frames that wait, up to `budget`, and reads each one's first lines meanwhile: they
+   * were written by another CPU, and here the processor fetches several at a time.
+   */
+  private waiting(budget: number): number {
+    const { frames } = this.socket;
+    const { words } = this.ring;
+    const most = Math.min(budget, frames);
+    let n = 0;
+    let seen = 0;
+    let last = 0;
+    for (let at = this.next; n < most; n++) {
+      const word = (at * RING_FRAME_BYTES) >> 2;
+      if ((words[word]! & TP_STATUS_USER) === 0) break;
+      seen ^= words[word + LINE_WORDS]! ^ words[word + 2 * LINE_WORDS]!;
+      last = word;
+      at = at + 1 === frames ? 0 : at + 1;
+    }
+    this.seen = seen;
+    // Once acquired, the last status word vouches for everything that the kernel wrote before it.
+    if (n > 0) Atomics.load(words, last);
     return n;
   }
 
@@ -156,37 +159,14 @@ export class DevicePort implements WorkerPort {
     if (pushVlan(frame, tpid, tci)) frame.bytes[frame.offset + 14]! |= (tci >> 8) & 0x10;
   }
 
-  transmit(at: number, length: number): void {
-    if (this.queued === BATCH) this.flush();
-    if (this.queued === 0) this.forwarder.owing.push(this);
-    const word = this.queued++ * IOVEC_WORDS;
-    const { iovecs } = this;
-    // Addresses have 48 bits: the low word modulo 2^32, the high word by division.
-    iovecs[word] = at % 0x1_0000_0000;
-    iovecs[word + 1] = at / 0x1_0000_0000;
-    iovecs[word + 2] = length;
+  transmit(memory: FrameMemory, at: number, length: number): void {
+    const { sender } = this;
+    if (sender.isEmpty) this.forwarder.owing.push(this);
+    sender.add(memory, at, length);
   }
 
   flush(): void {
-    const { queued, messagesAt, counters, iovecs } = this;
-    this.queued = 0;
-    let done = 0;
-    while (done < queued) {
-      const at = messagesAt + done * MMSGHDR_BYTES;
-      const sent = raw.sendmmsg(this.socket.sendFd, at, queued - done, MSG_DONTWAIT);
-      const error = sent > 0 ? 0 : errno();
-      for (let i = 0; i < sent; i++, done++) {
-        counters.sent(iovecs[done * IOVEC_WORDS + 2]! - VNET_BYTES);
-      }
-      if (sent > 0 || error === ERRNO.EINTR) continue;
-      // The first one left cannot be sent. Down means down for all of them.
-      if (error === ERRNO.ENETDOWN || error === ERRNO.ENXIO) {
-        counters.sendFailed(error, queued - done);
-        return;
-      }
-      counters.sendFailed(error, 1);
-      done++;
-    }
+    this.sender.flush();
   }
 
   keepHouse(): void {
@@ -202,8 +182,9 @@ export class DevicePort implements WorkerPort {
   }
 
   private viewRing(): void {
-    const { ring } = this.socket;
-    this.ringWords = new Int32Array(ring.buffer, ring.byteOffset, ring.byteLength / 4);
+    const { ring, address } = this.socket;
+    const words = new Int32Array(ring.buffer, ring.byteOffset, ring.byteLength / 4);
+    this.ring = { bytes: ring, words, address };
     this.ringHalves = new Uint16Array(ring.buffer, ring.byteOffset, ring.byteLength / 2);
   }
 
@@ -214,7 +195,7 @@ export class DevicePort implements WorkerPort {
   }
 
   end(): void {
-    this.queued = 0;
+    this.sender.end();
     this.socket.unmap();
   }
 }

@@ -2,6 +2,7 @@
  * The forwarder: what happens to one frame. Key, flow, actions; or an upcall.
  *
  *     extract ──> exact-match cache ──> megaflows ──> upcall (miss)
+ *             (if there are many masks)
  *                        │ hit             │ hit
  *                        └────────┬────────┘
  *                                 v
@@ -17,7 +18,7 @@ import { extract, EXTRACT_RESULTS } from "../../packet/extract.ts";
 import { Frame, VNET_BYTES } from "../../packet/frame.ts";
 import { COMMON_BYTES, slot } from "../../packet/layout.ts";
 import { popVlan, pushVlan, setSlot } from "../../packet/rewrite.ts";
-import { Arena, HEADROOM_BYTES } from "./arena.ts";
+import { Arena, type FrameMemory, HEADROOM_BYTES } from "./arena.ts";
 import { ExactCache, hashWords } from "./exact-cache.ts";
 import { MegaflowTable } from "./megaflows.ts";
 import {
@@ -51,8 +52,8 @@ import {
 /** Where an output goes. */
 export interface OutputPort {
   readonly portNo: number;
-  /** Queues (or does) the send of `length` bytes at `at`: virtio-net header and frame. */
-  transmit(at: number, length: number): void;
+  /** Queues (or does) the send of `length` bytes from `at` on: virtio-net header and frame. */
+  transmit(memory: FrameMemory, at: number, length: number): void;
   flush(): void;
 }
 
@@ -74,6 +75,8 @@ const NARROW_WORDS = COMMON_BYTES >> 2;
 const WIDE_WORDS = (slot("ipv6_label").offset + 4) >> 2;
 const NARROW_ENTRIES = 1 << 15;
 const WIDE_ENTRIES = 1 << 12;
+/** A power of two. */
+const SAMPLE = 64;
 const TCP_FLAGS = slot("tcp_flags").offset;
 const PKT_MARK = slot("pkt_mark").offset;
 const PKT_MARK_WORDS = (PKT_MARK >> 2) + 1;
@@ -98,8 +101,9 @@ export class Forwarder {
   private readonly counters: Float64Array;
   private readonly flowStats: Float64Array;
   private readonly flowWords: Int32Array;
-  /** Address of `frame.bytes[0]`. */
-  private base = 0;
+  private lookups = 0;
+  /** Where `frame.bytes` is. */
+  private memory: FrameMemory = this.arena;
 
   constructor(shared: SharedState) {
     const { bytes } = this.frame.key;
@@ -131,32 +135,16 @@ export class Forwarder {
     owing.length = 0;
   }
 
-  /** Forwards `frame`, which was set to a frame with a virtio-net header; `base` is its address. */
-  forward(base: number, inPort: number): void {
-    const { frame, key, counters } = this;
-    this.base = base;
+  /** Forwards `frame`, which was set to a frame with a virtio-net header in `memory`. */
+  forward(memory: FrameMemory, inPort: number): void {
+    const { frame, counters } = this;
+    this.memory = memory;
     const words = extract(frame, inPort, 0, 0);
     if (frame.result !== 0) {
       counters[PARSE_COUNTER_BASE + frame.result]!++;
       if (frame.result === ETH_TOO_SHORT) return;
     }
-    let flow = -1;
-    if (words <= WIDE_WORDS) {
-      const cache = words <= NARROW_WORDS ? this.narrow : this.wide;
-      const hash = hashWords(key, cache.keyWords);
-      flow = cache.lookup(key, hash);
-      if (flow >= 0) counters[EXACT_HIT]!++;
-      else {
-        flow = this.table.lookup(key);
-        if (flow >= 0) {
-          counters[MASKED_HIT]!++;
-          cache.insert(key, hash, flow);
-        }
-      }
-    } else {
-      flow = this.table.lookup(key);
-      if (flow >= 0) counters[MASKED_HIT]!++;
-    }
+    const flow = this.lookup(words);
     if (flow < 0) {
       counters[MISS]!++;
       this.upcall(REASON_MISS, 0, inPort, frame.length);
@@ -175,9 +163,35 @@ export class Forwarder {
     this.run(this.programs[flow]!, inPort);
   }
 
+  /**
+   * The flow id for the key of `words` words, or -1. With few masks to try, the table itself is as
+   * quick as the exact-match cache, and does not suffer from many flows. One packet in SAMPLE goes
+   * to the table in any case: that keeps its ranking of masks true.
+   */
+  private lookup(words: number): number {
+    const { key, counters, table } = this;
+    if (!table.isDeep || words > WIDE_WORDS || (this.lookups++ & (SAMPLE - 1)) === 0) {
+      const flow = table.lookup(key);
+      if (flow >= 0) counters[MASKED_HIT]!++;
+      return flow;
+    }
+    const cache = words <= NARROW_WORDS ? this.narrow : this.wide;
+    const hash = hashWords(key, cache.keyWords);
+    let flow = cache.lookup(key, hash);
+    if (flow >= 0) {
+      counters[EXACT_HIT]!++;
+      return flow;
+    }
+    flow = table.lookup(key);
+    if (flow < 0) return flow;
+    counters[MASKED_HIT]!++;
+    cache.insert(key, hash, flow);
+    return flow;
+  }
+
   /** Runs a program on `frame` without looking a flow up. `length` checked by the caller. */
-  execute(base: number, inPort: number, program: Program): void {
-    this.base = base;
+  execute(memory: FrameMemory, inPort: number, program: Program): void {
+    this.memory = memory;
     extract(this.frame, inPort, 0, 0);
     this.run(program, inPort);
   }
@@ -198,7 +212,7 @@ export class Forwarder {
           if (!port) this.counters[NO_PORT]!++;
           else if (limit < frame.length) this.transmitCut(port, limit);
           else {
-            port.transmit(this.base + frame.offset - VNET_BYTES, frame.length + VNET_BYTES);
+            port.transmit(this.memory, frame.offset - VNET_BYTES, frame.length + VNET_BYTES);
           }
           limit = NO_LIMIT;
           break;
@@ -265,7 +279,7 @@ export class Forwarder {
     const { arena, frame } = this;
     const at = arena.take(HEADROOM_BYTES + VNET_BYTES + frame.length);
     if (at < 0 || !frame.moveTo(arena.bytes, at + HEADROOM_BYTES + VNET_BYTES, at)) return false;
-    this.base = arena.address;
+    this.memory = arena;
     return true;
   }
 
@@ -279,7 +293,7 @@ export class Forwarder {
     }
     arena.bytes.fill(0, at, at + VNET_BYTES);
     arena.bytes.set(frame.bytes.subarray(frame.offset, frame.offset + limit), at + VNET_BYTES);
-    port.transmit(arena.address + at, VNET_BYTES + limit);
+    port.transmit(arena, at, VNET_BYTES + limit);
   }
 
   /** The key of the frame as rewritten, metadata kept. */

@@ -5,7 +5,7 @@
 import { ERRNO, errno, raw } from "../../linux/libc.ts";
 import type { Tap } from "../../linux/tap.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
-import { HEADROOM_BYTES } from "./arena.ts";
+import { type FrameMemory, HEADROOM_BYTES } from "./arena.ts";
 import { MAX_FRAME_BYTES } from "./commands.ts";
 import type { Forwarder } from "./forwarder.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
@@ -48,15 +48,15 @@ export class InternalPort implements WorkerPort {
       if (got < VNET_BYTES) continue;
       frame.set(arena.bytes, into + VNET_BYTES, got - VNET_BYTES, true, at);
       counters.received(frame.length);
-      forwarder.forward(arena.address, this.portNo);
+      forwarder.forward(arena, this.portNo);
     }
     forwarder.flush();
     return n;
   }
 
-  transmit(at: number, length: number): void {
-    const result = raw.write(this.fd, at, length);
-    if (result >= 0) this.counters.sent(length - VNET_BYTES);
+  transmit(memory: FrameMemory, at: number, length: number): void {
+    const result = raw.write(this.fd, memory.address + at, length);
+    if (result >= 0) this.counters.sentMany(1, length - VNET_BYTES);
     else {
       const error = errno();
       this.counters.sendFailed(error === EBADFD ? ERRNO.ENODEV : error, 1);

@@ -24,7 +24,6 @@ import {
   SystemError,
 } from "../../linux/libc.ts";
 import { decodeMessages } from "../../linux/netlink.ts";
-import { PacketSocket } from "../../linux/packet-socket.ts";
 import { decodeLink, openLinkEvents, RTM_DELLINK } from "../../linux/rtnetlink.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
 import { DatapathError } from "../datapath.ts";
@@ -215,7 +214,7 @@ export class WorkerLoop {
     const counters = new PortCounters(this.shared, portNo);
     const port = opened.type === "internal"
       ? new InternalPort(portNo, name, opened.tap, forwarder, counters)
-      : new DevicePort(portNo, name, new PacketSocket(opened.packet), forwarder, counters);
+      : new DevicePort(portNo, name, opened.packet, forwarder, counters);
     this.epoll.add(port.fd, portNo);
     this.ports.set(portNo, { port, opened });
     forwarder.ports[portNo] = port;
@@ -287,7 +286,7 @@ export class WorkerLoop {
         const into = to + HEADROOM_BYTES;
         arena.bytes.set(bytes.subarray(from, from + VNET_BYTES + length), into);
         frame.set(arena.bytes, into + VNET_BYTES, length, true, to);
-        forwarder.execute(arena.address, words[word + 1]!, program);
+        forwarder.execute(arena, words[word + 1]!, program);
         break;
       }
       case CMD_BARRIER:

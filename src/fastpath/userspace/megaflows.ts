@@ -12,6 +12,10 @@
  *   exact-match cache compares it.
  */
 const FREE = -1;
+/** Subtables that a lookup tries on the average before a cache in front of them is quicker. */
+const DEEP_TRIES = 2;
+/** Lookups that tell something about the average. */
+const ENOUGH_HITS = 64;
 
 class Subtable {
   hits = 0;
@@ -113,6 +117,11 @@ export class MegaflowTable {
   /** Best first. */
   private readonly subtables: Subtable[] = [];
   private readonly byMask = new Map<string, Subtable>();
+  /** Successful lookups since the last `rank`, and the subtables that they looked into. */
+  private hits = 0;
+  private tries = 0;
+  /** A lookup takes many tries, so that a cache in front of it pays. */
+  isDeep = false;
   private readonly placed = new Map<number, Placed>();
   readonly generations: Int32Array;
 
@@ -136,6 +145,8 @@ export class MegaflowTable {
       const flow = subtable.lookup(key);
       if (flow !== FREE) {
         subtable.hits++;
+        this.hits++;
+        this.tries += i + 1;
         return flow;
       }
     }
@@ -180,6 +191,11 @@ export class MegaflowTable {
 
   /** Orders the subtables by their hits since the last time. Cheap; call it once a second or so. */
   rank(): void {
+    if (this.hits >= ENOUGH_HITS) {
+      this.isDeep = this.tries > DEEP_TRIES * this.hits;
+      this.hits = 0;
+      this.tries = 0;
+    }
     this.subtables.sort((a, b) => b.hits - a.hits);
     for (const subtable of this.subtables) subtable.hits = Math.floor(subtable.hits / 2);
   }

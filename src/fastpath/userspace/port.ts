@@ -54,8 +54,8 @@ export class PortCounters {
     this.stats[PORT_RX_DROPPED]! += packets;
   }
 
-  sent(bytes: number): void {
-    this.stats[PORT_TX_PACKETS]!++;
+  sentMany(packets: number, bytes: number): void {
+    this.stats[PORT_TX_PACKETS]! += packets;
     this.stats[PORT_TX_BYTES]! += bytes;
   }
 

@@ -71,6 +71,7 @@ export class PortSetup {
       case "device": {
         const { packet, attachment } = port;
         const closing = [closeAside(packet.fd), closeAside(packet.sendFd)];
+        if (packet.sendRing) closing.push(closeAside(packet.sendRing.fd));
         if (attachment?.kind === "tcx") closing.push(closeAside(attachment.fd));
         else if (attachment) detachTc(attachment);
         await Promise.all(closing);

@@ -47,6 +47,20 @@ describe("exact-match cache", () => {
 });
 
 describe("megaflow table", () => {
+  test("it is deep while lookups try many subtables", () => {
+    const table = new MegaflowTable(100);
+    for (let i = 0; i < 4; i++) table.put(i, words(0, 1), words(-1, 1 << i), words(i, 0));
+    const look = (key: number): void => {
+      for (let i = 0; i < 100; i++) table.lookup(words(key, 0));
+      table.rank();
+    };
+    look(3);
+    expect(table.isDeep).toBe(true);
+    // Now the fourth subtable is the first that is tried.
+    look(3);
+    expect(table.isDeep).toBe(false);
+  });
+
   test("subtables are tried until one hits; ids move with their match", () => {
     const table = new MegaflowTable(100);
     expect(table.put(1, words(0), words(-1), words(7))).toBe(true);
