@@ -37,9 +37,9 @@ describe.each(["sqlite", "ovsdb-file"])("%s", (kind) => {
       kind,
     ]);
     await eventually("the database serves", () => {
-      if (started.exitCode !== undefined) throw new Error(started.log);
-      return started.log.includes("ready");
-    });
+      if (started.log.includes("ready")) return true;
+      throw new Error(started.exitCode === undefined ? "it is still starting" : started.log);
+    }, { timeoutMs: 15_000 });
     return started;
   }
 
