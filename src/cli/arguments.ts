@@ -33,7 +33,8 @@ export function parseListenAddress(text: string): ListenAddress | "none" {
 
 /**
  * A place where the database is to be served, as it was written: `ptcp:PORT[:ADDRESS]`, `pssl:`
- * likewise, or `punix:FILE`. Active remotes (`tcp:`, `ssl:`, `unix:`) belong into the database, as managers.
+ * likewise, or `punix:FILE`. Active remotes (`tcp:`, `ssl:`, `unix:`) belong into the database, as
+ * managers.
  */
 export function parsePassiveRemote(text: string): string {
   try {
