@@ -12,9 +12,10 @@ exec </dev/null
 say() { printf '%s\n' "tests/run.sh: $*"; }
 
 # Stock clients and tools that the integration tests drive, and what each is for:
-# the clients, a controller in C and one in Python, a traffic generator, and tools that set up hosts.
+# the clients, a controller in C and one in Python, a traffic generator, tools that set up hosts,
+# and one that counts system calls.
 packages="openvswitch-switch openvswitch-common openvswitch-testcontroller python3-openvswitch
-  python3-os-ken iperf3 iputils-ping iproute2 tcpdump ethtool procps"
+  python3-os-ken iperf3 iputils-ping iproute2 tcpdump ethtool procps strace"
 
 install_packages() {
   missing=

@@ -23,7 +23,7 @@
  * References: RFC 7047 §4.1.3, §5.2; ovsdb-server(7).
  */
 import type { Logger } from "../log/log.ts";
-import { type Commit, isPersistent, storedColumns } from "./commit.ts";
+import { type Commit, isPersistent } from "./commit.ts";
 import { convertTables } from "./convert.ts";
 import { OvsdbError } from "./error.ts";
 import {
@@ -35,7 +35,7 @@ import {
   revisionOf,
 } from "./history/revision.ts";
 import type { Json, JsonObject } from "./json.ts";
-import { parseRows, tablesOf } from "./load.ts";
+import { parseRows, storedRows, tablesOf } from "./load.ts";
 import type { DatabaseDeclaration } from "./schema/declare.ts";
 import { type DatabaseSchema, parseSchema, schemaToJson } from "./schema/schema.ts";
 import type { HistoryStore } from "./storage/history-store.ts";
@@ -105,6 +105,8 @@ export class Database {
   private closed = false;
   private collection: ReturnType<typeof setTimeout> | undefined;
   readonly isConfiguration: IsConfiguration;
+  /** Since the start; `syncs` of groups of transactions, each group with one. */
+  readonly counters = { transactions: 0, commits: 0, syncs: 0, failed_syncs: 0 };
 
   /** Loads what is stored. A storage that is empty gets `schema`; else the stored schema rules. */
   static open(
@@ -236,6 +238,7 @@ export class Database {
     requester: Requester,
     done: (result: TransactResult) => void,
   ): () => boolean {
+    this.counters.transactions++;
     const request: Request = {
       operations,
       requester,
@@ -410,8 +413,10 @@ export class Database {
     if (toStore.length === 0) return true;
     try {
       this.storage.write(toStore, this.revisionsOf(toStore));
+      this.counters.syncs++;
       return true;
     } catch (error) {
+      this.counters.failed_syncs++;
       const failure = error instanceof OvsdbError
         ? error
         : new StorageError("cannot store the transaction", error);
@@ -440,6 +445,7 @@ export class Database {
   }
 
   private publish(commit: Commit): void {
+    this.counters.commits++;
     this.collectLater(commit.deltas.length);
     this.lastId = commit.id;
     this.history.push(commit);
@@ -476,13 +482,5 @@ export class Database {
     clearTimeout(this.collection);
     for (const request of [...this.waiting]) this.forget(request);
     this.storage.close();
-  }
-}
-
-function* storedRows(tables: Tables): Generator<StoredRow> {
-  for (const { schema, rows } of tables.values()) {
-    for (const row of rows.values()) {
-      yield { table: schema.name, uuid: row.uuid, columns: storedColumns(schema, row) };
-    }
   }
 }

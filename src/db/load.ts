@@ -1,8 +1,9 @@
 /**
- * Tables from stored rows, the short way. A file that a server left has rows that fit each other; then
+ * Stored rows, and tables made of them the short way. A file that a server left has rows that fit each other; then
  * nothing is needed but putting them in place. If anything turns out not to fit, the caller takes the
  * long way, the same checks as for new rows, which says what is wrong or mends it.
  */
+import { storedColumns } from "./commit.ts";
 import { OvsdbError } from "./error.ts";
 import type { Json } from "./json.ts";
 import type { DatabaseSchema } from "./schema/schema.ts";
@@ -55,6 +56,15 @@ export function tablesOf(schema: DatabaseSchema, parsed: readonly ParsedRow[]): 
     }
   }
   return refer(tables) ? tables : undefined;
+}
+
+/** Every row with its persistent columns, as it would be stored anew. */
+export function* storedRows(tables: Tables): Generator<StoredRow> {
+  for (const { schema, rows } of tables.values()) {
+    for (const row of rows.values()) {
+      yield { table: schema.name, uuid: row.uuid, columns: storedColumns(schema, row) };
+    }
+  }
 }
 
 /** Counts references. False if one leads nowhere, or a row is there that nothing refers to. */

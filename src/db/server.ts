@@ -100,6 +100,17 @@ export class OvsdbServer {
     }
   }
 
+  /** Of all databases together, for `coverage/show`. */
+  counters(): Readonly<Record<string, number>> {
+    const sums: Record<string, number> = { db_sessions: this.sessions.size };
+    for (const { counters } of this.databases.values()) {
+      for (const [name, count] of Object.entries(counters)) {
+        sums[`db_${name}`] = (sums[`db_${name}`] ?? 0) + count;
+      }
+    }
+    return sums;
+  }
+
   createSession(options: SessionOptions): ServerSession {
     const session = new ServerSession(this, options);
     this.sessions.add(session);

@@ -9,4 +9,4 @@ startDatabaseService({
   sockets: [`punix:${dir}/db.sock`],
   logger: new LogSink((line) => console.error(line)).logger("db"),
 });
-console.log("ready");
+console.log(`pid ${process.pid}\nready`);
