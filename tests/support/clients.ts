@@ -1,7 +1,7 @@
 /** The stock Open vSwitch clients, pointed at one run directory. */
 import { CommandFailed, type Result, run } from "./exec.ts";
 
-export type OpenFlowVersion = "OpenFlow10" | "OpenFlow13";
+export type OpenFlowVersion = `OpenFlow1${0 | 1 | 2 | 3 | 4 | 5}`;
 
 export class Clients {
   constructor(readonly runDir: string) {}

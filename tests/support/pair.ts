@@ -71,9 +71,7 @@ export function normalise(text: string): string {
     .replaceAll(/^\d{4}-\d\d-\d\dT[\d:.]+Z\|\d+\|/gm, "")
     .replaceAll(/\/tmp\/solovs-[\w-]+/g, "RUNDIR")
     // solovs buffers packets (seed, section 5); Open vSwitch has not since 2.7.
-    .replaceAll(/n_buffers:\d+/g, "n_buffers:N")
-    // solovs has no groups yet, and does not say it had.
-    .replaceAll("GROUP_STATS ", "");
+    .replaceAll(/n_buffers:\d+/g, "n_buffers:N");
 }
 
 export function normalised(result: Result): Result {

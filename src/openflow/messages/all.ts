@@ -11,6 +11,7 @@ import { PORT_ROWS } from "./ports.ts";
 import type { MessageRow } from "./rows.ts";
 import { SESSION_ROWS } from "./session.ts";
 import { STATS_ROWS } from "./stats.ts";
+import { STATUS_ROWS } from "./status.ts";
 import { TABLE_ROWS } from "./tables.ts";
 
 export const MESSAGE_ROWS: readonly MessageRow[] = [
@@ -22,6 +23,7 @@ export const MESSAGE_ROWS: readonly MessageRow[] = [
   ...FLOW_STATS_ROWS,
   ...STATS_ROWS,
   ...TABLE_ROWS,
+  ...STATUS_ROWS,
   ...GROUP_ROWS,
   ...METER_ROWS,
   ...MONITOR_ROWS,
@@ -38,17 +40,7 @@ const unsupported = (name: string, error: ErrorName, ...ids: string[]): Unsuppor
   ids.map((id) => ({ id, name, error }));
 
 export const UNSUPPORTED_ROWS: readonly UnsupportedRow[] = [
-  ...unsupported("OFPT_ROLE_STATUS", "OFPBRC_BAD_TYPE", "OFPT 1.4+(30)", "ONFT 1.3(1911)"),
-  ...unsupported("OFPT_TABLE_STATUS", "OFPBRC_BAD_TYPE", "OFPT 1.4+(31)"),
-  ...unsupported(
-    "OFPT_REQUESTFORWARD",
-    "OFPBRC_BAD_TYPE",
-    "OFPT 1.4+(32)",
-    "ONFT 1.3(2350)",
-    "NXT 1.0-1.2(132)",
-  ),
   ...unsupported("OFPT_CONTROLLER_STATUS", "OFPBRC_BAD_TYPE", "OFPT 1.5(35)"),
-  ...unsupported("OFPST_TABLE_DESC reply", "OFPBRC_BAD_STAT", "OFPST_REPLY 1.4+(14)"),
   ...unsupported("NXT_SET_ASYNC_CONFIG2", "OFPBRC_BAD_SUBTYPE", "NXT 1.0-1.3(27)"),
   ...unsupported("NXT_TLV_TABLE_MOD", "OFPBRC_BAD_SUBTYPE", "NXT 1.0+(24)"),
   ...unsupported("NXT_TLV_TABLE_REQUEST", "OFPBRC_BAD_SUBTYPE", "NXT 1.0+(25)"),

@@ -14,16 +14,19 @@ const ETHERNET_PROPERTY = 0;
 
 /** OpenFlow 1.0: every one of the twelve fields may be a wildcard. */
 const WILDCARDS_10 = 0x3fffff;
-/** OpenFlow 1.1: OFPFW_ALL and the fields (OFPFMF_*) that can be matched. */
-const WILDCARDS_11 = 0x3ff;
+/** OpenFlow 1.1: the fields (OFPFMF_*) that can be matched, and left out. */
 const FIELDS_11 = 0x1fffff;
 /** OpenFlow 1.2: OXM_OF fields 0..37 except IN_PHY_PORT and IPv6 extension headers. */
 const FIELDS_12 = 0xf_ffff_ffffn & ~(1n << 1n);
-const SET_FIELDS_12 = FIELDS_12 & ~1n;
+/** All but the Ethernet type and the IP protocol. */
+const SET_FIELDS_12 = FIELDS_12 & ~((1n << 5n) | (1n << 10n));
 /** goto, metadata, write, apply, clear. */
 const INSTRUCTIONS_11 = 0x3e;
+const GOTO_TABLE = 1 << 1;
+/** OFPTC_TABLE_MISS_*; the default is to ask the controller. */
+const MISS: readonly TableStats["miss"][] = ["controller", "continue", "drop"];
 /** Standard action types of 1.1 (0..24 but copy-ttl) and 1.2 (with set-field). */
-const ACTIONS_11 = 0x1ff7fff & ~((1 << 11) | (1 << 12));
+const ACTIONS_11 = 0x1ffffff & ~((1 << 11) | (1 << 12));
 const ACTIONS_12 = (1 << 0) | (0xff << 15 >>> 0) | (1 << 23) | (1 << 24) | (1 << 25);
 const METADATA_ALL = 0xffff_ffff_ffff_ffffn;
 
@@ -54,14 +57,18 @@ function writeTable(writer: Writer, stats: TableStats, { version }: MessageConte
     return;
   }
   writer.zeros(version === OF10 ? 3 : 7).text(stats.name, TABLE_NAME_BYTES);
+  const config = Math.max(0, MISS.indexOf(stats.miss ?? "default"));
+  const instructions = stats.last ? INSTRUCTIONS_11 & ~GOTO_TABLE : INSTRUCTIONS_11;
   if (version === OF10) writer.u32(WILDCARDS_10);
   else if (version === OF11) {
-    writer.u32(WILDCARDS_11).u32(FIELDS_11);
-    writer.u32(INSTRUCTIONS_11).u32(ACTIONS_11).u32(ACTIONS_11).u32(0);
+    const actions = stats.actions ?? ACTIONS_11;
+    writer.u32(FIELDS_11).u32(FIELDS_11);
+    writer.u32(instructions).u32(actions).u32(actions).u32(config);
   } else if (version === OF12) {
-    writer.u64(FIELDS_12).u64(FIELDS_12).u32(ACTIONS_12).u32(ACTIONS_12);
+    const actions = stats.actions ?? ACTIONS_12;
+    writer.u64(FIELDS_12).u64(FIELDS_12).u32(actions).u32(actions);
     writer.u64(SET_FIELDS_12).u64(SET_FIELDS_12).u64(METADATA_ALL).u64(METADATA_ALL);
-    writer.u32(INSTRUCTIONS_11).u32(0);
+    writer.u32(instructions).u32(config);
   }
   writer.u32(stats.maxEntries).u32(stats.active).u64(stats.lookups).u64(stats.matched);
 }

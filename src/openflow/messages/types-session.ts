@@ -110,6 +110,14 @@ export interface RoleMessage extends Form {
   readonly generationId?: bigint;
 }
 
+/** OpenFlow 1.4+ (ONF extension on 1.3): a controller's role is another now. */
+export interface RoleStatus extends Form {
+  readonly type: "role_status";
+  readonly role: Role;
+  readonly reason: "primary_request" | "config" | "experimenter";
+  readonly generationId?: bigint;
+}
+
 /** Kinds of asynchronous messages; each has a bitmap of reasons for each of two role groups. */
 export type AsyncKind =
   | "packet_in"

@@ -9,6 +9,12 @@ export interface TableStats {
   readonly name: string;
   /** OpenFlow 1.0 to 1.2. */
   readonly maxEntries: number;
+  /** OpenFlow 1.1 and 1.2, encoding only: what becomes of packets that no flow matches. */
+  readonly miss?: TableMod["miss"];
+  /** The same: wire numbers of actions as a bitmap; all that there are unless told. */
+  readonly actions?: number;
+  /** The same: no table comes after this one. */
+  readonly last?: boolean;
   readonly active: number;
   readonly lookups: bigint;
   readonly matched: bigint;
@@ -30,6 +36,33 @@ export interface TableMod {
   readonly vacancyEvents?: boolean;
   readonly vacancyDown?: number;
   readonly vacancyUp?: number;
+}
+
+export interface TableDesc {
+  readonly table: number;
+  readonly eviction: boolean;
+  /** OFPTMPEF_*: by what flows are chosen. */
+  readonly evictionFlags?: number;
+  /** Percent of the table that is free: thresholds and present value. Absent: no events. */
+  readonly vacancy?: { readonly down: number; readonly up: number; readonly now: number };
+}
+
+export interface TableDescReply {
+  readonly type: "table_desc_reply";
+  readonly tables: readonly TableDesc[];
+}
+
+export interface TableStatus {
+  readonly type: "table_status";
+  readonly reason: "vacancy_down" | "vacancy_up";
+  readonly desc: TableDesc;
+}
+
+/** Another controller's group-mod or meter-mod. */
+export interface RequestForward extends Form {
+  readonly type: "requestforward";
+  /** The whole message. */
+  readonly inner: Uint8Array;
 }
 
 export interface TableFeaturesRequest {

@@ -19,6 +19,7 @@ import type {
   FlowModTableId,
   Hello,
   RoleMessage,
+  RoleStatus,
   SetControllerId,
   SetFlowFormat,
   SetPacketInFormat,
@@ -65,10 +66,13 @@ import type {
   FlowMonitorCancel,
   FlowMonitorReply,
   FlowMonitorRequest,
+  RequestForward,
+  TableDescReply,
   TableFeaturesReply,
   TableFeaturesRequest,
   TableMod,
   TableStatsReply,
+  TableStatus,
 } from "./types-table.ts";
 
 export * from "./types-session.ts";
@@ -105,6 +109,7 @@ export type OfMessage =
   | QueueGetConfigRequest
   | QueueGetConfigReply
   | RoleMessage
+  | RoleStatus
   | AsyncConfig
   | SetFlowFormat
   | FlowModTableId
@@ -121,6 +126,9 @@ export type OfMessage =
   | MeterConfigReply
   | MeterFeaturesReply
   | TableMod
+  | TableDescReply
+  | TableStatus
+  | RequestForward
   | TableFeaturesRequest
   | TableFeaturesReply
   | BundleControl

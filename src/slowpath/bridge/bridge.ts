@@ -101,7 +101,7 @@ export class Bridge implements Switch {
     this.ports = this.byNumber;
     this.agents = new Agents(() => backend.changed());
     this.unlisten = this.tables.listen((changes) => {
-      this.agents.rulesChanged(changes, clock.now());
+      this.agents.tablesChanged(this.tables, changes, clock.now());
     });
     this.services = new Services({
       bridge: this,

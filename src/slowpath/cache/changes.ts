@@ -92,6 +92,8 @@ export class Changes {
           else this.groups.set(tables.groups, new Set([change.group]));
           break;
         }
+        case "vacancy":
+          break;
         case "settings":
           this.all = true;
           break;

@@ -16,6 +16,7 @@
  * References: OpenFlow 1.0.1 §5.3–5.5, 1.3.5 §7; Open vSwitch `ofproto/ofproto.c`, `connmgr.c`.
  */
 import type { Logger } from "../../log/log.ts";
+import { encode } from "../../openflow/codec.ts";
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type {
   AsyncKind,
@@ -37,7 +38,12 @@ import { answerPacketOut } from "./requests/packets.ts";
 import { answerPortMod, answerPortRequest, answerQueueRequest } from "./requests/ports.ts";
 import { answerGetAsync, answerRole, answerSetAsync, rejectSecondary } from "./requests/roles.ts";
 import { answerDesc, answerFeatures, answerGetConfig, answerSetConfig } from "./requests/switch.ts";
-import { answerTableFeatures, answerTableMod, answerTableStats } from "./requests/tables.ts";
+import {
+  answerTableDesc,
+  answerTableFeatures,
+  answerTableMod,
+  answerTableStats,
+} from "./requests/tables.ts";
 import type { Switch } from "./switch.ts";
 
 /** OFP_DEFAULT_MISS_SEND_LEN. */
@@ -132,6 +138,16 @@ export class Agent {
     }
   }
 
+  /** A message as the connection's version says it; undefined if that cannot. */
+  encode(message: OfMessage, xid: number): Uint8Array | undefined {
+    try {
+      return encode(this.version, xid, message);
+    } catch (error) {
+      if (!(error instanceof OfError)) throw error;
+      return undefined;
+    }
+  }
+
   /** Answers one request. Never throws for anything that a peer can cause. */
   handle(decoded: Decoded, bytes: Uint8Array): void | Promise<void> {
     try {
@@ -169,6 +185,8 @@ export class Agent {
         return answerTableStats(this, xid);
       case "table_features_request":
         return answerTableFeatures(this, message, xid);
+      case "table_desc_request":
+        return answerTableDesc(this, xid);
       case "table_mod":
         rejectSecondary(this);
         return answerTableMod(this, message);
@@ -223,14 +241,14 @@ export class Agent {
 
       case "group_mod":
         rejectSecondary(this);
-        return applyGroupMod(this, message);
+        applyGroupMod(this, message);
+        return this.agents.forwardRequest(message, xid, this);
       case "group_stats_request":
       case "group_desc_request":
         return answerGroupRequest(this, message, xid);
       case "group_features_request":
         return answerGroupFeatures(this, xid);
 
-      case "table_desc_request":
       case "meter_stats_request":
       case "meter_config_request":
       case "meter_features_request":
@@ -260,6 +278,7 @@ export class Agent {
       case "meter_config_reply":
       case "meter_features_reply":
       case "table_features_reply":
+      case "table_desc_reply":
       case "flow_monitor_reply":
         throw refused("OFPBRC_BAD_STAT", message.type);
       case "hello":
@@ -273,6 +292,9 @@ export class Agent {
       case "barrier_reply":
       case "queue_get_config_reply":
       case "role_reply":
+      case "role_status":
+      case "table_status":
+      case "requestforward":
       case "get_async_reply":
         throw refused("OFPBRC_BAD_TYPE", message.type);
       default: {

@@ -2,13 +2,28 @@
  * All connections of one bridge, and what goes to several of them: packet-ins, port status,
  * flow-removed messages. The election of the primary controller is theirs together.
  */
-import type { FlowRemoved, PortDescription, PortStatus } from "../../openflow/messages/types.ts";
-import { OF12, OF15 } from "../../openflow/version.ts";
+import type {
+  FlowRemoved,
+  GroupMod,
+  MeterMod,
+  PortDescription,
+  PortStatus,
+  TableDesc,
+  TableStatus,
+} from "../../openflow/messages/types.ts";
+import { OF12, OF13, OF14, OF15 } from "../../openflow/version.ts";
 import type { PacketIn } from "../pipeline/model.ts";
-import type { TablesChange } from "../pipeline/tables.ts";
+import type { FlowTables, TablesChange } from "../pipeline/tables.ts";
 import type { Agent } from "./agent.ts";
-import { flowRemovedBit, packetInBit, PORT_STATUS_BITS } from "./async-config.ts";
+import {
+  flowRemovedBit,
+  packetInBit,
+  PORT_STATUS_BITS,
+  REQUESTFORWARD_BITS,
+  TABLE_STATUS_BITS,
+} from "./async-config.ts";
 import { deliverPacketIn, packetInMetadata } from "./packet-in.ts";
+import { describeTable } from "./requests/tables.ts";
 
 export class Agents {
   private readonly agents = new Set<Agent>();
@@ -63,7 +78,40 @@ export class Agents {
 
   /** There is one primary: whoever was it becomes secondary. */
   demotePrimary(): void {
-    for (const agent of this.agents) if (agent.role === "primary") agent.role = "secondary";
+    const { generationId } = this;
+    for (const agent of this.agents) {
+      if (agent.role !== "primary") continue;
+      agent.role = "secondary";
+      if (agent.version < OF13) continue;
+      agent.notify({
+        type: "role_status",
+        ...(agent.version === OF13 && { form: "onf" }),
+        role: "secondary",
+        reason: "primary_request",
+        ...(generationId !== undefined && { generationId }),
+      });
+    }
+  }
+
+  /** Tells the other connections that want to know of a group-mod or meter-mod (OpenFlow 1.4). */
+  forwardRequest(message: GroupMod | MeterMod, xid: number, source: Agent): void {
+    const reason = REQUESTFORWARD_BITS[message.type];
+    for (const agent of this.agents) {
+      if (agent === source || !agent.wants("requestforward", reason)) continue;
+      const { version } = agent;
+      const form = version < OF13 ? "nicira" : version === OF13 ? "onf" : undefined;
+      const inner = agent.encode(message, xid);
+      if (inner) agent.notify({ type: "requestforward", ...(form && { form }), inner });
+    }
+  }
+
+  /** So much or so little of a table is free that it has to be told (OpenFlow 1.4.1 §7.4.5). */
+  tableStatus(reason: TableStatus["reason"], desc: TableDesc): void {
+    for (const agent of this.agents) {
+      if (agent.version >= OF14 && agent.wants("table_status", TABLE_STATUS_BITS[reason])) {
+        agent.notify({ type: "table_status", reason, desc });
+      }
+    }
   }
 
   packetIn(packetIn: PacketIn): void {
@@ -86,9 +134,12 @@ export class Agents {
   }
 
   /** Rules that went, those of them that said OFPFF_SEND_FLOW_REM. */
-  rulesChanged(changes: readonly TablesChange[], nowMs: number): void {
+  tablesChanged(tables: FlowTables, changes: readonly TablesChange[], nowMs: number): void {
     if (this.agents.size === 0) return;
     for (const change of changes) {
+      if (change.event === "vacancy") {
+        this.tableStatus(change.reason, describeTable(tables, change.table));
+      }
       if (change.event !== "removed" || !change.rule.sendsFlowRemoved || change.rule.hidden) {
         continue;
       }

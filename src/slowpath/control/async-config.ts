@@ -37,6 +37,11 @@ const FLOW_REMOVED_BITS: Readonly<Record<FlowRemoved["reason"], number>> = {
 
 export const PORT_STATUS_BITS = { add: 1 << 0, delete: 1 << 1, modify: 1 << 2 } as const;
 
+/** OFPTR_VACANCY_DOWN and OFPTR_VACANCY_UP. */
+export const TABLE_STATUS_BITS = { vacancy_down: 1 << 3, vacancy_up: 1 << 4 } as const;
+/** OFPRFR_GROUP_MOD and OFPRFR_METER_MOD. */
+export const REQUESTFORWARD_BITS = { group_mod: 1 << 0, meter_mod: 1 << 1 } as const;
+
 const NOTHING: AsyncMasks = { primary: 0, secondary: 0 };
 
 /** What a connection of this version gets until it says otherwise. */

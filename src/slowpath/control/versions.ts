@@ -1,8 +1,17 @@
 /** The `protocols` column of a bridge as a bitmap of the OpenFlow versions that are offered. */
-import { OF10, OF13, type OfVersion, VERSION_NAMES } from "../../openflow/version.ts";
+import {
+  OF10,
+  OF11,
+  OF12,
+  OF13,
+  OF14,
+  OF15,
+  type OfVersion,
+  VERSION_NAMES,
+} from "../../openflow/version.ts";
 
 /** Versions whose messages this switch answers. */
-export const OFFERED: readonly OfVersion[] = [OF10, OF13];
+export const OFFERED: readonly OfVersion[] = [OF10, OF11, OF12, OF13, OF14, OF15];
 
 export interface ProtocolVersions {
   /** Bit N: wire version N. Never empty. */

@@ -70,6 +70,14 @@ export class Rule extends Classified {
     this.left = this.match();
   }
 
+  /** When it would be removed, if it is not used any more. */
+  get expiresMs(): number {
+    return Math.min(
+      this.hardTimeout ? this.modifiedMs + this.hardTimeout * 1000 : Infinity,
+      this.idleTimeout ? this.usedMs + this.idleTimeout * 1000 : Infinity,
+    );
+  }
+
   get hidden(): boolean {
     return this.priority > MAX_PRIORITY;
   }

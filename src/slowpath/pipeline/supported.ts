@@ -35,6 +35,7 @@ export function unsupportedAction(actions: readonly Action[]): ActionType | unde
   for (const action of actions) {
     if (UNSUPPORTED.has(action.type)) return action.type;
     if (action.type === "controller" && action.pause) return action.type;
+    if (writesMpls(action)) return action.type;
     if (action.type === "resubmit" && action.ct) return action.type;
     if (action.type === "write_actions" || action.type === "clone") {
       const nested = unsupportedAction(action.actions);
@@ -42,6 +43,20 @@ export function unsupportedAction(actions: readonly Action[]): ActionType | unde
     }
   }
   return undefined;
+}
+
+/** Datapaths cannot rewrite MPLS labels yet. */
+function writesMpls(action: Action): boolean {
+  switch (action.type) {
+    case "set_field":
+      return action.field.name.startsWith("mpls_");
+    case "move":
+      return action.destination.field.name.startsWith("mpls_");
+    case "stack_pop":
+      return action.subfield.field.name.startsWith("mpls_");
+    default:
+      return false;
+  }
 }
 
 const NO_GROUPS: readonly number[] = [];

@@ -29,7 +29,13 @@ export type TablesChange =
   /** A group of this number came, went or became another. */
   | { readonly event: "group"; readonly group: number }
   /** What a table does with a packet that no rule matches, or a meter, changed. */
-  | { readonly event: "settings" };
+  | { readonly event: "settings" }
+  /** So much or so little of a table is free that its setting wants it told. */
+  | {
+    readonly event: "vacancy";
+    readonly table: number;
+    readonly reason: "vacancy_down" | "vacancy_up";
+  };
 
 export type TablesListener = (changes: readonly TablesChange[]) => void;
 

@@ -4,7 +4,7 @@
  *              create            change                  read                    destroy
  *   rule       apply(add)        apply(modify, …)        select, lookup          apply(delete), expire
  *   own rule   addOwn            –                       lookup                  removeOwn
- *   table      (always there)    setMiss, setLimit       stats                   –
+ *   table      (always there)    modify, setLimit        stats                   –
  *   group      groups.apply(add) groups.apply(modify, …) groups.select, get      groups.apply(delete)
  *
  * Invariants
@@ -24,7 +24,7 @@
  */
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import { FLOW_FLAGS } from "../../openflow/messages/types.ts";
+import { FLOW_FLAGS, type TableMod } from "../../openflow/messages/types.ts";
 import { GROUP_ANY, PORTS, TABLE_ALL } from "../../openflow/version.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
@@ -43,6 +43,8 @@ import type {
   TablesListener,
 } from "./table-change.ts";
 
+import { TableSettings } from "./table-settings.ts";
+
 export type * from "./table-change.ts";
 
 /** Tables that controllers use: 0..253. */
@@ -53,8 +55,7 @@ export const MAX_RULES = 1_000_000;
 
 interface Table {
   readonly classifier: Classifier<Rule>;
-  miss: MissSetting;
-  limit: number;
+  readonly settings: TableSettings;
   matched: number;
   missed: number;
 }
@@ -68,9 +69,7 @@ export class FlowTables {
   private readonly timed = new Set<Rule>();
   /** Rules that send packets to the group of this number. */
   private readonly users = new Map<number, Set<Rule>>();
-  private readonly journal = new Journal<TablesChange>((changes) => {
-    for (const listener of this.listeners) listener(changes);
-  });
+  private readonly journal = new Journal<TablesChange>((changes) => this.publish(changes));
   readonly groups: Groups;
   /** Called before counters leave the tables, so that they can be brought up to date first. */
   private beforeRead: (() => void) | undefined;
@@ -83,7 +82,8 @@ export class FlowTables {
     });
     for (let id = 0; id <= TABLE_OWN; id++) {
       const classifier = new Classifier<Rule>();
-      this.tables.push({ classifier, miss: "default", limit: MAX_RULES, matched: 0, missed: 0 });
+      const settings = new TableSettings(MAX_RULES);
+      this.tables.push({ classifier, settings, matched: 0, missed: 0 });
     }
   }
 
@@ -112,26 +112,32 @@ export class FlowTables {
   }
 
   missSetting(id: number): MissSetting {
-    return this.tables[id]!.miss;
+    return this.tables[id]!.settings.miss;
   }
 
-  /** OFPT_TABLE_MOD; `id` 0xff: all tables. */
-  setMiss(id: number, miss: MissSetting): void {
+  settings(id: number): TableSettings {
+    return this.tables[id]!.settings;
+  }
+
+  /** OFPT_TABLE_MOD; table 0xff: all tables. What the message's version cannot say stays. */
+  modify(mod: TableMod): void {
+    const { table: id, miss, eviction } = mod;
     if (id !== TABLE_ALL && id >= USER_TABLES) throw bad("OFPTMFC_BAD_TABLE", `table ${id}`);
     this.transaction(() => {
-      for (const n of id === TABLE_ALL ? this.tables.keys() : [id]) {
-        const table = this.tables[n]!;
-        const old = table.miss;
-        if (old === miss) continue;
-        table.miss = miss;
-        this.journal.note(() => table.miss = old, { event: "settings" });
+      for (const { settings, classifier } of this.chosen(id)) {
+        settings.eviction = eviction ?? settings.eviction;
+        settings.setVacancy(mod, classifier.size);
+        const old = settings.miss;
+        if (miss === "default" || old === miss) continue;
+        settings.miss = miss;
+        this.journal.note(() => settings.miss = old, { event: "settings" });
       }
     });
   }
 
   /** `Flow_Table.flow_limit`; rules above a lowered limit stay. */
   setLimit(id: number, limit: number): void {
-    this.tables[id]!.limit = Math.max(0, Math.min(limit, MAX_RULES));
+    this.tables[id]!.settings.limit = Math.max(0, Math.min(limit, MAX_RULES));
   }
 
   /** Table statistics of 0..253, in order. */
@@ -140,10 +146,15 @@ export class FlowTables {
     return this.tables.slice(0, USER_TABLES).map((t, table) => ({
       table,
       active: t.classifier.size,
-      limit: t.limit,
+      limit: t.settings.limit,
       matched: t.matched,
       lookups: t.matched + t.missed,
     }));
+  }
+
+  /** Rules of one table. */
+  count(id: number): number {
+    return this.tables[id]!.classifier.size;
   }
 
   /** Rules of all tables, the switch's own included. */
@@ -268,7 +279,7 @@ export class FlowTables {
         return this.add(mod, source);
       case "modify":
       case "modify_strict":
-        return this.modify(mod, source);
+        return this.change(mod, source);
       case "delete":
       case "delete_strict":
         return this.remove(mod, source);
@@ -292,14 +303,28 @@ export class FlowTables {
         throw bad("OFPFMFC_OVERLAP", `a rule of priority ${mod.priority} overlaps`);
       }
     }
-    if (table.classifier.size >= table.limit) {
-      throw bad("OFPFMFC_TABLE_FULL", `table ${id} holds ${table.limit} rules`);
+    const { limit, eviction } = table.settings;
+    if (table.classifier.size >= limit && !(eviction && this.evict(id))) {
+      throw bad("OFPFMFC_TABLE_FULL", `table ${id} holds ${limit} rules`);
     }
     const rule = new Rule(spec, this.clock.now());
     this.put(rule, mod.match, { event: "added", rule, source });
   }
 
-  private modify(mod: FlowModBody, source: ChangeSource): void {
+  /** Removes the least important rule that would expire, the first of them to; false: none does. */
+  private evict(id: number): boolean {
+    this.beforeRead?.();
+    let victim: Rule | undefined;
+    for (const rule of this.timed) {
+      if (rule.table !== id || rule.hidden) continue;
+      const importance = victim ? rule.importance - victim.importance : -1;
+      if (importance < 0 || (importance === 0 && rule.expiresMs < victim!.expiresMs)) victim = rule;
+    }
+    if (victim) this.drop(victim, "eviction", undefined);
+    return victim !== undefined;
+  }
+
+  private change(mod: FlowModBody, source: ChangeSource): void {
     const found = this.collect(mod, mod.command === "modify_strict");
     // OpenFlow 1.0 adds the flow when there is none; later versions say so by having no new cookie.
     if (found.length === 0) {
@@ -370,6 +395,15 @@ export class FlowTables {
       }
     }
     return found;
+  }
+
+  private publish(changes: readonly TablesChange[]): void {
+    for (const listener of this.listeners) listener(changes);
+    for (const [table, { settings, classifier }] of this.tables.entries()) {
+      const reason = settings.vacancyEvent(classifier.size);
+      if (!reason) continue;
+      for (const listener of this.listeners) listener([{ event: "vacancy", table, reason }]);
+    }
   }
 
   private chosen(id: number): Table[] {

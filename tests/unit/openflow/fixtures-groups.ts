@@ -46,6 +46,36 @@ const update = {
 
 export const LATER_FIXTURES: readonly Fixture[] = [
   {
+    name: "table desc reply",
+    message: {
+      type: "table_desc_reply",
+      tables: [
+        { table: 0, eviction: true, evictionFlags: 7 },
+        { table: 1, eviction: false, vacancy: { down: 20, up: 80, now: 50 } },
+      ],
+    },
+    versions: from(5),
+  },
+  {
+    name: "table status",
+    message: {
+      type: "table_status",
+      reason: "vacancy_down",
+      desc: { table: 1, eviction: false, vacancy: { down: 20, up: 80, now: 10 } },
+    },
+    versions: from(5),
+  },
+  {
+    name: "role status",
+    message: { type: "role_status", role: "secondary", reason: "config", generationId: 5n },
+    versions: from(5),
+  },
+  {
+    name: "role status, ONF",
+    message: { type: "role_status", form: "onf", role: "equal", reason: "primary_request" },
+    versions: [4],
+  },
+  {
     name: "group mod",
     message: {
       type: "group_mod",

@@ -17,7 +17,7 @@ export function answerFeatures(agent: Agent, xid: number): void {
     auxiliaryId: 0,
     capabilities: CAPABILITIES.FLOW_STATS | CAPABILITIES.TABLE_STATS | CAPABILITIES.PORT_STATS |
       CAPABILITIES.QUEUE_STATS | CAPABILITIES.ARP_MATCH_IP | CAPABILITIES.GROUP_STATS |
-      CAPABILITIES.BUNDLES | CAPABILITIES.FLOW_MONITORING,
+      CAPABILITIES.BUNDLES,
     actions: actionBits(OF10),
     ports: agent.version <= OF12 ? [...bridge.ports.values()].map((port) => port.describe()) : [],
   }, xid);

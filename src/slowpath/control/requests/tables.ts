@@ -2,22 +2,25 @@
 import { OfError } from "../../../openflow/errors.ts";
 import type {
   TableAbility,
+  TableDesc,
   TableFeatures,
   TableFeaturesRequest,
   TableMod,
 } from "../../../openflow/messages/types.ts";
-import { TABLE_ALL } from "../../../openflow/version.ts";
 import { type Field, FIELD_LIST } from "../../../packet/layout.ts";
 import { OXM_CLASSES } from "../../../packet/fields.ts";
-import { MAX_RULES, USER_TABLES } from "../../pipeline/tables.ts";
+import { type FlowTables, MAX_RULES, USER_TABLES } from "../../pipeline/tables.ts";
 import type { Agent } from "../agent.ts";
-import { actionNumbers } from "./abilities.ts";
+import { actionBits, actionNumbers } from "./abilities.ts";
 
 export function answerTableStats(agent: Agent, xid: number): void {
   const tables = agent.bridge.tables.stats().map((stats) => ({
     table: stats.table,
     name: agent.bridge.tableName(stats.table),
     maxEntries: stats.limit,
+    miss: agent.bridge.tables.missSetting(stats.table),
+    actions: actionBits(agent.version),
+    last: stats.table === USER_TABLES - 1,
     active: stats.active,
     lookups: BigInt(stats.lookups),
     matched: BigInt(stats.matched),
@@ -38,13 +41,27 @@ export function answerTableFeatures(
 }
 
 export function answerTableMod(agent: Agent, request: TableMod): void {
-  if (request.table !== TABLE_ALL && request.table >= USER_TABLES) {
-    throw new OfError("OFPTMFC_BAD_TABLE", 0, `there is no table ${request.table}`);
-  }
-  if (request.eviction || request.vacancyEvents) {
-    throw new OfError("OFPTMFC_BAD_CONFIG", 0, "eviction and vacancy events are not supported yet");
-  }
-  agent.bridge.tables.setMiss(request.table, request.miss);
+  agent.bridge.tables.modify(request);
+}
+
+export function answerTableDesc(agent: Agent, xid: number): void {
+  const { tables } = agent.bridge;
+  const described = Array.from({ length: USER_TABLES }, (_, id) => describeTable(tables, id));
+  agent.send({ type: "table_desc_reply", tables: described }, xid);
+}
+
+/** OFPTMPEF_OTHER, IMPORTANCE, LIFETIME: by what the flows that go are chosen. */
+const EVICTION_FLAGS = 0b111;
+
+export function describeTable(tables: FlowTables, id: number): TableDesc {
+  const { eviction, vacancy } = tables.settings(id);
+  const now = vacancy ? tables.settings(id).free(tables.count(id)) : 0;
+  return {
+    table: id,
+    eviction,
+    evictionFlags: EVICTION_FLAGS,
+    ...(vacancy && { vacancy: { down: vacancy.down, up: vacancy.up, now } }),
+  };
 }
 
 /** goto_table, write_metadata, write_actions, apply_actions, clear_actions. */

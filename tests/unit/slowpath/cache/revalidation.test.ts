@@ -43,7 +43,9 @@ const change = fc.oneof(
     bridge.macs.learn(vlan, Number(MACS[mac]!), bundle);
   }),
   fc.constant((bridge: LabBridge) => bridge.macs.flush()),
-  fc.constant((bridge: LabBridge) => bridge.tables.setMiss(0, "continue")),
+  fc.constant((bridge: LabBridge) =>
+    bridge.tables.modify({ type: "table_mod", table: 0, miss: "continue" })
+  ),
 );
 
 /** A datapath that only remembers its flows. */

@@ -319,6 +319,9 @@ describe("an OpenFlow agent", () => {
         .toMatchObject([{ type: "role_reply", role: "primary", generationId: 5n }]);
       b.ask({ type: "role_request", role: "primary", generationId: 6n });
       expect(a.agent.role).toBe("secondary");
+      expect(a.stream.take()).toMatchObject([
+        { type: "role_status", form: "onf", role: "secondary", generationId: 6n },
+      ]);
       expect(a.ask({ type: "role_request", role: "primary", generationId: 5n }))
         .toMatchObject(error("OFPRRFC_STALE"));
       expect(a.ask({ type: "role_request", role: "nochange" }))

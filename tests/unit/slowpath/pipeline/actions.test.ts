@@ -249,10 +249,10 @@ describe("tables", () => {
   test("a miss follows the table's setting", async () => {
     const lab = new Lab();
     const br = await lab.bridge("br0", { 1: {}, 2: {} });
-    br.tables.setMiss(0, "continue");
+    br.tables.modify({ type: "table_mod", table: 0, miss: "continue" });
     br.add({ table: 1, actions: [out(2)] });
     expect([...(await lab.send(br, 1, packet())).keys()]).toEqual(["br0:2"]);
-    br.tables.setMiss(0, "controller");
+    br.tables.modify({ type: "table_mod", table: 0, miss: "controller" });
     await lab.cache.settle();
     expect([...(await lab.send(br, 1, packet())).keys()]).toEqual([]);
     expect(br.packetIns.map(({ reason, tableId }) => [reason, tableId])).toEqual([["no_match", 0]]);
