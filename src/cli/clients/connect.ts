@@ -1,6 +1,8 @@
 /** How the clients reach a database server: the notation of remotes, and the words for failures. */
 import { OvsdbError } from "../../db/error.ts";
 import { connectSession } from "../../db/rpc/client.ts";
+import type { TlsSettings } from "../../db/tls/settings.ts";
+import { Tls } from "../../db/tls/tls.ts";
 import type { OvsdbSession } from "../../db/session.ts";
 import { LogSink } from "../../log/log.ts";
 import { errnoOf, errnoText } from "./fatal.ts";
@@ -28,12 +30,17 @@ const silent = () => new LogSink(() => {}, "off").logger("ovsdb");
 /** `A,B,…`: several servers of which any will do. */
 const remotesOf = (text: string): string[] => text.split(/[,\s]+(?=p?[a-z]+:)/);
 
-/** Connects to the first that answers. Rejects with `ConnectionFailed`. */
-export async function connect(remotes: string, program: string): Promise<OvsdbSession> {
+/** Connects to the first that answers; `settings` are for `ssl:`. Rejects with `ConnectionFailed`. */
+export async function connect(
+  remotes: string,
+  program: string,
+  settings: TlsSettings = {},
+): Promise<OvsdbSession> {
   let failure: unknown;
+  const tls = new Tls(() => settings, silent());
   for (const remote of remotesOf(remotes)) {
     try {
-      return await connectSession(remote, { who: program, logger: silent() });
+      return await connectSession(remote, { who: program, logger: silent(), tls });
     } catch (error) {
       if (!(error instanceof OvsdbError)) throw error;
       failure = error;

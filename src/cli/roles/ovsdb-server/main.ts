@@ -22,6 +22,8 @@ import { OvsdbError } from "../../../db/error.ts";
 import { defaultListenerLimits } from "../../../db/rpc/listener.ts";
 import { Remotes } from "../../../db/remotes.ts";
 import { OvsdbServer } from "../../../db/server.ts";
+import { resolveSettings, type TlsSettings } from "../../../db/tls/settings.ts";
+import { Tls } from "../../../db/tls/tls.ts";
 import { lockFile } from "../../../linux/lock.ts";
 import { UnixctlServer } from "../../../slowpath/unixctl.ts";
 import { errnoOf, errnoText, Exit, Fatal } from "../../clients/fatal.ts";
@@ -129,7 +131,11 @@ function start(
   const server = new OvsdbServer(logger);
   undo.add(() => server.close());
   const files = new DatabaseFiles(server, logger, claimDatabaseFile);
-  const remotes = new Remotes(server, logger, defaultListenerLimits);
+  const tls = new Tls(
+    () => resolveSettings(tlsSettings(options), server.databases),
+    vlog.logger("stream_ssl"),
+  );
+  const remotes = new Remotes(server, logger, defaultListenerLimits, undefined, tls);
   undo.add(() => remotes.close());
   const saved: SavedState = daemon.saved === undefined ? options : JSON.parse(daemon.saved);
   for (const file of saved.databases) files.add(file);
@@ -162,6 +168,12 @@ function start(
   if (options.daemon.detach) vlog.setLevel(undefined, "console", "off");
   if (options.run === undefined) logger.info(`${PROGRAM} (Open vSwitch) ${OVS_VERSION}`);
   return promise;
+}
+
+function tlsSettings({ tls }: ServerOptions): TlsSettings {
+  const { caCertificate, bootstrap, peerCaCertificate: peerCaCert, ...same } = tls;
+  const ca = bootstrap ? { bootstrapCaCert: caCertificate } : { caCert: caCertificate };
+  return { ...same, ...ca, peerCaCert };
 }
 
 function openControlSocket(
