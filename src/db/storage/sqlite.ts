@@ -37,6 +37,14 @@ export function openSqliteStorage(file: string): Storage {
 
 const ownerFile = (file: string): string => `${file}.pid`;
 
+function removeOwnerFile(file: string): void {
+  try {
+    rmSync(ownerFile(file), { force: true });
+  } catch {
+    // A disk that is read-only by now. The name in it is only for messages.
+  }
+}
+
 function prepare(sqlite: Sqlite): void {
   sqlite.run("PRAGMA busy_timeout = 500");
   sqlite.run("PRAGMA locking_mode = EXCLUSIVE");
@@ -64,6 +72,13 @@ function explain(file: string, error: unknown): StorageError {
     return new StorageError(
       `${file} is damaged or not a solovs database, and was left as it is: restore a backup, or ` +
         "move it away to start with an empty database",
+      error,
+    );
+  }
+  if (code === "SQLITE_READONLY" || code === "SQLITE_CANTOPEN" || code === "EROFS") {
+    return new StorageError(
+      `cannot open ${file} for writing: make sure that its directory exists, that its disk is not ` +
+        "read-only, and that this user may write there; or use another file",
       error,
     );
   }
@@ -205,6 +220,6 @@ class SqliteStorage implements Storage {
   close(): void {
     this.endStatements();
     release(this.sqlite);
-    rmSync(ownerFile(this.file), { force: true });
+    removeOwnerFile(this.file);
   }
 }
