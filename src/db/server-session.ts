@@ -12,6 +12,12 @@ import { schemaToJson } from "./schema/schema.ts";
 import type { OvsdbServer } from "./server.ts";
 import { isId, parseUuid, ZERO_UUID } from "./values/atom.ts";
 
+/**
+ * A transaction runs in one go, and whoever else wants an answer waits for it: some seconds at this
+ * many operations. Open vSwitch itself has no limit.
+ */
+export const MAX_OPERATIONS = 250_000;
+
 export type Reply =
   | { readonly result: Json; readonly error?: undefined }
   | { readonly error: Json; readonly result?: undefined };
@@ -165,6 +171,12 @@ export class ServerSession implements LockHolder, Requester {
 
   private transact(params: readonly Json[], id: Json, reply: (reply: Reply) => void): void {
     const database = this.database("transact", params);
+    if (params.length - 1 > MAX_OPERATIONS) {
+      throw new OvsdbError(
+        "resources exhausted",
+        `transact request has ${params.length - 1} operations, more than ${MAX_OPERATIONS}`,
+      );
+    }
     const key = canonical(id);
     if (this.transactions.has(key)) {
       throw syntaxError(params, "transact: duplicate request ID");
