@@ -8,6 +8,7 @@
  * Invariants: a wrong command line changes nothing, prints to stderr what to do, and exits 2.
  */
 import { Command, CommanderError } from "commander";
+import { declareCompletion } from "./clients/completion/declare.ts";
 import { clients, runClient } from "./clients/dispatch.ts";
 import { parseListenAddress, parseLogLevel, parsePassiveRemote } from "./arguments.ts";
 import { declareConfig } from "./config/declare.ts";
@@ -115,6 +116,7 @@ function declareProgram(outcome: Outcome): Command {
   for (const { word, help } of clients) program.command(word).description(help);
   declareConfig(program, outcome);
   declareDb(program, outcome);
+  declareCompletion(program);
   return program;
 }
 

@@ -142,7 +142,6 @@ const READING: readonly string[] = [
   "list-dbs foo:bar",
   "get-schema unix:/nonexistent",
   "lock",
-  "lock S",
   "restore S < /dev/null",
 ];
 
@@ -172,7 +171,7 @@ describe.skipIf(missing.length > 0)("ovsdb-client as ovsdb-client", () => {
     const ports = Array.from({ length: 12 }, (_, i) => ["--", "add-port", `br${i % 5}`, `p${i}`]);
     await vsctl(server, ...ports.flat());
     await vsctl(server, "set-controller", "br1", "tcp:1.2.3.4", "ssl:5.6.7.8");
-    await vsctl(server, "set", "bridge", "br1", "external-ids:x=\"a, b & <c>\"", "flood_vlans=1,2");
+    await vsctl(server, "set", "bridge", "br1", 'external-ids:x="a, b & <c>"', "flood_vlans=1,2");
     const schema = schemaToJson(parseSchema(openVSwitchSchema));
     writeFileSync(join(dir, "schema"), JSON.stringify(schema));
     writeFileSync(join(dir, "schema2"), JSON.stringify({ ...schema, version: "8.4.0" }));
@@ -195,9 +194,10 @@ describe.skipIf(missing.length > 0)("ovsdb-client as ovsdb-client", () => {
     ),
   ];
 
-  /** The sequence number of a transaction's rows, and times. */
+  /** Times, and the UUID of a row that is only inserted for a moment. */
   const clean = (result: Result): Result => ({
     ...result,
+    stdout: result.stdout.replace(/(?<=^\[\{"uuid":\["uuid",")[0-9a-f-]{36}/, "UUID"),
     stderr: result.stderr.replace(/^\d{4}-\d\d-\d\dT[\d:]*Z\|/gm, "TIME|"),
   });
 
@@ -224,7 +224,10 @@ describe.skipIf(missing.length > 0)("ovsdb-client as ovsdb-client", () => {
       await eventually("both have begun", () => both.every(({ log }) => log !== ""));
       for (const args of things) await vsctl(remote, ...args);
       await eventually("both have seen all", () => both.every(({ log }) => settle.test(log)));
-      const [expected, got] = both.map(({ log }) => log.replace(/\d\d:\d\d:\d\d\.\d+/g, "TIME"));
+      const logs = () => both.map(({ log }) => log.replace(/\d\d:\d\d:\d\d\.\d+/g, "TIME"));
+      // The last update may have come in part.
+      for (let i = 0; i < 40 && (i < 4 || logs()[0] !== logs()[1]); i++) await Bun.sleep(25);
+      const [expected, got] = logs();
       expect(got).toBe(expected!);
     } finally {
       for (const program of both) await program.stop();
@@ -268,11 +271,12 @@ describe.skipIf(missing.length > 0)("ovsdb-client as ovsdb-client", () => {
       await eventually("the thief has it", () => thief.log.includes("true"));
       await eventually("the first has lost it", () => holder.log.includes("stolen"));
       await thief.stop();
-      await eventually("the second gets it", () => waiter.log.includes("locked"));
-      const unlocker = follow("unlock S other");
-      await eventually("unlocked", () => unlocker.log.includes("{}"));
-      logs.push([holder, waiter, thief, unlocker].map(({ log }) => log).join("|"));
-      for (const program of [holder, waiter, unlocker]) await program.stop();
+      await eventually("the first has it again", () => holder.log.includes("\nlocked\n"));
+      logs.push(
+        [holder, waiter, thief].map(({ log }) => log.replace(/\d{4}-\d\d-\d\dT[\d:]*Z/, "TIME"))
+          .join("|"),
+      );
+      for (const program of [holder, waiter]) await program.stop();
     }
     expect(logs[1]).toBe(logs[0]!);
   }, 20_000);
@@ -288,7 +292,9 @@ describe.skipIf(missing.length > 0)("ovsdb-client as ovsdb-client", () => {
     const dump = (remote: string) => must(["ovsdb-client", "dump", remote, "Open_vSwitch"]);
     const withoutUuids = (text: string) => text.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "UUID");
     // Each one's backup, restored by the other.
-    for (const [backup, command] of [[backups[1]!, ["ovsdb-client"]], [backups[0]!, ours]] as const) {
+    for (
+      const [backup, command] of [[backups[1]!, ["ovsdb-client"]], [backups[0]!, ours]] as const
+    ) {
       await vsctl(target, "add-br", "goes");
       const result = await run(argv(command, target, "restore S"), { stdin: backup });
       expect(result).toEqual({ code: 0, stdout: "", stderr: "" });
@@ -299,9 +305,11 @@ describe.skipIf(missing.length > 0)("ovsdb-client as ovsdb-client", () => {
     await must(argv(ours, target, "convert S FILE2"));
     expect(await must(argv(ours, target, "needs-conversion S FILE2"))).toBe("no\n");
     expect(await must(argv(ours, target, "get-schema-version S"))).toBe("8.4.0\n");
-    const refused = await Promise.all([["ovsdb-client"], ours].map((command) =>
-      run(argv(command, target, "restore S"), { stdin: backups[0]! })
-    ));
+    const refused = await Promise.all(
+      [["ovsdb-client"], ours].map((command) =>
+        run(argv(command, target, "restore S"), { stdin: backups[0]! })
+      ),
+    );
     expect(refused[1]).toEqual(refused[0]!);
     expect(refused[1]!.code).toBe(1);
     await must(argv(ours, target, "--force restore S"), { stdin: backups[0]! });
@@ -320,6 +328,7 @@ describe.skipIf(missing.length > 0)("ovsdb-client as ovsdb-client", () => {
   test("the server goes away", async () => {
     const remote = start("going");
     const service = services.at(-1)!;
+    await vsctl(remote, "add-br", "br0");
     const both = [["ovsdb-client"], ours].map((command) =>
       new Background(argv(command, remote, "monitor S Open_vSwitch Bridge name"))
     );

@@ -5,7 +5,8 @@
  *
  * A table of 2^k chains; what is added goes to the head of its chain; with more than two entries a
  * chain on average the number of chains grows and all are added anew. Names are hashed with
- * MurmurHash3 (32 bits, seed 0), UUIDs by their first 32 bits.
+ * MurmurHash3 (32 bits, seed 0; bytes left over are filled up with zeros to one more word), UUIDs by
+ * their first 32 bits.
  */
 import type { DatabaseCopy } from "../../db/client/copy.ts";
 import type { TableSchema } from "../../db/schema/schema.ts";

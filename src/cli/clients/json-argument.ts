@@ -177,10 +177,6 @@ class Diagnosis {
   private pop(): void {
     this.open.pop();
     const outer = this.open.at(-1);
-    this.expecting = outer === undefined
-      ? "end"
-      : outer === "{"
-      ? "more members"
-      : "more elements";
+    this.expecting = outer === undefined ? "end" : outer === "{" ? "more members" : "more elements";
   }
 }

@@ -53,9 +53,9 @@ describe("command line", () => {
   });
 
   test("the names of stock programs are recognised, and nothing else is", async () => {
-    const { code, err } = await commandLine("/usr/bin/ovs-vsctl", "show");
+    const { code, err } = await commandLine("/usr/bin/ovs-ofctl", "show");
     expect(code).toBe(2);
-    expect(err).toContain("ovs-vsctl of the package openvswitch-switch");
+    expect(err).toContain("ovs-ofctl of the package openvswitch-common");
     expect(stockProgram("solovs")).toBeUndefined();
     expect(stockProgram("/x/toString")).toBeUndefined();
   });

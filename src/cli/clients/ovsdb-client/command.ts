@@ -2,10 +2,12 @@
 import type { OvsdbError } from "../../../db/error.ts";
 import type { Json } from "../../../db/json.ts";
 import type { OvsdbSession } from "../../../db/session.ts";
+import type { ClientLog } from "../client-log.ts";
 import type { TablePrinter } from "../table.ts";
 
 export interface ClientOptions {
   readonly printer: TablePrinter;
+  readonly log: ClientLog;
   readonly timestamp: boolean;
   /** Of `restore`: also when the schemas differ. */
   readonly force: boolean;

@@ -11,7 +11,7 @@ import { compareAtoms } from "../../../db/values/atom.ts";
 import { compareDatums, type Datum, datumToJson } from "../../../db/values/datum.ts";
 import { parseDatum } from "../../../db/values/parse.ts";
 import { Fatal } from "../fatal.ts";
-import { jsonText } from "../json-text.ts";
+import { jsonText, unsortedJsonText } from "../json-text.ts";
 import { toStdout } from "../output.ts";
 import type { ClientCommand, Connected, Unconnected } from "./command.ts";
 import {
@@ -19,10 +19,10 @@ import {
   beChangeAware,
   checkResults,
   fetchSchema,
-  open,
   orFatal,
   parseJson,
   readSchema,
+  withServer,
 } from "./requests.ts";
 
 async function runTransaction({ args, options }: Unconnected, transaction: Json): Promise<Json> {
@@ -30,13 +30,12 @@ async function runTransaction({ args, options }: Unconnected, transaction: Json)
   if (!isArray(transaction) || typeof database !== "string") {
     throw new Fatal("not a valid OVSDB query");
   }
-  const { session, remote } = await open(args, 1, "database", database);
-  if (options.changeAware === true) await beChangeAware(session, remote, options);
-  options.ready();
-  const { pretty } = options.printer.style;
-  const results = await ask(session, "transact", transaction, { pretty });
-  session.close();
-  return results;
+  return await withServer(args, database, async ({ session, remote }) => {
+    if (options.changeAware === true) await beChangeAware(session, remote, options);
+    options.ready();
+    const { pretty } = options.printer.style;
+    return await ask(session, "transact", transaction, { pretty });
+  });
 }
 
 const print = ({ options }: Unconnected, json: Json): void =>
@@ -103,14 +102,17 @@ async function selectAll(
   }));
   const results = await ask(session, "transact", [database, ...operations]);
   if (!isArray(results) || results.length !== tables.length) {
-    throw new Fatal(`reply is not array of ${tables.length} elements: ${jsonText(results)}`);
+    throw new Fatal(
+      `reply is not array of ${tables.length} elements: ${unsortedJsonText(results)}`,
+    );
   }
   return tables.map(({ table }, i) => {
     const result = results[i] as Json;
     const rows = isObject(result) ? member(result, "rows") : undefined;
     if (isArray(rows) && rows.every((row) => isObject(row))) return rows as JsonObject[];
     throw new Fatal(
-      `${table.name} table reply is not an object with a "rows" member array: ${jsonText(result)}`,
+      `${table.name} table reply is not an object with a "rows" member array: ` +
+        unsortedJsonText(result),
     );
   });
 }
@@ -177,7 +179,7 @@ async function backup(command: Connected): Promise<void> {
     record[table.name] = Object.fromEntries(rows.map(({ _uuid, ...row }) => {
       const [, uuid] = isArray(_uuid) ? _uuid : [];
       if (typeof uuid === "string") return [uuid, row];
-      throw new Fatal(`${table.name} table reply row lacks _uuid member: ${jsonText(row)}`);
+      throw new Fatal(`${table.name} table reply row lacks _uuid member: ${unsortedJsonText(row)}`);
     }));
   }
   record["_comment"] = 'produced by "ovsdb-client backup"';

@@ -2,9 +2,10 @@
 import { OvsdbError } from "../../../db/error.ts";
 import type { Json } from "../../../db/json.ts";
 import type { OvsdbSession } from "../../../db/session.ts";
+import type { ClientLog } from "../client-log.ts";
 import { connect, ConnectionFailed, defaultRemote } from "../connect.ts";
 import { Fatal } from "../fatal.ts";
-import { jsonText } from "../json-text.ts";
+import { jsonText, unsortedJsonText } from "../json-text.ts";
 import { toStdout } from "../output.ts";
 import { type ClientCommand, type Connected, errorJson, type Unconnected } from "./command.ts";
 import { ask, checkResults } from "./requests.ts";
@@ -28,7 +29,7 @@ async function lock(command: Connected, method: "lock" | "steal" | "unlock"): Pr
   await over;
 }
 
-const RETRY_MS = 1000;
+const LONGEST_WAIT_SECONDS = 8;
 
 const STATES = ["connected", "added", "removed"] as const;
 
@@ -54,25 +55,61 @@ function waitOperation(database: string, state: typeof STATES[number]): Json {
   }
 }
 
-async function waitForState({ args }: Unconnected): Promise<void> {
+async function waitForState({ args, options }: Unconnected): Promise<void> {
   const [database = "", stateText = ""] = args.slice(-2);
   const state = STATES.find((name) => name === stateText);
   if (state === undefined) throw new Fatal(`${stateText}: unknown state`);
   const remote = args.length > 2 ? args[0] as string : defaultRemote(process.env);
   const operation = waitOperation(database, state);
+  const reconnect = new Reconnect(remote, options.log);
   for (;;) {
-    const session = await connectOrUndefined(remote);
-    if (session !== undefined && await waitOnce(session, remote, operation)) return;
-    await Bun.sleep(RETRY_MS);
+    const session = await reconnect.connect();
+    if (await waitOnce(session, remote, operation)) return;
+    reconnect.lost();
   }
 }
 
-async function connectOrUndefined(remote: string): Promise<OvsdbSession | undefined> {
-  try {
-    return await connect(remote, "ovsdb-client");
-  } catch (error) {
-    if (error instanceof ConnectionFailed) return undefined;
-    throw error;
+/** Tries again and again, telling how it goes, at last only every 8 s and silently. */
+class Reconnect {
+  private waitSeconds = 0;
+  private silent = false;
+
+  constructor(private readonly remote: string, private readonly log: ClientLog) {}
+
+  private tell(message: string): void {
+    if (!this.silent) this.log.log("reconnect", "info", `${this.remote}: ${message}`);
+  }
+
+  async connect(): Promise<OvsdbSession> {
+    for (;;) {
+      this.tell("connecting...");
+      try {
+        const session = await connect(this.remote, "ovsdb-client");
+        this.tell("connected");
+        this.waitSeconds = 0;
+        return session;
+      } catch (error) {
+        if (!(error instanceof ConnectionFailed)) throw error;
+        this.tell(`connection attempt failed (${error.why})`);
+        await this.backOff();
+      }
+    }
+  }
+
+  lost(): void {
+    this.silent = false;
+    this.tell("connection closed by peer");
+  }
+
+  private async backOff(): Promise<void> {
+    this.waitSeconds = Math.min(LONGEST_WAIT_SECONDS, this.waitSeconds * 2 || 1);
+    if (this.waitSeconds === LONGEST_WAIT_SECONDS) {
+      this.tell("continuing to reconnect in the background but suppressing further logging");
+      this.silent = true;
+    } else if (this.waitSeconds > 1) {
+      this.tell(`waiting ${this.waitSeconds} seconds before reconnect`);
+    }
+    await Bun.sleep(this.waitSeconds * 1000);
   }
 }
 
@@ -84,7 +121,7 @@ async function waitOnce(session: OvsdbSession, remote: string, wait: Json): Prom
     results.catch(() => {}); // awaited below, unless the other one fails
     await aware.catch((error: unknown) => {
       if (!(error instanceof OvsdbError) || error.tag === "connection closed") throw error;
-      const text = jsonText(errorJson(error));
+      const text = unsortedJsonText(errorJson(error));
       throw new Fatal(`${remote}: set_db_change_aware failed (${text})`);
     });
     checkResults(await results);
@@ -108,7 +145,12 @@ export const lockCommands: readonly ClientCommand[] = [
     help: "wait until a database is added, connected or removed",
     run: waitForState,
   },
-  { ...ofLock, name: "lock", help: "get a lock, or wait for it", run: (c: Connected) => lock(c, "lock") },
+  {
+    ...ofLock,
+    name: "lock",
+    help: "get a lock, or wait for it",
+    run: (c: Connected) => lock(c, "lock"),
+  },
   { ...ofLock, name: "steal", help: "take a lock away", run: (c: Connected) => lock(c, "steal") },
   { ...ofLock, name: "unlock", help: "give a lock up", run: (c: Connected) => lock(c, "unlock") },
 ];

@@ -7,7 +7,7 @@ import { compareAtoms } from "../../../db/values/atom.ts";
 import { connect, ConnectionFailed, defaultRemote } from "../connect.ts";
 import { Fatal } from "../fatal.ts";
 import { JsonArgumentError, parseJsonArgument } from "../json-argument.ts";
-import { jsonText } from "../json-text.ts";
+import { jsonText, unsortedJsonText } from "../json-text.ts";
 import { type ClientOptions, errorJson } from "./command.ts";
 
 const PROGRAM = "ovsdb-client";
@@ -101,7 +101,10 @@ export async function open(
   if (need === "connection" || known !== undefined) {
     return { session, remote, database: known ?? "", used };
   }
-  const names = await databases(session);
+  const names = await databases(session).catch((error: unknown) => {
+    session.close();
+    throw error;
+  });
   const next = args[used];
   if (args.length - used > min && next !== undefined && names.includes(next)) {
     return { session, remote, database: next, used: ++used };
@@ -110,6 +113,20 @@ export async function open(
   if (database !== undefined) return { session, remote, database, used };
   session.close();
   throw new Fatal("could not find a default database, please specify a database name");
+}
+
+/** Does something with the server that the first of two arguments names, or the default one. */
+export async function withServer<T>(
+  args: readonly string[],
+  database: string,
+  action: (opened: Opened) => Promise<T>,
+): Promise<T> {
+  const opened = await open(args, 1, "database", database);
+  try {
+    return await action(opened);
+  } finally {
+    opened.session.close();
+  }
 }
 
 function defaultDatabase(names: readonly string[]): string | undefined {
@@ -143,7 +160,9 @@ export async function beChangeAware(
       throw new Fatal(`${remote}: error setting db_change_aware (End of file)`);
     }
     if (changeAware === true) {
-      throw new Fatal(`${remote}: set_db_change_aware failed (${jsonText(errorJson(error))})`);
+      throw new Fatal(
+        `${remote}: set_db_change_aware failed (${unsortedJsonText(errorJson(error))})`,
+      );
     }
   }
 }

@@ -6,7 +6,7 @@
  */
 import { OvsdbError } from "../../../db/error.ts";
 import { OVS_VERSION } from "../../version.ts";
-import { setAlarm } from "../alarm.ts";
+import { setAlarm, tellEndings } from "../endings.ts";
 import { ClientLog } from "../client-log.ts";
 import { logDir } from "../connect.ts";
 import { Exit, Fatal } from "../fatal.ts";
@@ -42,7 +42,15 @@ export const clientCommands: readonly ClientCommand[] = [
   ...lockCommands,
 ];
 
-type OwnKey = "help" | "version" | "timestamp" | "force" | "timeout" | "aware" | "unaware" | "cluster";
+type OwnKey =
+  | "help"
+  | "version"
+  | "timestamp"
+  | "force"
+  | "timeout"
+  | "aware"
+  | "unaware"
+  | "cluster";
 type Key = OwnKey | LogOptionKey | TableOptionKey | TlsOptionKey;
 
 export const clientOptions: readonly OptionDeclaration<Key>[] = [
@@ -116,7 +124,7 @@ function parse(words: readonly string[], log: ClientLog): Parsed {
     }
   });
   const printer = new TablePrinter(style);
-  const options = { printer, timestamp, force, changeAware, ready: () => {} };
+  const options = { printer, log, timestamp, force, changeAware, ready: () => {} };
   return { options, timeoutSeconds, words: rest };
 }
 
@@ -151,6 +159,7 @@ export async function runOvsdbClient(words: readonly string[]): Promise<number> 
   let alarm: ReturnType<typeof setTimeout> | undefined;
   try {
     const parsed = parse(words, log);
+    tellEndings(log);
     alarm = setAlarm(parsed.timeoutSeconds, log);
     await runCommand(parsed);
     return 0;

@@ -16,8 +16,8 @@ import {
   databases,
   type FetchedSchema,
   fetchSchema,
-  open,
   readSchema,
+  withServer,
 } from "./requests.ts";
 
 async function listDatabases({ session }: Connected): Promise<void> {
@@ -68,40 +68,50 @@ async function listColumns({ session, database, options, args }: Connected): Pro
   toStdout(options.printer.print({ headings, rows }));
 }
 
+function readFile(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    const why = errnoText(errnoOf(error) ?? String(error));
+    throw new JsonArgumentError(`error opening "${file}": ${why}`);
+  }
+}
+
 /** A schema in a file. Throws `Fatal`. */
 function schemaFromFile(file: string): FetchedSchema {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Fatal(
-      `I/O error: error opening "${file}" (${errnoText(errnoOf(error) ?? String(error))})`,
-    );
-  }
   let json: Json;
   try {
-    json = parseJsonArgument(text);
+    json = parseJsonArgument(readFile(file));
   } catch (error) {
     if (!(error instanceof JsonArgumentError)) throw error;
-    throw new Fatal(`syntax error: ${file}: ${error.message}`);
+    throw new Fatal(
+      `failed to read schema: "${file}" could not be read as JSON (${error.message})`,
+    );
   }
-  return readSchema(json);
+  try {
+    return readSchema(json);
+  } catch (error) {
+    if (!(error instanceof Fatal)) throw error;
+    throw new Fatal(
+      `ovsdb error: failed to parse "${file}" as ovsdb schema (causing error: ${error.message})`,
+    );
+  }
 }
 
 async function convert({ args, options }: Unconnected): Promise<void> {
   const { schema } = schemaFromFile(args.at(-1) as string);
-  const { session, remote } = await open(args, 1, "database", schema.name);
-  await beChangeAware(session, remote, options);
-  await ask(session, "convert", [schema.name, schemaToJson(schema)]);
-  session.close();
+  await withServer(args, schema.name, async ({ session, remote }) => {
+    await beChangeAware(session, remote, options);
+    await ask(session, "convert", [schema.name, schemaToJson(schema)]);
+  });
 }
 
 async function needsConversion({ args }: Unconnected): Promise<void> {
   const { schema } = schemaFromFile(args.at(-1) as string);
-  const { session } = await open(args, 1, "database", schema.name);
-  const served = await fetchSchema(session, schema.name);
-  toStdout(equalJson(schemaToJson(schema), schemaToJson(served.schema)) ? "no\n" : "yes\n");
-  session.close();
+  await withServer(args, schema.name, async ({ session }) => {
+    const served = await fetchSchema(session, schema.name);
+    toStdout(equalJson(schemaToJson(schema), schemaToJson(served.schema)) ? "no\n" : "yes\n");
+  });
 }
 
 const ofDatabase = { need: "database", min: 0, max: 0, args: "[SERVER] [DATABASE]" } as const;
