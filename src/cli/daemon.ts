@@ -58,6 +58,8 @@ export interface Daemon {
   readonly runDir: string;
   /** Of the HTTP API, without a slash at its end; undefined when it is switched off. */
   readonly httpUrl: string | undefined;
+  /** Where the first user of the HTTP API is made, once; undefined if there are users. */
+  readonly setupUrl: string | undefined;
   /** Never rejects: what could not be stopped is logged. */
   stop(): Promise<void>;
 }
@@ -156,12 +158,14 @@ async function startParts(
     startHttp({
       address: options.http.host,
       port: options.http.port,
-      source: {
+      parts: {
         version: SOLOVS_VERSION,
         uptimeMs: () => performance.now() - startedMs,
+        database: service.database,
         replica,
         vswitch,
       },
+      sideTables: service.sideTables(),
       logger: log.logger("http"),
     }),
     (started) => started.close(),
@@ -171,6 +175,7 @@ async function startParts(
     vswitch,
     runDir,
     httpUrl: http?.url,
+    setupUrl: http?.setupUrl,
     stop: () => parts.stop(),
   };
 }

@@ -39,6 +39,7 @@ import { parseRows, storedRows, tablesOf } from "./load.ts";
 import type { DatabaseDeclaration } from "./schema/declare.ts";
 import { type DatabaseSchema, parseSchema, schemaToJson } from "./schema/schema.ts";
 import type { HistoryStore } from "./storage/history-store.ts";
+import type { SideTables } from "./storage/side-tables.ts";
 import { type Storage, StorageError, type StoredRow } from "./storage/storage.ts";
 import { applyDeltas, createTables, revertDeltas, type Tables } from "./table.ts";
 import { Execution, NotYet } from "./transaction/execute.ts";
@@ -157,6 +158,11 @@ export class Database {
   /** The record of revisions, if the storage keeps one. */
   get historyStore(): HistoryStore | undefined {
     return this.storage.history;
+  }
+
+  /** Room for tables of other parts of the daemon, if the storage has it. */
+  get sideTables(): SideTables | undefined {
+    return this.storage.side;
   }
 
   get tables(): Tables {

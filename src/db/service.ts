@@ -114,8 +114,7 @@ export function startDatabaseService(options: DatabaseServiceOptions): DatabaseS
       get listeners() {
         return remotes.listeners;
       },
-      sideTables: () =>
-        database.sideTables ?? (sideFile ??= openSideFile(`${dbFile}.side`)).tables,
+      sideTables: () => database.sideTables ?? (sideFile ??= openSideFile(`${dbFile}.side`)).tables,
       openSession: (who) => server.openSession(who),
       onCommit: (listener) => database.onCommit(listener),
       close,

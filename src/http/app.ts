@@ -1,120 +1,221 @@
 /**
  * The admin API and its first page, as a Hono app without a socket.
  *
- *     /healthz                  is the process alive
- *     /api/v1/status            the switch as a whole
- *     /api/v1/bridges[/NAME]    bridges with their ports, errors, flow counts
- *     /                         a page that shows the same
+ * routes/table.ts says which routes there are and who may use them; routes/route.ts what a route
+ * is. Here is what happens to a request, in this order:
+ *
+ *     host name ─ cross-site ─ who (token, cookie) ─ may they, CSRF ─ query ─ body ─ handle ─ audit
  *
  * Invariants
- * - Read-only: GET and HEAD; anything else on a known path is 405 with Allow. Configuration goes
- *   through the database, by the tools that speak its protocol.
- * - `ROUTES` declares each API route once, with the schema of its answer: the OpenAPI document is
- *   to be made from it. Tests hold the answers to the schemas.
+ * - Nothing of a request is read that is not needed to refuse it: nobody but who may call a route
+ *   gets a body read, and every step that refuses leaves everything as it was.
+ * - Every request with a method other than GET by somebody who is known, and every password or set-up
+ *   token that was tried, leaves an entry in the audit log.
  * - Errors are problem documents (problem.ts); their texts carry nothing internal.
  * - Every response bears the headers of security.ts; requests for foreign host names are refused.
  *
- * Limits: bodies up to MAX_BODY_BYTES (nothing here reads one).
+ * Limits: bodies up to the operation's size and BODY_DEADLINE_MS (request.ts).
  */
 import { type Context, Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
-import { z } from "zod";
+import type { z } from "zod";
+import { OvsdbError } from "../db/error.ts";
 import type { Logger } from "../log/log.ts";
+import type { Access } from "./auth/access.ts";
+import type { Principal } from "./auth/roles.ts";
 import { consoleFiles } from "./console/files.ts";
-import { problem } from "./problem.ts";
-import { bridgeSchema, bridgesSchema, readBridge, readBridges } from "./routes/bridges.ts";
-import { readStatus, statusSchema } from "./routes/status.ts";
+import { HttpProblem, problem } from "./problem.ts";
+import { authenticate, authorize, readBody, refuseCrossSite } from "./request.ts";
+import { type Call, DEFAULT_BODY_BYTES, type Output, type Route } from "./routes/route.ts";
+import { ROUTES } from "./routes/table.ts";
 import { protect } from "./security.ts";
 import type { HttpSource } from "./source.ts";
 
-export const MAX_BODY_BYTES = 64 * 1024;
-
-export interface Route {
-  /** Hono's syntax: `:name` is a parameter. */
-  readonly path: string;
-  readonly summary: string;
-  readonly response: z.ZodType;
-  /** The answer, or undefined for 404. */
-  read(source: HttpSource, parameters: Readonly<Record<string, string>>): unknown;
-  /** What a 404 means here. */
-  readonly missing?: (parameters: Readonly<Record<string, string>>) => string;
-}
-
-export const healthSchema = z.object({ status: z.literal("ok") });
-
-export const ROUTES: readonly Route[] = [
-  {
-    path: "/healthz",
-    summary: "Whether the process answers",
-    response: healthSchema,
-    read: () => ({ status: "ok" }),
-  },
-  {
-    path: "/api/v1/status",
-    summary: "The switch as a whole",
-    response: statusSchema,
-    read: readStatus,
-  },
-  {
-    path: "/api/v1/bridges",
-    summary: "All bridges with their ports",
-    response: bridgesSchema,
-    read: readBridges,
-  },
-  {
-    path: "/api/v1/bridges/:name",
-    summary: "One bridge with its ports",
-    response: bridgeSchema,
-    read: (source, { name = "" }) => readBridge(source, name),
-    missing: ({ name }) => `There is no bridge ${JSON.stringify(name)}.`,
-  },
-];
+export { ROUTES } from "./routes/table.ts";
 
 export interface AppOptions {
   readonly source: HttpSource;
+  readonly access: Access;
   readonly logger: Logger;
   /** Names, besides localhost, under which browsers may reach the server. */
   readonly hostNames?: readonly string[];
 }
 
-export function createApp({ source, logger, hostNames = [] }: AppOptions): Hono {
-  const app = new Hono();
+/** What the socket knows of a request; `app.fetch(request, this)`. */
+export interface Connection {
+  readonly address?: string;
+  /** Takes the connection's idle timeout away. */
+  readonly keepOpen?: () => void;
+}
+
+type AppContext = Context<{ Bindings: Connection }>;
+
+export function createApp(options: AppOptions): Hono<{ Bindings: Connection }> {
+  const { logger, hostNames = [] } = options;
+  const app = new Hono<{ Bindings: Connection }>();
   app.use(protect(hostNames.map((name) => name.toLowerCase())));
-  app.use(bodyLimit({
-    maxSize: MAX_BODY_BYTES,
-    onError: (c) =>
-      problem(413, `The body is larger than ${MAX_BODY_BYTES} bytes.`, c.req.path, {
-        connection: "close",
-      }),
-  }));
+  const methods = new Map<string, string[]>();
   for (const route of ROUTES) {
-    app.get(route.path, (c) => answer(c, route, source));
-    app.all(route.path, refuseMethod);
+    app.on(route.method, route.path, (c) => answer(c, route, options));
+    const known = methods.get(route.path) ?? [];
+    known.push(...(route.method === "GET" ? ["GET", "HEAD"] : [route.method]));
+    methods.set(route.path, known);
   }
   for (const { path, type, text } of consoleFiles) {
     app.get(path, (c) => c.body(text, 200, { "content-type": type, "cache-control": "no-cache" }));
-    app.all(path, refuseMethod);
+    methods.set(path, ["GET", "HEAD"]);
+  }
+  for (const [path, allowed] of methods) {
+    app.all(path, (c) => {
+      const allow = allowed.join(", ");
+      const detail = `${c.req.method} does nothing here; what can be done: ${allow}.`;
+      return problem(405, detail, c.req.path, { headers: { allow } });
+    });
   }
   app.notFound((c) =>
-    problem(404, "There is nothing at this path. The API starts at /api/v1/status.", c.req.path)
+    problem(404, "There is nothing at this path; /api/v1/openapi.json lists all.", c.req.path)
   );
-  app.onError((error, c) => {
-    logger.err(`${c.req.method} ${c.req.path}: ${error.stack ?? error.message}`);
-    return problem(500, "The request failed inside the server; its log says why.", c.req.path);
-  });
+  app.onError((error, c) => failure(error, c.req.method, c.req.path, logger));
   return app;
 }
 
-function answer(c: Context, route: Route, source: HttpSource): Response {
-  const parameters = c.req.param();
-  const found = route.read(source, parameters);
-  if (found === undefined) {
-    return problem(404, route.missing?.(parameters) ?? "There is no such thing.", c.req.path);
+/** The answer to an error that a handler threw. */
+function failure(error: unknown, method: string, path: string, logger: Logger): Response {
+  if (error instanceof HttpProblem) return error.response(path);
+  if (error instanceof OvsdbError && error.tag === "I/O error") {
+    logger.err(`${method} ${path}: ${error.message}`);
+    return problem(503, "The database could not be written; the log says why.", path);
   }
-  return c.json(found as object, 200, { "cache-control": "no-store" });
+  const text = error instanceof Error ? error.stack ?? error.message : String(error);
+  logger.err(`${method} ${path}: ${text}`);
+  return problem(500, "The request failed inside the server; its log says why.", path);
 }
 
-function refuseMethod(c: Context): Response {
-  const detail = `${c.req.method} does nothing here: this API is read-only.`;
-  return problem(405, detail, c.req.path, { allow: "GET, HEAD" });
+async function answer(c: AppContext, route: Route, options: AppOptions): Promise<Response> {
+  const { access, logger } = options;
+  const { method, path } = c.req;
+  const header = (name: string): string | undefined => c.req.header(name);
+  const address = c.env?.address ?? "unknown";
+  let principal: Principal | undefined;
+  let output: Output | undefined;
+  let response: Response;
+  let failed: unknown;
+  try {
+    refuseCrossSite(method, header);
+    if (route.needs !== "anyone") principal = authenticate(access, header);
+    authorize(access, route.needs, method, principal, header);
+    const call: Call = {
+      source: options.source,
+      access,
+      principal,
+      address,
+      path,
+      params: c.req.param() as Readonly<Record<string, string>>,
+      query: readQuery(c.req.url, route.operation.query),
+      body: await readInput(c.req.raw, route),
+      header,
+      signal: c.req.raw.signal,
+      keepOpen: () => c.env?.keepOpen?.(),
+    };
+    output = await route.operation.handle(call);
+    response = respond(output, route);
+  } catch (error) {
+    failed = error;
+    response = failure(error, method, path, logger);
+  }
+  if (route.method !== "GET" && (principal !== undefined || isJudged(route, response.status))) {
+    const via = principal?.via;
+    const problem = failed instanceof HttpProblem ? failed : undefined;
+    access.store.addAudit({
+      timeMs: access.time,
+      user: principal?.user ?? output?.user ?? problem?.extras.user ?? "",
+      via: via === undefined ? "none" : via.kind === "token" ? `token ${via.name}` : "session",
+      address,
+      method,
+      path,
+      status: response.status,
+      detail: output?.audit ?? problem?.message ?? "",
+    });
+  }
+  return response;
+}
+
+/**
+ * Of requests by nobody, those that tried a secret are recorded; not the others, nor those that the
+ * throttle refused: else anybody could push everything else out of the log.
+ */
+const isJudged = ({ needs }: Route, status: number): boolean =>
+  needs === "anyone" && (status < 300 || status === 401 || status === 403);
+
+function respond(output: Output, { operation }: Route): Response {
+  const { json, text, stream, headers = {} } = output;
+  const status = output.status ?? operation.status ?? 200;
+  const common = { "cache-control": "no-store", ...headers };
+  if (stream !== undefined) {
+    return new Response(stream, {
+      status,
+      headers: { "content-type": "text/event-stream", ...common },
+    });
+  }
+  if (text !== undefined) {
+    return new Response(text, {
+      status,
+      headers: { "content-type": "text/plain; charset=utf-8", ...common },
+    });
+  }
+  if (json === undefined) return new Response(null, { status, headers: common });
+  return new Response(JSON.stringify(json), {
+    status,
+    headers: { "content-type": "application/json", ...common },
+  });
+}
+
+function readQuery(url: string, schema: z.ZodType | undefined): unknown {
+  const query: Record<string, string> = Object.create(null);
+  for (const [name, value] of new URL(url).searchParams) {
+    if (name in query) throw new HttpProblem(400, `${JSON.stringify(name)} is given twice.`);
+    query[name] = value;
+  }
+  if (schema === undefined) {
+    const [unknown] = Object.keys(query);
+    if (unknown === undefined) return {};
+    throw new HttpProblem(400, `This takes no query; ${JSON.stringify(unknown)} was given.`);
+  }
+  return checked({ ...query }, schema, "query");
+}
+
+async function readInput(request: Request, { operation, method }: Route): Promise<unknown> {
+  const { body: schema, bodyText, maxBodyBytes = DEFAULT_BODY_BYTES } = operation;
+  if (method === "GET") return undefined;
+  const text = await readBody(request, maxBodyBytes);
+  if (schema === undefined) {
+    if (text === "") return undefined;
+    throw new HttpProblem(400, "This takes no body.");
+  }
+  const start = text.trimStart()[0];
+  // curl -d sends forms' media type, whatever the text is: so the text itself decides.
+  const json = bodyText === undefined || start === "{" || start === "[";
+  return checked(json ? parseJson(text) : { text }, schema, "body");
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : "";
+    throw new HttpProblem(400, `The body is not JSON: ${why}.`);
+  }
+}
+
+function checked(value: unknown, schema: z.ZodType, what: "query" | "body"): unknown {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const errors = result.error.issues.slice(0, 20).map(({ path, message }) => ({
+    where: path.map(String).join("."),
+    message,
+  }));
+  const first = errors[0];
+  const where = first === undefined || first.where === "" ? "" : `${first.where}: `;
+  throw new HttpProblem(400, `The ${what} is wrong: ${where}${first?.message ?? ""}.`, {
+    members: { errors },
+  });
 }

@@ -1,16 +1,19 @@
 /** The HTTP server: the app of app.ts on a socket. */
 import type { Logger } from "../log/log.ts";
-import { createApp, MAX_BODY_BYTES } from "./app.ts";
-import type { HttpSource } from "./source.ts";
-
-export type { HttpSource } from "./source.ts";
+import type { SideTables } from "../db/storage/side-tables.ts";
+import { createApp } from "./app.ts";
+import { Access, SETUP_LIFE_MS } from "./auth/access.ts";
+import { AccessStore } from "./auth/store.ts";
+import { type HttpParts, HttpSource } from "./source.ts";
 
 export interface HttpOptions {
   /** An IP address, or a name that resolves to one. */
   readonly address: string;
   /** 0 lets the kernel choose. */
   readonly port: number;
-  readonly source: HttpSource;
+  readonly parts: HttpParts;
+  /** Where users, sessions, tokens and the audit log are kept. */
+  readonly sideTables: SideTables;
   readonly logger: Logger;
   /** Names, besides localhost, under which browsers may reach the server. */
   readonly hostNames?: readonly string[];
@@ -20,6 +23,8 @@ export interface HttpServer {
   /** As a browser writes it, without a trailing slash. */
   readonly url: string;
   readonly port: number;
+  /** Where the first user is made; undefined if there are users. It is a secret. */
+  readonly setupUrl: string | undefined;
   close(): Promise<void>;
 }
 
@@ -32,18 +37,28 @@ export class HttpStartError extends Error {
 }
 
 const IDLE_SECONDS = 30;
+/** Far above what any route takes: those refuse with a problem document. */
+const MAX_REQUEST_BYTES = 16 << 20;
 
-/** Starts listening. Throws HttpStartError when the address cannot be had. */
+/**
+ * Starts listening. Throws HttpStartError when the address cannot be had, `StorageError` when the
+ * tables cannot.
+ */
 export function startHttp(options: HttpOptions): HttpServer {
-  const { address, port, source, logger, hostNames = [] } = options;
-  const app = createApp({ source, logger, hostNames });
+  const { address, port, parts, logger, hostNames = [] } = options;
+  const access = new Access({ store: new AccessStore(options.sideTables) });
+  const app = createApp({ source: new HttpSource(parts), access, logger, hostNames });
   let server: Bun.Server<undefined>;
   try {
     server = Bun.serve({
       hostname: address,
       port,
-      fetch: (request) => app.fetch(request),
-      maxRequestBodySize: MAX_BODY_BYTES,
+      fetch: (request, connection) =>
+        app.fetch(request, {
+          address: connection.requestIP(request)?.address ?? "unknown",
+          keepOpen: () => connection.timeout(request, 0),
+        }),
+      maxRequestBodySize: MAX_REQUEST_BYTES,
       idleTimeout: IDLE_SECONDS,
       development: false,
       // Outside development mode Bun would share the port with another instance.
@@ -55,9 +70,18 @@ export function startHttp(options: HttpOptions): HttpServer {
   const bound = server.port ?? port;
   const url = `http://${address.includes(":") ? `[${address}]` : address}:${bound}`;
   logger.info(`listening on ${url}`);
+  const setup = access.offerSetUp();
+  const setupUrl = setup === undefined ? undefined : `${url}/#setup=${setup}`;
+  if (setupUrl !== undefined) {
+    const minutes = SETUP_LIFE_MS / 60_000;
+    logger.warn(
+      `there is no user yet: make the first one at ${setupUrl} (once, within ${minutes} minutes)`,
+    );
+  }
   return {
     url,
     port: bound,
+    setupUrl,
     close: async () => {
       await server.stop(true);
     },

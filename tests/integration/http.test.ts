@@ -1,32 +1,41 @@
-/** The HTTP side of a running daemon: health, status, bridges, the first page; read-only. */
+/** The HTTP side of a running daemon: set-up, health, status, bridges, the first page. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { statSync } from "node:fs";
 import { eventually } from "../support/eventually.ts";
 import { addHost } from "../support/hosts.ts";
+import { ADMIN, HttpApi, type RequestOptions } from "../support/http-api.ts";
 import { type HttpAnswer, httpFetch } from "../support/http.ts";
 import { Sandbox } from "../support/netns.ts";
 import { describePrivileged } from "../support/privileged.ts";
-import { type RunningSwitch, SolovsSwitch, SWITCH_TOOLS } from "../support/switch.ts";
+import { SolovsSwitch, SWITCH_TOOLS } from "../support/switch.ts";
 
 describePrivileged("HTTP", SWITCH_TOOLS, () => {
   let sandbox: Sandbox;
-  let sw: RunningSwitch;
+  let sw: SolovsSwitch;
+  let api: HttpApi;
   beforeAll(async () => {
     sandbox = await Sandbox.create();
     sw = await SolovsSwitch.start(sandbox, await sandbox.netns("sw"));
     await sw.addBridge("br0");
     await addHost(sandbox, sw.ns, 1);
     await sw.clients.vsctl("add-port br0 p1 tag=7 -- add-port br0 gone0");
+    api = await HttpApi.setUp(sw.ns, () => sw.log());
   }, 30_000);
   afterAll(async () => {
     await sw?.stop();
     await sandbox?.dispose();
   }, 30_000);
 
-  const get = (path: string, init = {}): Promise<HttpAnswer> =>
+  const get = (path: string, options: RequestOptions = {}): Promise<HttpAnswer> =>
+    api.request("GET", path, options);
+  const anonymous = (path: string, init = {}): Promise<HttpAnswer> =>
     httpFetch(sw.ns, `http://127.0.0.1:8080${path}`, init);
 
-  test("/healthz", async () => {
-    expect((await get("/healthz")).status).toBe(200);
+  test("/healthz and /readyz need no login, the rest does", async () => {
+    expect((await anonymous("/healthz")).status).toBe(200);
+    expect((await anonymous("/readyz")).status).toBe(200);
+    expect((await anonymous("/api/v1/bridges")).status).toBe(401);
+    expect((await anonymous("/")).status).toBe(200);
   }, 20_000);
 
   test("/api/v1/status counts what there is", async () => {
@@ -68,7 +77,7 @@ describePrivileged("HTTP", SWITCH_TOOLS, () => {
   test("what is not there is 404, what cannot be done is 405", async () => {
     expect((await get("/nosuch")).status).toBe(404);
     expect((await get("/api/v1/bridges/nosuch")).status).toBe(404);
-    const refused = await get("/api/v1/bridges", { method: "POST", body: "{}" });
+    const refused = await api.request("POST", "/api/v1/status", { body: {} });
     expect(refused.status).toBe(405);
     expect(refused.headers.allow).toContain("GET");
     expect(await sw.clients.vsctl("list-br")).toBe("br0");
@@ -77,5 +86,16 @@ describePrivileged("HTTP", SWITCH_TOOLS, () => {
   test("a foreign host name is refused", async () => {
     const answer = await get("/api/v1/status", { headers: { host: "evil.example" } });
     expect(answer.status).toBe(421);
+  }, 20_000);
+
+  test("users are kept over a restart, in a file that only its owner reads", async () => {
+    await sw.stop();
+    await sw.restart();
+    expect((await get("/api/v1/session")).status).toBe(200);
+    const body = JSON.stringify(ADMIN);
+    expect((await anonymous("/api/v1/login", { method: "POST", body })).status).toBe(200);
+    expect(sw.log().match(/#setup=/g)).toHaveLength(1);
+    const db = `${sw.runDir}/conf.sqlite`;
+    expect(statSync(db).mode & 0o077).toBe(0);
   }, 20_000);
 });

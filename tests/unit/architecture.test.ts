@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   "bun:ffi": ["linux"],
   "bun:sqlite": ["db"],
-  "drizzle-orm": ["db"],
+  "drizzle-orm": ["db", "http"],
   commander: ["cli"],
   hono: ["http"],
   zod: ["db", "http", "cli"],

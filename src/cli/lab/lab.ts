@@ -115,7 +115,7 @@ export async function lab(options: LabOptions): Promise<number> {
       hosts: hosts.map(({ name, ip, process: { pid } }) => ({ name, ip, pid })),
     };
     if (!options.once) {
-      say(`\nConsole: ${daemon.httpUrl ?? "switched off"}    Log: ${logFile}`);
+      say(`\nConsole: ${daemon.setupUrl ?? "switched off"}    Log: ${logFile}`);
       say(`Try in another terminal (the ovs- commands are in Debian's openvswitch-switch):`);
       say(sampleCommands(facts));
       say("\nRunning until Ctrl-C.");

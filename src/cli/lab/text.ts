@@ -24,7 +24,7 @@ export function sampleCommands({ bridge, runDir, httpUrl, hosts }: LabFacts): st
     "  ovs-appctl dpctl/dump-flows",
     ...(first && second ? [`  nsenter --net=/proc/${first.pid}/ns/net ping ${second.ip}`] : []),
     `  ovs-ofctl add-flow ${bridge} priority=100,icmp,actions=drop    # and the ping stops`,
-    ...(httpUrl === undefined ? [] : [`  curl ${httpUrl}/api/v1/status`]),
+    ...(httpUrl === undefined ? [] : [`  curl ${httpUrl}/readyz`]),
   ];
   return lines.join("\n");
 }

@@ -10,6 +10,7 @@ import type { RevisionKind, RevisionSummary } from "../history/revision.ts";
 import { type Json, stringify } from "../json.ts";
 import { parseJsonText } from "../rpc/json-stream.ts";
 import { bareStatement } from "./statements.ts";
+import { withoutSideTables } from "./side-tables.ts";
 import { confirmations, revisions } from "./tables.ts";
 
 /** How much history is kept. The newest revision always is. */
@@ -42,7 +43,7 @@ export interface HistoryStore {
   add(revision: NewRevision): void;
   /** Removes what is older than the retention allows. */
   prune(nowMs: number): void;
-  /** The whole file, history and all, as it would be on the disk if it were closed now. */
+  /** The whole file, history and all, as if it were closed now; but for tables of others. */
   snapshot(): Uint8Array<ArrayBuffer>;
   /** What `setConfirmation` stored last. */
   confirmation(): Json | undefined;
@@ -216,7 +217,7 @@ export class SqliteHistory implements HistoryStore {
   }
 
   snapshot(): Uint8Array<ArrayBuffer> {
-    return this.sqlite.serialize() as Uint8Array<ArrayBuffer>;
+    return withoutSideTables(this.sqlite.serialize()) as Uint8Array<ArrayBuffer>;
   }
 
   confirmation(): Json | undefined {

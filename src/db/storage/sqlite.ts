@@ -16,19 +16,43 @@ import type { NewRevision } from "../history/revision.ts";
 import { type JsonObject, stringify } from "../json.ts";
 import { parseJsonText } from "../rpc/json-stream.ts";
 import { SqliteHistory } from "./history-store.ts";
-import { migrate } from "./migrations.ts";
+import { databaseMigrations, migrate, type Migrations } from "./migrations.ts";
+import { SideTables } from "./side-tables.ts";
 import { type Storage, StorageError, type StoredDatabase, type StoredRow } from "./storage.ts";
 import { bareStatement, trackStatements } from "./statements.ts";
 import { databases, rows } from "./tables.ts";
 
 /** Opens the file, or makes it. Throws `StorageError` that says what to do. */
 export function openSqliteStorage(file: string): Storage {
+  return openFile(file, databaseMigrations, (sqlite) => new SqliteStorage(file, sqlite));
+}
+
+/** A file with side tables alone, for a database whose own file is not SQLite. Throws `StorageError`. */
+export function openSideFile(file: string): { readonly tables: SideTables; close(): void } {
+  return openFile(file, undefined, (sqlite) => {
+    const end = trackStatements(sqlite);
+    return {
+      tables: new SideTables(sqlite, file),
+      close() {
+        end();
+        release(sqlite);
+        removeOwnerFile(file);
+      },
+    };
+  });
+}
+
+function openFile<T>(
+  file: string,
+  migrations: Migrations | undefined,
+  use: (sqlite: Sqlite) => T,
+): T {
   let sqlite: Sqlite | undefined;
   try {
     sqlite = new Sqlite(file, { create: true, strict: true });
-    prepare(sqlite);
-    writeFileSync(ownerFile(file), `${process.pid}\n`);
-    return new SqliteStorage(file, sqlite);
+    prepare(sqlite, migrations);
+    if (file !== ":memory:") writeFileSync(ownerFile(file), `${process.pid}\n`);
+    return use(sqlite);
   } catch (error) {
     if (sqlite !== undefined) closeUntouched(sqlite);
     throw explain(file, error);
@@ -45,7 +69,7 @@ function removeOwnerFile(file: string): void {
   }
 }
 
-function prepare(sqlite: Sqlite): void {
+function prepare(sqlite: Sqlite, migrations: Migrations | undefined): void {
   sqlite.run("PRAGMA busy_timeout = 500");
   sqlite.run("PRAGMA locking_mode = EXCLUSIVE");
   sqlite.run("PRAGMA journal_mode = WAL");
@@ -54,7 +78,7 @@ function prepare(sqlite: Sqlite): void {
   sqlite.run("COMMIT");
   const damage = sqlite.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").get();
   if (damage?.quick_check !== "ok") throw new DamagedFile(damage?.quick_check ?? "unreadable");
-  migrate(sqlite);
+  if (migrations !== undefined) migrate(sqlite, migrations);
 }
 
 class DamagedFile extends Error {}
@@ -129,10 +153,12 @@ class SqliteStorage implements Storage {
   private readonly upsert;
   private readonly remove;
   readonly history: SqliteHistory;
+  readonly side: SideTables;
 
   constructor(private readonly file: string, private readonly sqlite: Sqlite) {
     this.endStatements = trackStatements(sqlite);
     this.db = drizzle({ client: sqlite });
+    this.side = new SideTables(sqlite, file);
     this.history = new SqliteHistory(sqlite, (what, change) => this.atomically(what, change));
     this.begin = sqlite.prepare("BEGIN IMMEDIATE");
     this.commit = sqlite.prepare("COMMIT");

@@ -7,6 +7,7 @@ import { OvsdbError } from "../error.ts";
 import type { NewRevision } from "../history/revision.ts";
 import type { Json, JsonObject } from "../json.ts";
 import type { HistoryStore } from "./history-store.ts";
+import type { SideTables } from "./side-tables.ts";
 
 export interface StoredRow {
   readonly table: string;
@@ -36,6 +37,8 @@ export interface Storage {
   write(commits: readonly Commit[], revisions: readonly NewRevision[]): void;
   /** The record of revisions, in storages that keep one. */
   readonly history?: HistoryStore;
+  /** Room for tables of other parts of the daemon, in storages that have it. */
+  readonly side?: SideTables;
   /** True if `replace` with the same content would make the storage much smaller. */
   wantsCompaction(): boolean;
   close(): void;

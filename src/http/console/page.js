@@ -1,5 +1,5 @@
-// The first page: shows /api/v1/status and /api/v1/bridges, and asks again every two seconds while
-// it is visible. Everything from the server is written as text, never as HTML.
+// The first page: logs in (or makes the first user, where the link of the log was opened), shows
+// /api/v1/status and /api/v1/bridges, and asks again every two seconds while it is visible. Everything from the server is written as text, never as HTML.
 "use strict";
 
 const EVERY_MS = 2000;
@@ -167,32 +167,123 @@ function showBridges({ bridges }) {
   byId("bridges").replaceChildren(element("section", {}, hint));
 }
 
-async function read(path) {
-  const response = await fetch(path, { headers: { accept: "application/json" } });
-  if (!response.ok) throw new Error(`${path}: HTTP ${response.status}`);
-  return await response.json();
+/** A status other than 2xx: `message` is the problem's detail. */
+class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function ask(method, path, body, headers = {}) {
+  const response = await fetch(path, {
+    method,
+    headers: { accept: "application/json", ...headers },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const json = text === "" ? undefined : JSON.parse(text);
+  if (!response.ok) throw new Refused(response.status, json.detail);
+  return json;
+}
+
+let session;
+let setupToken = /^#setup=([A-Za-z0-9_-]+)$/.exec(location.hash)?.[1];
+// The secret is not to stay in the address bar.
+if (setupToken !== undefined) history.replaceState(null, "", "/");
+
+function showLogin(hint) {
+  session = undefined;
+  const first = setupToken !== undefined;
+  byId("login-title").textContent = first ? "Make the first user" : "Log in";
+  byId("login-button").textContent = first ? "Make admin" : "Log in";
+  byId("login-hint").textContent = first
+    ? "An admin. The password has at least 10 characters."
+    : hint;
+  byId("login-password").autocomplete = first ? "new-password" : "current-password";
+  byId("login").hidden = false;
+  byId("switch").hidden = true;
+  byId("user").hidden = true;
+  byId("live").textContent = "logged out";
+  byId("live").className = "";
+  byId("login-name").focus();
+}
+
+function showSession(opened) {
+  session = opened;
+  byId("user-name").textContent = `${opened.user} (${opened.role})`;
+  byId("user").hidden = false;
+  byId("login").hidden = true;
+  byId("switch").hidden = false;
+  return refresh();
+}
+
+async function submitLogin(event) {
+  event.preventDefault();
+  const error = byId("login-error");
+  const button = byId("login-button");
+  error.textContent = "";
+  button.disabled = true;
+  try {
+    const given = { name: byId("login-name").value, password: byId("login-password").value };
+    await showSession(
+      setupToken === undefined
+        ? await ask("POST", "/api/v1/login", given)
+        : await ask("POST", "/api/v1/setup", { ...given, token: setupToken }),
+    );
+    byId("login-password").value = "";
+  } catch (failure) {
+    error.textContent = failure.message;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+async function logout() {
+  try {
+    await ask("POST", "/api/v1/logout", undefined, { "x-csrf-token": session.csrfToken });
+  } catch {
+    // It has ended already.
+  }
+  setupToken = undefined;
+  showLogin("");
 }
 
 async function refresh() {
   const live = byId("live");
   try {
-    const [status, bridges] = await Promise.all([read("/api/v1/status"), read("/api/v1/bridges")]);
+    const [status, bridges] = await Promise.all([
+      ask("GET", "/api/v1/status"),
+      ask("GET", "/api/v1/bridges"),
+    ]);
     showStatus(status);
     showBridges(bridges);
     live.textContent = "live";
     live.className = "good";
   } catch (error) {
+    if (error.status === 401) return showLogin("Your session has ended.");
     live.textContent = `no answer: ${error.message}`;
     live.className = "bad";
   }
 }
 
 async function loop() {
-  if (!document.hidden) await refresh();
+  if (session !== undefined && !document.hidden) await refresh();
   setTimeout(loop, EVERY_MS);
 }
 
+async function start() {
+  try {
+    await showSession(await ask("GET", "/api/v1/session"));
+  } catch (error) {
+    showLogin(error.status === 401 ? error.message : `No answer: ${error.message}`);
+  }
+  loop();
+}
+
+byId("login-form").addEventListener("submit", submitLogin);
+byId("logout").addEventListener("click", logout);
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) refresh();
+  if (session !== undefined && !document.hidden) refresh();
 });
-loop();
+start();

@@ -3,7 +3,9 @@
  * the switch made of it. A port that could not be set up is there with its error.
  */
 import { z } from "zod";
+import { HttpProblem } from "../problem.ts";
 import type { HttpSource } from "../source.ts";
+import { operation } from "./route.ts";
 
 const interfaceSchema = z.object({
   name: z.string(),
@@ -109,3 +111,21 @@ function readPort({ replica }: HttpSource, uuid: string): Port[] {
     interfaces: interfaces.sort(byName),
   }];
 }
+
+export const listBridges = operation({
+  tag: "Bridges",
+  summary: "All bridges with their ports",
+  response: bridgesSchema,
+  handle: ({ source }) => ({ json: readBridges(source) }),
+});
+
+export const showBridge = operation({
+  tag: "Bridges",
+  summary: "One bridge with its ports",
+  response: bridgeSchema,
+  handle({ source, params: { name = "" } }) {
+    const bridge = readBridge(source, name);
+    if (bridge) return { json: bridge };
+    throw new HttpProblem(404, `There is no bridge ${JSON.stringify(name)}.`);
+  },
+});

@@ -1,6 +1,7 @@
 /** `/api/v1/status`: the switch as a whole. */
 import { z } from "zod";
 import type { HttpSource } from "../source.ts";
+import { operation } from "./route.ts";
 
 export const statusSchema = z.object({
   version: z.string(),
@@ -24,8 +25,7 @@ export type Status = z.infer<typeof statusSchema>;
 export function readStatus(source: HttpSource): Status {
   const [root] = source.replica.rows("Open_vSwitch").values();
   const { datapathType, bridges, ports, counters } = source.vswitch.status();
-  const nextCfg = root?.next_cfg ?? 0;
-  const curCfg = root?.cur_cfg ?? 0;
+  const { nextCfg, curCfg } = source.configuration();
   return {
     version: source.version,
     ovsVersion: root?.ovs_version ?? null,
@@ -37,3 +37,10 @@ export function readStatus(source: HttpSource): Status {
     counters: { ...counters },
   };
 }
+
+export const showStatus = operation({
+  tag: "Switch",
+  summary: "The switch as a whole",
+  response: statusSchema,
+  handle: ({ source }) => ({ json: readStatus(source) }),
+});

@@ -1,74 +1,163 @@
-/** A made-up switch for the HTTP tests: what the API reads, as plain data. */
-import type { Replica, Row, TableName, Uuid } from "../../../src/db/replica.ts";
-import type { HttpSource } from "../../../src/http/source.ts";
+/** A switch without devices for the HTTP tests: a database in memory, and a slow path that acts on it. */
+import { Database } from "../../../src/db/database.ts";
+import type { OvsdbSession } from "../../../src/db/session.ts";
+import { openReplica, type Replica } from "../../../src/db/replica.ts";
+import { openVSwitchSchema } from "../../../src/db/schema/openvswitch.ts";
+import { OvsdbServer } from "../../../src/db/server.ts";
+import { openSideFile } from "../../../src/db/storage/sqlite.ts";
+import { volatileStorage } from "../../../src/db/storage/storage.ts";
+import { type Connection, createApp } from "../../../src/http/app.ts";
+import { Access } from "../../../src/http/auth/access.ts";
+import type { Role } from "../../../src/http/auth/roles.ts";
+import { AccessStore } from "../../../src/http/auth/store.ts";
+import { hashSecret } from "../../../src/http/auth/secrets.ts";
+import { type HttpParts, HttpSource } from "../../../src/http/source.ts";
+import { LogSink } from "../../../src/log/log.ts";
+import type { Vswitch } from "../../../src/slowpath/vswitch.ts";
 
-type Tables = Readonly<Record<string, Readonly<Record<Uuid, Readonly<Record<string, unknown>>>>>>;
+export const PASSWORD = "correct horse battery";
+/** argon2id of PASSWORD, as cheap as it can be: tests hash often. */
+const PASSWORD_HASH = await Bun.password.hash(PASSWORD, {
+  algorithm: "argon2id",
+  memoryCost: 8,
+  timeCost: 1,
+});
 
-/** Rows with the columns that the API reads; the others are not looked at. */
-export function replicaOf(tables: Tables): Pick<Replica, "rows"> {
-  return {
-    rows: <T extends TableName>(name: T) =>
-      new Map(Object.entries(tables[name] ?? {})) as unknown as ReadonlyMap<Uuid, Row<T>>,
-  };
+export interface Reply {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // deno-lint-ignore no-explicit-any
+  readonly json: any;
 }
 
-const device = { options: new Map(), statistics: new Map(), type: "" };
+export interface AskOptions {
+  /** Sends a token of a user with this role. */
+  readonly as?: Role;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly address?: string;
+}
 
-export const TABLES: Tables = {
-  Open_vSwitch: { o: { next_cfg: 4, cur_cfg: 3, ovs_version: "3.1.0" } },
-  Bridge: {
-    b2: {
-      name: "br1",
-      ports: [],
-      controller: [],
-      protocols: [],
-      datapath_type: "",
-    },
-    b1: {
-      name: "br0",
-      ports: ["p2", "p1", "gone"],
-      controller: ["c1"],
-      protocols: ["OpenFlow13"],
-      datapath_type: "netdev",
-      datapath_id: "0000020000000001",
-      fail_mode: "secure",
-    },
-  },
-  Controller: { c1: { target: "tcp:127.0.0.1:6633", is_connected: false } },
-  Port: {
-    p1: { name: "eth0", interfaces: ["i1"], trunks: [], tag: 5 },
-    p2: { name: "<b>x</b>", interfaces: ["i2"], trunks: [1, 2], vlan_mode: "trunk" },
-  },
-  Interface: {
-    i1: {
-      ...device,
-      name: "eth0",
-      ofport: 1,
-      link_state: "up",
-      admin_state: "up",
-      mac_in_use: "02:00:00:00:00:01",
-      mtu: 1500,
-      statistics: new Map([["rx_packets", 7], ["rx_bytes", 700]]),
-    },
-    i2: { ...device, name: "<b>x</b>", ofport: -1, error: "no device named <b>x</b>" },
-  },
-};
+/** All of the HTTP API but its socket. */
+export class Bench {
+  readonly lines: string[] = [];
+  readonly log = new LogSink((line) => this.lines.push(line));
+  readonly side = openSideFile(":memory:");
+  readonly store = new AccessStore(this.side.tables);
+  nowMs = Date.UTC(2026, 0, 1);
+  readonly access = new Access({ store: this.store, now: () => this.nowMs });
+  readonly app;
+  private readonly tokens = new Map<Role, string>();
 
-export function sourceOf(tables: Tables = TABLES): HttpSource {
+  private constructor(
+    readonly database: Database,
+    readonly session: OvsdbSession,
+    readonly replica: Replica,
+    readonly parts: HttpParts,
+  ) {
+    this.app = createApp({
+      source: new HttpSource(parts),
+      access: this.access,
+      logger: this.log.logger("http"),
+      hostNames: ["Switch.example"],
+    });
+  }
+
+  static async open(
+    changed: (parts: HttpParts) => Partial<HttpParts> = () => ({}),
+  ): Promise<Bench> {
+    const logger = new LogSink(() => {}).logger("db");
+    const server = new OvsdbServer(logger);
+    const database = Database.open(openVSwitchSchema, volatileStorage(), { logger });
+    server.addDatabase(database);
+    const session = server.openSession("test");
+    const replica = await openReplica(session, [
+      "Open_vSwitch",
+      "Bridge",
+      "Port",
+      "Interface",
+      "Controller",
+      "QoS",
+      "Queue",
+      "Mirror",
+    ]);
+    await replica.transact((txn) => void txn.insert("Open_vSwitch", { ovs_version: "3.1.0" }));
+    const parts: HttpParts = {
+      version: "0.1.0",
+      uptimeMs: () => 61_500,
+      database,
+      replica,
+      vswitch: vswitchOf(),
+    };
+    return new Bench(database, session, replica, { ...parts, ...changed(parts) });
+  }
+
+  addUser(name: string, role: Role): void {
+    this.store.addUser({ name, role, passwordHash: PASSWORD_HASH, createdMs: this.nowMs });
+  }
+
+  /** A token of a user named after the role. */
+  token(role: Role): string {
+    const known = this.tokens.get(role);
+    if (known !== undefined) return known;
+    this.addUser(role, role);
+    const token = `solovs_${role}`;
+    this.store.addToken({
+      hash: hashSecret(token),
+      user: role,
+      name: "test",
+      role,
+      createdMs: this.nowMs,
+      expiresMs: this.nowMs + 365 * 24 * 3600_000,
+    });
+    this.tokens.set(role, token);
+    return token;
+  }
+
+  async ask(method: string, path: string, options: AskOptions = {}): Promise<Reply> {
+    const { as, body, headers, address = "127.0.0.1" } = options;
+    const init: RequestInit = {
+      method,
+      headers: {
+        host: "127.0.0.1:8080",
+        ...(as && { authorization: `Bearer ${this.token(as)}` }),
+        ...headers,
+      },
+    };
+    if (body !== undefined) init.body = typeof body === "string" ? body : JSON.stringify(body);
+    const connection: Connection = { address };
+    const response = await this.app.request(path, init, connection);
+    const text = await response.text();
+    const isJson = /json/.test(response.headers.get("content-type") ?? "");
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      json: isJson ? JSON.parse(text) : undefined,
+    };
+  }
+
+  close(): void {
+    this.session.close();
+    this.side.close();
+  }
+}
+
+/** A slow path that has done nothing. */
+export function vswitchOf(changed: Partial<Vswitch> = {}): Vswitch {
   return {
-    version: "0.1.0",
-    uptimeMs: () => 61_500,
-    replica: replicaOf(tables),
-    vswitch: {
-      status: () => ({ datapathType: "netdev", bridges: 2, ports: 2, counters: { miss: 3 } }),
-      bridges: () => [{
-        name: "br0",
-        datapathId: "0000020000000001",
-        failMode: "secure",
-        ports: [],
-        flows: 12,
-        controllers: [{ target: "tcp:127.0.0.1:6633", connected: true }],
-      }],
-    },
+    status: () => ({ datapathType: "netdev", bridges: 2, ports: 2, counters: { miss: 3 } }),
+    bridges: () => [{
+      name: "br0",
+      datapathId: "0000020000000001",
+      failMode: "secure",
+      ports: [],
+      flows: 12,
+      controllers: [{ target: "tcp:127.0.0.1:6633", connected: true }],
+    }],
+    settled: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+    ...changed,
   };
 }

@@ -1,0 +1,209 @@
+/**
+ * Users, sessions, tokens and the audit log as stored rows. Says nothing about who may do what.
+ *
+ * Secrets are stored as hashes: of passwords argon2id, of session and token values (256 random bits,
+ * so nobody can guess them) SHA-256. Limits: see LIMITS; beyond them adding is refused, but for the
+ * audit log, whose oldest entries go.
+ */
+import { and, asc, desc, eq, lt, lte, ne, sql } from "drizzle-orm";
+import type { SideTables } from "../../db/storage/side-tables.ts";
+import { accessMigrations } from "./migrations.ts";
+import { type Role, storedRole } from "./roles.ts";
+import { audit, sessions, tokens, users } from "./tables.ts";
+
+export const LIMITS = {
+  users: 256,
+  /** A user's sessions; one more ends the oldest. */
+  sessionsOfUser: 16,
+  tokensOfUser: 64,
+  auditEntries: 10_000,
+  /** Characters of one text in the audit log. */
+  auditText: 300,
+} as const;
+
+export interface User {
+  readonly name: string;
+  readonly role: Role;
+  readonly passwordHash: string;
+  readonly createdMs: number;
+}
+
+export interface Session {
+  readonly hash: string;
+  readonly user: string;
+  readonly createdMs: number;
+  readonly expiresMs: number;
+  readonly seenMs: number;
+  readonly address: string;
+}
+
+export interface Token {
+  readonly id: number;
+  readonly user: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly createdMs: number;
+  readonly expiresMs: number;
+  readonly seenMs: number | null;
+}
+
+export type NewToken = Omit<Token, "id" | "seenMs"> & { readonly hash: string };
+export type AuditEntry = typeof audit.$inferSelect;
+export type NewAuditEntry = Omit<AuditEntry, "id">;
+
+const typed = <T extends { readonly role: string }>(row: T): Omit<T, "role"> & { role: Role } => ({
+  ...row,
+  role: storedRole(row.role),
+});
+
+const cut = (text: string): string => [...text].slice(0, LIMITS.auditText).join("");
+
+export class AccessStore {
+  private readonly db;
+
+  /** Makes the tables if they are not there. Throws `StorageError`. */
+  constructor(private readonly side: SideTables) {
+    side.migrate(accessMigrations);
+    this.db = side.db;
+  }
+
+  // Users
+
+  users(): User[] {
+    return this.db.select().from(users).orderBy(asc(users.name)).all().map(typed);
+  }
+
+  user(name: string): User | undefined {
+    const row = this.db.select().from(users).where(eq(users.name, name)).get();
+    return row && typed(row);
+  }
+
+  /** False if there is one of that name. */
+  addUser(user: User): boolean {
+    return this.side.atomically(() => {
+      const added = this.db.insert(users).values(user).onConflictDoNothing()
+        .returning({ name: users.name }).all();
+      return added.length > 0;
+    });
+  }
+
+  /** Sessions end when a password or a role changes; `keep` is one that goes on. */
+  changeUser(
+    name: string,
+    change: { readonly role?: Role; readonly passwordHash?: string },
+    keep = "",
+  ): void {
+    this.side.atomically(() => {
+      this.db.update(users).set(change).where(eq(users.name, name)).run();
+      this.db.delete(sessions).where(and(eq(sessions.user, name), ne(sessions.hash, keep))).run();
+    });
+  }
+
+  /** With all sessions and tokens. */
+  removeUser(name: string): void {
+    this.side.atomically(() => {
+      this.db.delete(users).where(eq(users.name, name)).run();
+      this.db.delete(sessions).where(eq(sessions.user, name)).run();
+      this.db.delete(tokens).where(eq(tokens.user, name)).run();
+    });
+  }
+
+  // Sessions
+
+  session(hash: string): Session | undefined {
+    return this.db.select().from(sessions).where(eq(sessions.hash, hash)).get();
+  }
+
+  /** Those that have expired go, and a user's oldest when there are too many. */
+  addSession(session: Session): void {
+    this.side.atomically(() => {
+      this.db.delete(sessions).where(lte(sessions.expiresMs, session.createdMs)).run();
+      const own = this.db.select({ hash: sessions.hash }).from(sessions)
+        .where(eq(sessions.user, session.user)).orderBy(desc(sessions.createdMs)).all();
+      for (const { hash } of own.slice(LIMITS.sessionsOfUser - 1)) this.deleteSession(hash);
+      this.db.insert(sessions).values(session).run();
+    });
+  }
+
+  sessionSeen(hash: string, seenMs: number): void {
+    this.side.atomically(() => {
+      this.db.update(sessions).set({ seenMs }).where(eq(sessions.hash, hash)).run();
+    });
+  }
+
+  removeSession(hash: string): void {
+    this.side.atomically(() => this.deleteSession(hash));
+  }
+
+  private deleteSession(hash: string): void {
+    this.db.delete(sessions).where(eq(sessions.hash, hash)).run();
+  }
+
+  // Tokens
+
+  /** Of one user, or of all. */
+  tokens(user?: string): Token[] {
+    const { hash: _, ...shown } = columnsOfTokens;
+    return this.db.select(shown).from(tokens)
+      .where(user === undefined ? undefined : eq(tokens.user, user))
+      .orderBy(asc(tokens.id)).all().map(typed);
+  }
+
+  tokenByHash(hash: string): Token | undefined {
+    const row = this.db.select().from(tokens).where(eq(tokens.hash, hash)).get();
+    return row && typed(row);
+  }
+
+  token(id: number): Token | undefined {
+    return this.tokens().find((token) => token.id === id);
+  }
+
+  addToken(token: NewToken): number {
+    return this.side.atomically(() =>
+      this.db.insert(tokens).values(token).returning({ id: tokens.id }).get().id
+    );
+  }
+
+  tokenSeen(id: number, seenMs: number): void {
+    this.side.atomically(() => {
+      this.db.update(tokens).set({ seenMs }).where(eq(tokens.id, id)).run();
+    });
+  }
+
+  removeToken(id: number): void {
+    this.side.atomically(() => this.db.delete(tokens).where(eq(tokens.id, id)).run());
+  }
+
+  // Audit log
+
+  addAudit(entry: NewAuditEntry): void {
+    const { user, address, path, detail } = entry;
+    const short = { user: cut(user), address, path: cut(path), detail: cut(detail) };
+    this.side.atomically(() => {
+      const { id } = this.db.insert(audit).values({ ...entry, ...short })
+        .returning({ id: audit.id }).get();
+      this.db.delete(audit).where(lte(audit.id, id - LIMITS.auditEntries)).run();
+    });
+  }
+
+  /** Newest first, those older than `before` if it is given. */
+  audit(limit: number, before = Number.MAX_SAFE_INTEGER): AuditEntry[] {
+    return this.db.select().from(audit).where(lt(audit.id, before))
+      .orderBy(desc(audit.id)).limit(limit).all();
+  }
+
+  countUsers(): number {
+    return this.db.select({ count: sql<number>`count(*)` }).from(users).get()?.count ?? 0;
+  }
+}
+
+const columnsOfTokens = {
+  id: tokens.id,
+  hash: tokens.hash,
+  user: tokens.user,
+  name: tokens.name,
+  role: tokens.role,
+  createdMs: tokens.createdMs,
+  expiresMs: tokens.expiresMs,
+  seenMs: tokens.seenMs,
+};

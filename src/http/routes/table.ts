@@ -1,0 +1,43 @@
+/** All routes: who may do what. This is the policy; a test holds every route × role to it. */
+import type { Needs } from "../auth/roles.ts";
+import { readAudit } from "./audit.ts";
+import { listBridges, showBridge } from "./bridges.ts";
+import { health, ready } from "./health.ts";
+import { changePassword, login, logout, setUp, showSession } from "./session.ts";
+import { showStatus } from "./status.ts";
+import { createToken, listTokens, removeToken } from "./tokens.ts";
+import { changeUser, createUser, listUsers, removeUser } from "./users.ts";
+import type { Method, Operation, Route } from "./route.ts";
+
+type Line = readonly [Needs, Method, string, Operation];
+
+const TABLE: readonly Line[] = [
+  ["anyone", "GET", "/healthz", health],
+  ["anyone", "GET", "/readyz", ready],
+
+  ["anyone", "POST", "/api/v1/setup", setUp],
+  ["anyone", "POST", "/api/v1/login", login],
+  ["reader", "GET", "/api/v1/session", showSession],
+  ["reader", "POST", "/api/v1/logout", logout],
+  ["reader", "POST", "/api/v1/password", changePassword],
+  ["reader", "GET", "/api/v1/tokens", listTokens],
+  ["reader", "POST", "/api/v1/tokens", createToken],
+  ["reader", "DELETE", "/api/v1/tokens/:id", removeToken],
+
+  ["admin", "GET", "/api/v1/users", listUsers],
+  ["admin", "POST", "/api/v1/users", createUser],
+  ["admin", "PATCH", "/api/v1/users/:name", changeUser],
+  ["admin", "DELETE", "/api/v1/users/:name", removeUser],
+  ["admin", "GET", "/api/v1/audit", readAudit],
+
+  ["reader", "GET", "/api/v1/status", showStatus],
+  ["reader", "GET", "/api/v1/bridges", listBridges],
+  ["reader", "GET", "/api/v1/bridges/:name", showBridge],
+];
+
+export const ROUTES: readonly Route[] = TABLE.map(([needs, method, path, operation]) => ({
+  needs,
+  method,
+  path,
+  operation,
+}));

@@ -1,0 +1,55 @@
+/** Every route × {anonymous, reader, operator, admin}: who may is what the table says, and no more. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { ROUTES } from "../../../src/http/app.ts";
+import { type Role, ROLES } from "../../../src/http/auth/roles.ts";
+import { Bench } from "./source.ts";
+
+/** The policy, written down a second time: a change must be made on purpose. */
+const POLICY: Readonly<Record<string, "anyone" | Role>> = {
+  "GET /healthz": "anyone",
+  "GET /readyz": "anyone",
+  "POST /api/v1/setup": "anyone",
+  "POST /api/v1/login": "anyone",
+  "GET /api/v1/session": "reader",
+  "POST /api/v1/logout": "reader",
+  "POST /api/v1/password": "reader",
+  "GET /api/v1/tokens": "reader",
+  "POST /api/v1/tokens": "reader",
+  "DELETE /api/v1/tokens/:id": "reader",
+  "GET /api/v1/users": "admin",
+  "POST /api/v1/users": "admin",
+  "PATCH /api/v1/users/:name": "admin",
+  "DELETE /api/v1/users/:name": "admin",
+  "GET /api/v1/audit": "admin",
+  "GET /api/v1/status": "reader",
+  "GET /api/v1/bridges": "reader",
+  "GET /api/v1/bridges/:name": "reader",
+};
+
+let bench: Bench;
+beforeAll(async () => {
+  bench = await Bench.open();
+});
+afterAll(() => bench.close());
+
+test("the table of routes is the policy", () => {
+  const table = ROUTES.map(({ method, path, needs }) => [`${method} ${path}`, needs]);
+  expect(Object.fromEntries(table)).toEqual(POLICY);
+  expect(table).toHaveLength(Object.keys(POLICY).length);
+});
+
+const WHO = [undefined, ...ROLES];
+
+describe.each(Object.entries(POLICY))("%s", (line, needs) => {
+  const [method = "", path = ""] = line.split(" ");
+  test.each(WHO)("as %p", async (role) => {
+    // A body that no route takes: whoever may is refused for the body, and nothing happens.
+    const body = method === "GET" ? undefined : "\u0000 not a body";
+    const target = path.replace(/:\w+/g, "nosuch");
+    const { status } = await bench.ask(method, target, { ...(role && { as: role }), body });
+    const may = needs === "anyone" ||
+      (role !== undefined && ROLES.indexOf(role) >= ROLES.indexOf(needs));
+    if (may) expect([401, 403]).not.toContain(status);
+    else expect(status).toBe(role === undefined ? 401 : 403);
+  });
+});
