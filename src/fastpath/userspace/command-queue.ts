@@ -23,6 +23,11 @@ export class CommandQueue {
     return this.backlog.length;
   }
 
+  /** The worker has carried out everything that was sent. */
+  get isDone(): boolean {
+    return this.backlog.length === 0 && this.ring.used() === 0;
+  }
+
   send(command: Int32Array): void {
     if (this.backlog.length > 0 || !this.place(command)) {
       this.backlog.push(command);

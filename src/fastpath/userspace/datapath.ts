@@ -112,6 +112,8 @@ class UserspaceDatapath implements Datapath {
   private readonly barriers: { readonly sequence: number; readonly done: Pending<void> }[] = [];
   private lastRequest = 0;
   private lastBarrier = 0;
+  /** The barrier after which the newest packet of `execute` is sent. */
+  private executeBarrier = 0;
   private executeDropped = 0;
   private upcallErrors = 0;
   private turnScheduled = false;
@@ -244,16 +246,23 @@ class UserspaceDatapath implements Datapath {
       this.executeDropped++;
       return;
     }
+    this.executeBarrier = (this.lastBarrier + 1) | 0;
     this.send(encodeExecute(inPort, packet, encodeProgram(actions)));
   }
 
   barrier(): Promise<void> {
     if (this.failure) return Promise.reject(this.failure);
+    if (this.commands.isDone && !this.executeMayWait()) return Promise.resolve();
     const sequence = this.lastBarrier = (this.lastBarrier + 1) | 0;
     return new Promise((resolve, reject) => {
       this.barriers.push({ sequence, done: { resolve, reject } });
       this.send(new Int32Array([CMD_BARRIER, sequence]));
     });
+  }
+
+  /** A packet of `execute` has left the ring with its command, but may not be sent yet. */
+  private executeMayWait(): boolean {
+    return ((Atomics.load(this.shared.control, CTL_BARRIER) - this.executeBarrier) | 0) < 0;
   }
 
   counters(): Readonly<Record<string, number>> {

@@ -16,6 +16,7 @@ test("commands that find the ring full wait in order, and none is lost", () => {
   const total = 200;
   for (let i = 0; i < total; i++) queue.send(new Int32Array(4000).fill(i));
   expect(queue.waiting).toBeGreaterThan(0);
+  expect(queue.isDone).toBe(false);
   expect(shared.control[CTL_BACKLOG]).toBe(1);
   const seen: number[] = [];
   while (seen.length < total) {
@@ -31,6 +32,7 @@ test("commands that find the ring full wait in order, and none is lost", () => {
   }
   expect(seen).toEqual(Array.from({ length: total }, (_, i) => i));
   expect(queue.waiting).toBe(0);
+  expect(queue.isDone).toBe(true);
   expect(shared.control[CTL_BACKLOG]).toBe(0);
   close(fd);
 });
