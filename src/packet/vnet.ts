@@ -106,6 +106,25 @@ export function plainFrames(data: Uint8Array, vnet?: Uint8Array): Uint8Array[] {
   return segment(data, vnet, header, kind);
 }
 
+/**
+ * What is left of a packet that is cut to `limit` bytes: the start of the frame, or of a
+ * super-packet's first segment, its checksum finished as long as all of it is there. May be a view
+ * on the frame. A virtio-net header that does not fit the frame is passed over.
+ */
+export function plainStart(frame: Frame, limit: number): Uint8Array {
+  const { bytes, offset, length } = frame;
+  const data = bytes.subarray(offset, offset + length);
+  if (!frame.vnet) return data.subarray(0, limit);
+  try {
+    return plainFrames(data, bytes.subarray(offset - VNET_BYTES, offset))[0]!.subarray(0, limit);
+  } catch (error) {
+    if (error instanceof SegmentError || error instanceof RangeError) {
+      return data.subarray(0, limit);
+    }
+    throw error;
+  }
+}
+
 function segment(
   data: Uint8Array,
   vnet: Uint8Array,

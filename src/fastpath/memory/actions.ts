@@ -4,7 +4,7 @@
 import { type Frame, VNET_BYTES } from "../../packet/frame.ts";
 import { slot } from "../../packet/layout.ts";
 import { FRAME_SLOTS, setSlot } from "../../packet/rewrite.ts";
-import { plainFrames } from "../../packet/vnet.ts";
+import { plainStart } from "../../packet/vnet.ts";
 import type { DpAction } from "../actions.ts";
 import { DatapathError, type Packet } from "../datapath.ts";
 
@@ -52,10 +52,7 @@ export function applySet(frame: Frame, action: SetAction): boolean {
 /** A copy of the packet as it is now, cut to `limit` bytes; a cut one has its offloads ended. */
 export function packetOf(frame: Frame, limit: number): Packet {
   const { bytes, offset, length, vnet } = frame;
+  if (limit < length) return { data: plainStart(frame, limit).slice() };
   const data = bytes.slice(offset, offset + length);
-  if (!vnet) return { data: data.subarray(0, limit) };
-  const header = bytes.slice(offset - VNET_BYTES, offset);
-  if (limit >= length) return { data, vnet: header };
-  // Only the first segment of a super-packet can be in the part that is left.
-  return { data: plainFrames(data, header)[0]!.subarray(0, limit) };
+  return vnet ? { data, vnet: bytes.slice(offset - VNET_BYTES, offset) } : { data };
 }

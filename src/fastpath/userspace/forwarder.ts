@@ -17,6 +17,7 @@
 import { extract, EXTRACT_RESULTS } from "../../packet/extract.ts";
 import { Frame, VNET_BYTES } from "../../packet/frame.ts";
 import { COMMON_BYTES, slot } from "../../packet/layout.ts";
+import { plainStart } from "../../packet/vnet.ts";
 import { popVlan, pushVlan, setSlot } from "../../packet/rewrite.ts";
 import { Arena, type FrameMemory, HEADROOM_BYTES } from "./arena.ts";
 import { ExactCache, hashWords } from "./exact-cache.ts";
@@ -265,7 +266,9 @@ export class Forwarder {
   }
 
   private upcall(reason: number, userdata: number, inPort: number, length: number): void {
-    const result = this.upcalls.push(reason, userdata, inPort, this.frame, length);
+    const { frame } = this;
+    const data = length < frame.length ? plainStart(frame, length) : undefined;
+    const result = this.upcalls.push(reason, userdata, inPort, frame, data);
     if (result === UPCALL_SENT) this.counters[UPCALLS]!++;
     else this.counters[result === UPCALL_RING_FULL ? RING_FULL : PORT_SHARE]!++;
   }
@@ -283,17 +286,23 @@ export class Forwarder {
     return true;
   }
 
-  /** Sends the frame's first `limit` bytes. What is cut off cannot be checksummed or segmented. */
+  /** Sends what is left of the frame when it is cut. */
   private transmitCut(port: OutputPort, limit: number): void {
-    const { arena, frame } = this;
-    const at = arena.take(VNET_BYTES + limit);
-    if (at < 0) {
-      this.counters[NO_ROOM]!++;
-      return;
+    const start = plainStart(this.frame, limit);
+    const at = this.copyPlain(start);
+    if (at >= 0) port.transmit(this.arena, at, VNET_BYTES + start.length);
+  }
+
+  /** Copies a plain frame into the arena, behind an empty virtio-net header; -1 without room. */
+  private copyPlain(data: Uint8Array): number {
+    const { arena } = this;
+    const at = arena.take(VNET_BYTES + data.length);
+    if (at < 0) this.counters[NO_ROOM]!++;
+    else {
+      arena.bytes.fill(0, at, at + VNET_BYTES);
+      arena.bytes.set(data, at + VNET_BYTES);
     }
-    arena.bytes.fill(0, at, at + VNET_BYTES);
-    arena.bytes.set(frame.bytes.subarray(frame.offset, frame.offset + limit), at + VNET_BYTES);
-    port.transmit(arena, at, VNET_BYTES + limit);
+    return at;
   }
 
   /** The key of the frame as rewritten, metadata kept. */

@@ -35,9 +35,13 @@ export class UpcallWriter {
     this.ring = new RingWriter(shared.upcalls);
   }
 
-  /** Copies the frame's first `length` bytes into the ring. Returns UPCALL_SENT or why not. */
-  push(reason: number, userdata: number, inPort: number, frame: Frame, length: number): number {
+  /**
+   * Copies the frame into the ring, or what is left of it when it is cut (`cut`, a plain frame).
+   * Returns UPCALL_SENT or why not.
+   */
+  push(reason: number, userdata: number, inPort: number, frame: Frame, cut?: Uint8Array): number {
     const { ring } = this;
+    const length = cut ? cut.length : frame.length;
     const { upcallBytes } = this.shared;
     const keyWords = frame.keyWords;
     const size = HEADER_BYTES + keyWords * 4 + VNET_BYTES + length;
@@ -56,8 +60,10 @@ export class UpcallWriter {
     const key = frame.key.words;
     for (let i = 0; i < keyWords; i++) words[word++] = key[i]!;
     at = word << 2;
-    // A frame that was cut has no valid offload header, and one without it gets a zero one.
-    if (frame.vnet && length === frame.length) {
+    if (cut) {
+      bytes.fill(0, at, at + VNET_BYTES);
+      bytes.set(cut, at + VNET_BYTES);
+    } else if (frame.vnet) {
       const from = frame.offset - VNET_BYTES;
       bytes.set(frame.bytes.subarray(from, from + VNET_BYTES + length), at);
     } else {

@@ -233,6 +233,21 @@ export const ACTION_CASES: Readonly<Record<string, Case>> = {
     );
   },
 
+  "what is cut off has no offloads left: the checksum of the whole stands in the rest": async (
+    t,
+  ) => {
+    const cut = { type: "trunc", maxLength: 50 } as const;
+    await t.flow(1, {}, [cut, output(t.b), cut, { type: "userspace", userdata: 1 }, output(t.c)]);
+    const packet = partialUdp();
+    t.a.send(packet);
+    const start = plainFrames(packet.data, packet.vnet)[0]!.subarray(0, 50);
+    const out = await t.outputs();
+    expect(out["b"]!.map(({ data }) => data)).toEqual([start]);
+    expect(out["c"]![0]!.data).toEqual(packet.data);
+    const [upcall] = await t.upcallsSeen(1);
+    expect(upcall!.packet).toEqual({ data: start });
+  },
+
   "a super-packet stays one, tagged or not": async (t) => {
     await t.flow(1, {}, [output(t.b), { type: "push_vlan", tpid: 0x8100, tci: 5 }, output(t.c)]);
     const packet = superTcp(9000, 1400);

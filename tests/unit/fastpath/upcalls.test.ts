@@ -28,7 +28,7 @@ describe("upcall ring", () => {
     const reader = new UpcallReader(shared);
     const vnet = new Uint8Array([1, 1, 54, 0, 0, 5, 34, 0, 16, 0]);
     const frame = frameOf(100, vnet);
-    expect(writer.push(REASON_ACTION, 0xfffffffe | 0, 4, frame, 100)).toBe(UPCALL_SENT);
+    expect(writer.push(REASON_ACTION, 0xfffffffe | 0, 4, frame)).toBe(UPCALL_SENT);
     frame.bytes.fill(0);
     const upcall = reader.take()!;
     expect(upcall.reason).toBe("action");
@@ -43,9 +43,15 @@ describe("upcall ring", () => {
     const shared = new SharedState();
     const writer = new UpcallWriter(shared);
     const reader = new UpcallReader(shared);
-    writer.push(REASON_MISS, 0, 4, frameOf(60), 60);
+    writer.push(REASON_MISS, 0, 4, frameOf(60));
     expect("vnet" in reader.take()!.packet).toBe(false);
-    writer.push(REASON_MISS, 0, 4, frameOf(60, new Uint8Array(VNET_BYTES).fill(1)), 20);
+    writer.push(
+      REASON_MISS,
+      0,
+      4,
+      frameOf(60, new Uint8Array(VNET_BYTES).fill(1)),
+      new Uint8Array(20),
+    );
     const { packet } = reader.take()!;
     expect(packet.data.length).toBe(20);
     expect("vnet" in packet).toBe(false);
@@ -57,15 +63,15 @@ describe("upcall ring", () => {
     const reader = new UpcallReader(shared);
     const frame = frameOf(1000);
     let flooded = 0;
-    while (writer.push(REASON_MISS, 0, 1, frame, 1000) === UPCALL_SENT) flooded++;
+    while (writer.push(REASON_MISS, 0, 1, frame) === UPCALL_SENT) flooded++;
     let others = 0;
-    while (writer.push(REASON_MISS, 0, 2, frame, 1000) === UPCALL_SENT) others++;
+    while (writer.push(REASON_MISS, 0, 2, frame) === UPCALL_SENT) others++;
     // One port alone gets half, the next one half of what is left.
     expect(others / flooded).toBeGreaterThan(0.45);
-    expect(writer.push(REASON_MISS, 0, 3, frame, 1000)).toBe(UPCALL_SENT);
-    expect(writer.push(REASON_MISS, 0, 1, frame, 1000)).toBe(UPCALL_PORT_SHARE);
+    expect(writer.push(REASON_MISS, 0, 3, frame)).toBe(UPCALL_SENT);
+    expect(writer.push(REASON_MISS, 0, 1, frame)).toBe(UPCALL_PORT_SHARE);
     for (let i = 0; i < flooded; i++) reader.take();
-    expect(writer.push(REASON_MISS, 0, 1, frame, 1000)).toBe(UPCALL_SENT);
+    expect(writer.push(REASON_MISS, 0, 1, frame)).toBe(UPCALL_SENT);
     while (reader.take());
     expect([...shared.upcallBytes.slice(0, 4)]).toEqual([0, 0, 0, 0]);
   });
@@ -74,7 +80,7 @@ describe("upcall ring", () => {
     const shared = new SharedState();
     const writer = new UpcallWriter(shared);
     for (const inPort of [65535, -1]) {
-      expect(writer.push(REASON_ACTION, 0, inPort, frameOf(60), 60)).toBe(UPCALL_SENT);
+      expect(writer.push(REASON_ACTION, 0, inPort, frameOf(60))).toBe(UPCALL_SENT);
     }
     const reader = new UpcallReader(shared);
     while (reader.take());
