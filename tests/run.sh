@@ -1,7 +1,7 @@
 #!/bin/sh
 # npm test: installs what is missing, then checks, builds and tests everything.
 #
-#   tests/run.sh [PART...]      all parts, or some of: fmt lint types compile unit integration
+#   tests/run.sh [PART...]      all parts, or some of: fmt lint types compile unit fuzz integration
 #
 # As root on Debian it installs the packages of the stock clients (nothing is started). Without root,
 # tests that need it are reported as skipped, with the reason. Last line: N passed, N failed, N skipped.

@@ -112,6 +112,11 @@ export function parts(bun: string): Part[] {
       title: "unit tests",
       run: () => bunTest(bun, testFiles("tests/unit")),
     },
+    {
+      name: "fuzz",
+      title: "fuzz targets, a few seconds each (FUZZ_SECONDS, FUZZ_SEED)",
+      run: () => bunTest(bun, testFiles("tests/fuzz")),
+    },
     // A process to each file, one after the other: they make network namespaces and start switches.
     ...testFiles("tests/integration").map((file): Part => ({
       name: "integration",
