@@ -91,6 +91,8 @@ describePrivileged("HTTP", SWITCH_TOOLS, () => {
   test("users are kept over a restart, in a file that only its owner reads", async () => {
     await sw.stop();
     await sw.restart();
+    const isUp = () => anonymous("/readyz").then(({ status }) => status === 200, () => false);
+    await eventually("it answers again", isUp);
     expect((await get("/api/v1/session")).status).toBe(200);
     const body = JSON.stringify(ADMIN);
     expect((await anonymous("/api/v1/login", { method: "POST", body })).status).toBe(200);

@@ -3,6 +3,7 @@ import type { Needs } from "../auth/roles.ts";
 import { readAudit } from "./audit.ts";
 import { listBridges, showBridge } from "./bridges.ts";
 import { health, ready } from "./health.ts";
+import { showOpenApi } from "./openapi.ts";
 import { changePassword, login, logout, setUp, showSession } from "./session.ts";
 import { showStatus } from "./status.ts";
 import { createToken, listTokens, removeToken } from "./tokens.ts";
@@ -30,6 +31,7 @@ const TABLE: readonly Line[] = [
   ["admin", "DELETE", "/api/v1/users/:name", removeUser],
   ["admin", "GET", "/api/v1/audit", readAudit],
 
+  ["reader", "GET", "/api/v1/openapi.json", showOpenApi(() => ROUTES)],
   ["reader", "GET", "/api/v1/status", showStatus],
   ["reader", "GET", "/api/v1/bridges", listBridges],
   ["reader", "GET", "/api/v1/bridges/:name", showBridge],

@@ -21,6 +21,7 @@ const POLICY: Readonly<Record<string, "anyone" | Role>> = {
   "PATCH /api/v1/users/:name": "admin",
   "DELETE /api/v1/users/:name": "admin",
   "GET /api/v1/audit": "admin",
+  "GET /api/v1/openapi.json": "reader",
   "GET /api/v1/status": "reader",
   "GET /api/v1/bridges": "reader",
   "GET /api/v1/bridges/:name": "reader",

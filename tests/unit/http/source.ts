@@ -1,4 +1,5 @@
 /** A switch without devices for the HTTP tests: a database in memory, and a slow path that acts on it. */
+import { expect } from "bun:test";
 import { Database } from "../../../src/db/database.ts";
 import type { OvsdbSession } from "../../../src/db/session.ts";
 import { openReplica, type Replica } from "../../../src/db/replica.ts";
@@ -6,7 +7,7 @@ import { openVSwitchSchema } from "../../../src/db/schema/openvswitch.ts";
 import { OvsdbServer } from "../../../src/db/server.ts";
 import { openSideFile } from "../../../src/db/storage/sqlite.ts";
 import { volatileStorage } from "../../../src/db/storage/storage.ts";
-import { type Connection, createApp } from "../../../src/http/app.ts";
+import { type Connection, createApp, ROUTES } from "../../../src/http/app.ts";
 import { Access } from "../../../src/http/auth/access.ts";
 import type { Role } from "../../../src/http/auth/roles.ts";
 import { AccessStore } from "../../../src/http/auth/store.ts";
@@ -129,13 +130,14 @@ export class Bench {
     const connection: Connection = { address };
     const response = await this.app.request(path, init, connection);
     const text = await response.text();
-    const isJson = /json/.test(response.headers.get("content-type") ?? "");
-    return {
+    const reply = {
       status: response.status,
       headers: response.headers,
       text,
-      json: isJson ? JSON.parse(text) : undefined,
+      json: isJsonType(response.headers) ? JSON.parse(text) : undefined,
     };
+    if (response.ok) holdToDeclaration(method, path, reply);
+    return reply;
   }
 
   close(): void {
@@ -160,4 +162,28 @@ export function vswitchOf(changed: Partial<Vswitch> = {}): Vswitch {
     close: () => Promise.resolve(),
     ...changed,
   };
+}
+
+const isJsonType = (headers: Headers): boolean => /json/.test(headers.get("content-type") ?? "");
+
+/** Every answer of every test is held to what its route declares. */
+function holdToDeclaration(method: string, path: string, reply: Reply): void {
+  const { pathname } = new URL(path, "http://localhost");
+  const candidates = ROUTES.filter((route) =>
+    route.method === method &&
+    new RegExp(`^${route.path.replaceAll(".", "\\.").replace(/:\w+/g, "[^/]+")}$`).test(pathname)
+  );
+  const [first, ...others] = candidates;
+  if (first === undefined) return;
+  // A fixed path comes before one with a parameter.
+  const route = others.find((other) => !other.path.includes(":")) ?? first;
+  const { status = 200, response, alsoAnswers = [] } = route.operation;
+  expect(`${method} ${path}: ${reply.status}`).toBe(`${method} ${path}: ${status}`);
+  const type = reply.headers.get("content-type")?.split(";")[0];
+  if (type !== undefined && alsoAnswers.includes(type)) return;
+  if (response === undefined) expect(reply.text).toBe("");
+  else {
+    expect(type).toBe("application/json");
+    expect(response.safeParse(reply.json).error).toBeUndefined();
+  }
 }
