@@ -3,11 +3,13 @@ import { z } from "zod";
 import type { Json } from "../../db/json.ts";
 import { CommandError } from "../exit.ts";
 
-const columns = z.record(z.string(), z.custom<Json>(() => true));
+const json = z.custom<Json>(() => true);
+const columns = z.record(z.string(), json);
 const rowChange = z.object({
   name: z.string().optional(),
   old: columns.optional(),
   new: columns.optional(),
+  members: z.record(z.string(), z.object({ removed: json, added: json })).optional(),
 });
 const changes = z.record(z.string(), z.record(z.string(), rowChange));
 const names = z.record(z.string(), z.string());

@@ -85,9 +85,12 @@ function rowText(table: string, uuid: string, change: RowChange, names: Names): 
   const label = change.name === undefined
     ? names[uuid] ?? `${table} ${uuid}`
     : `${table} ${change.name}`;
-  const lines = old === undefined || now === undefined
-    ? wholeRow(old ?? now ?? {}, names)
-    : Object.keys(now).map((column) => columnText(column, old[column], now[column], names));
+  const lines = old === undefined || now === undefined ? wholeRow(old ?? now ?? {}, names) : [
+    ...Object.keys(now).map((column) => columnText(column, old[column], now[column], names)),
+    ...Object.entries(change.members ?? {}).map(([column, { removed, added }]) =>
+      `${column}: ${memberTexts(removed, added, names)}`
+    ),
+  ];
   return `${sign} ${printable(label)}\n${lines.map((line) => `    ${line}\n`).join("")}`;
 }
 
@@ -105,6 +108,13 @@ function columnText(
   if (before === undefined || after === undefined || before.size + after.size <= 2) {
     return `${column}: ${valueText(old ?? null, names)} -> ${valueText(now ?? null, names)}`;
   }
+  return `${column}: ${memberTexts(old ?? null, now ?? null, names)}`;
+}
+
+/** What only one of two values has. */
+function memberTexts(old: Json, now: Json, names: Names): string {
+  const before = members(old, names) ?? new Map<string, string>();
+  const after = members(now, names) ?? new Map<string, string>();
   const parts: string[] = [];
   for (const [key, value] of before) {
     const kept = after.get(key);
@@ -112,7 +122,7 @@ function columnText(
     else if (kept !== value) parts.push(`${key}: ${value} -> ${kept}`);
   }
   for (const [key, value] of after) if (!before.has(key)) parts.push(`+${memberText(key, value)}`);
-  return `${column}: ${parts.join(", ")}`;
+  return parts.join(", ");
 }
 
 const memberText = (key: string, value: string): string => value === "" ? key : `${key}=${value}`;

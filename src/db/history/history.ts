@@ -7,7 +7,7 @@
  * the switch writes (`schema/openvswitch-status.ts`) and ephemeral ones are no configuration.
  *
  * A revision's number stands for the configuration right after it. From a number and the newest one,
- * the difference is computed by joining the changes between them (`changes.ts`). Going back applies
+ * the difference is computed by joining the changes between them (`join.ts`). Going back applies
  * that difference, turned round, as an ordinary transaction: all constraints are checked, monitors
  * are told, and it is a new revision, which can itself be gone back from. Rows that were deleted come
  * back under their UUIDs. Status columns stay as they are.
@@ -28,7 +28,8 @@ import { OvsdbError } from "../error.ts";
 import { isObject, type Json, type JsonObject } from "../json.ts";
 import { defaultRetention, type HistoryStore, type Retention } from "../storage/history-store.ts";
 import type { StoredRow } from "../storage/storage.ts";
-import { changesTowards, invertChanges, joinChanges, operationsFor } from "./changes.ts";
+import { invertChanges, joinChanges } from "./join.ts";
+import { changesTowards, operationsFor } from "./operations.ts";
 import type { HistoryClock } from "./clock.ts";
 import { emptyRevision } from "./revision.ts";
 import type { Author, Changes, Revision, RevisionSummary } from "./revision.ts";

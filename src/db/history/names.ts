@@ -18,7 +18,11 @@ export function namesIn(changes: Changes, tables: Tables): Record<string, string
   }
   const mentioned = new Set<string>();
   for (const rows of Object.values(changes)) {
-    for (const { old, new: now } of Object.values(rows)) {
+    for (const { old, new: now, members } of Object.values(rows)) {
+      for (const { removed, added } of Object.values(members ?? {})) {
+        collectUuids(removed, mentioned);
+        collectUuids(added, mentioned);
+      }
       for (const columns of [old, now]) {
         for (const value of Object.values(columns ?? {})) collectUuids(value, mentioned);
       }

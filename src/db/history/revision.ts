@@ -1,6 +1,7 @@
 /** Revisions: what the history keeps of a commit that changed the configuration. */
 import type { Commit } from "../commit.ts";
 import type { Json, JsonObject } from "../json.ts";
+import { type MemberChange, memberChange, type MemberChanges } from "./members.ts";
 import { openVSwitchSchema } from "../schema/openvswitch.ts";
 import { openVSwitchStatus } from "../schema/openvswitch-status.ts";
 import type { Column, TableSchema } from "../schema/schema.ts";
@@ -28,6 +29,8 @@ export interface RowChange {
   readonly name?: string;
   readonly old?: JsonObject;
   readonly new?: JsonObject;
+  /** Of a modified row: columns with many members, which are in neither `old` nor `new`. */
+  readonly members?: MemberChanges;
 }
 
 /** Table → UUID → what happened to the row. */
@@ -115,11 +118,20 @@ function rowChange(delta: RowDelta, isConfiguration: IsConfiguration): RowChange
   }
   const columns = changed.filter((column) => isConfiguration(schema, column));
   if (columns.length === 0) return undefined;
-  const values = (row: Row): JsonObject =>
-    Object.fromEntries(
-      columns.map(({ name, index, type }) => [name, datumToJson(row.fields[index] as Datum, type)]),
-    );
-  return { ...name, old: values(before), new: values(after) };
+  const old: Record<string, Json> = {};
+  const now: Record<string, Json> = {};
+  const members: Record<string, MemberChange> = {};
+  for (const column of columns) {
+    const [a, b] = [before.fields[column.index] as Datum, after.fields[column.index] as Datum];
+    const change = memberChange(column, a, b);
+    if (change !== undefined) members[column.name] = change;
+    else {
+      old[column.name] = datumToJson(a, column.type);
+      now[column.name] = datumToJson(b, column.type);
+    }
+  }
+  const some = Object.keys(members).length > 0;
+  return { ...name, old, new: now, ...(some ? { members } : {}) };
 }
 
 /** The revision that a commit makes; undefined if it changes no configuration. */

@@ -68,6 +68,24 @@ describe("changes", () => {
       { other_config: ["map", [["b", "z"], ["c", "true"]]] },
     )).toBe('~ Bridge br0\n    other_config: -a="1", b: "x y" -> z, +c=true\n');
   });
+  test("members of large ones alike", () => {
+    expect(changesText({
+      changes: {
+        Bridge: {
+          [uuid(9)]: {
+            name: "br0",
+            old: {},
+            new: {},
+            members: {
+              ports: { removed: ["set", []], added: ["uuid", uuid(1)] },
+              other_config: { removed: ["map", [["a", "x"]]], added: ["map", [["a", "y"]]] },
+            },
+          },
+        },
+      },
+      names,
+    })).toBe("~ Bridge br0\n    ports: +Port p1\n    other_config: a: x -> y\n");
+  });
   test("control characters of strangers do not reach the terminal", () => {
     const text = modified({ type: "" }, { type: "\u001b[2Jx\u009b\n" });
     // deno-lint-ignore no-control-regex -- they are what is looked for
