@@ -65,7 +65,7 @@ export class DatabaseFiles {
     let storage: Storage | undefined;
     let database: Database;
     try {
-      storage = openStorage(path, this.logger, "ovsdb-file");
+      storage = openStorage(path, this.logger, "ovsdb-file", file);
       database = Database.openExisting(storage, { logger: this.logger });
       if (this.server.databases.has(database.name)) {
         throw new OvsdbError("ovsdb error", `${file}: duplicate database name`);

@@ -82,6 +82,7 @@ export class Remotes {
     if (spec.startsWith("db:")) this.checkDatabaseRemote(spec);
     this.specs.add(spec);
     this.reconfigure();
+    if (spec.startsWith("db:")) this.writeStatus(spec);
   }
 
   private checkDatabaseRemote(spec: string): void {
@@ -126,8 +127,15 @@ export class Remotes {
         configured.maxBackoffMs,
         this.tls,
       );
-    this.logger.info(`${target}: ${"connections" in remote ? "listening" : "connecting"}`);
+    this.announce(target, remote);
     return { configured, remote };
+  }
+
+  /** A port that the system chose is worth a line: nobody could know it otherwise. */
+  private announce(target: string, remote: Listener | ActiveRemote): void {
+    const chosen = /^p(?:tcp|ssl):0(?::|$)/.test(target) && "port" in remote;
+    if (chosen) this.logger.info(`${target}: listening on port ${remote.port}`);
+    else this.logger.dbg(`${target}: ${"connections" in remote ? "listening" : "connecting"}`);
   }
 
   /** Opens and closes remotes so that they are the configured ones. */

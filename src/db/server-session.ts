@@ -41,6 +41,14 @@ interface ActiveMonitor {
   readonly stop: () => void;
 }
 
+/** A transaction that waits. */
+interface Unfinished {
+  readonly of: Database;
+  /** Ends it with the error that RFC 7047 §4.1.4 has for that; `forget` without an answer. */
+  readonly cancel: () => void;
+  readonly forget: () => void;
+}
+
 export class ServerSession implements LockHolder, Requester {
   databaseChangeAware = false;
   readonly who: string;
@@ -48,8 +56,8 @@ export class ServerSession implements LockHolder, Requester {
   readonly author: Author;
   private readonly monitors = new Map<string, ActiveMonitor>();
   private readonly lockNames = new Set<string>();
-  /** Unfinished transactions: request id → cancels it. */
-  private readonly transactions = new Map<string, { of: Database; cancel: () => void }>();
+  /** Unfinished ones, by request id. */
+  private readonly transactions = new Map<string, Unfinished>();
   private closed = false;
 
   constructor(private readonly server: OvsdbServer, private readonly options: SessionOptions) {
@@ -188,12 +196,11 @@ export class ServerSession implements LockHolder, Requester {
       if (!this.closed) reply({ result });
     });
     if (finished) return;
+    const forget = (): boolean => cancelWait() && this.transactions.delete(key);
     const cancel = (): void => {
-      if (!cancelWait()) return;
-      this.transactions.delete(key);
-      if (!this.closed) reply({ error: "canceled" });
+      if (forget() && !this.closed) reply({ error: "canceled" });
     };
-    this.transactions.set(key, { of: database, cancel });
+    this.transactions.set(key, { of: database, cancel, forget });
   }
 
   private convert(params: readonly Json[]): Json {
@@ -327,7 +334,10 @@ export class ServerSession implements LockHolder, Requester {
     this.options.notify(event, [name]);
   }
 
-  /** A database goes away or gets another schema: its monitors and transactions end, and an aware client is told. */
+  /**
+   * A database goes away or gets another schema: its monitors and transactions end, and an aware
+   * client is told. One that is not aware learns of it by losing its connection: nothing is said.
+   */
   databaseRemoved(database: Database): void {
     for (const [key, active] of this.monitors) {
       if (active.database !== database) continue;
@@ -335,7 +345,11 @@ export class ServerSession implements LockHolder, Requester {
       this.monitors.delete(key);
       if (this.databaseChangeAware) this.options.notify("monitor_canceled", [active.id]);
     }
-    for (const [, { cancel, of }] of [...this.transactions]) if (of === database) cancel();
+    for (const { cancel, forget, of } of [...this.transactions.values()]) {
+      if (of !== database) continue;
+      if (this.databaseChangeAware) cancel();
+      else forget();
+    }
   }
 
   disconnect(reason: string): void {

@@ -138,6 +138,8 @@ export interface DaemonizeContext {
   readonly arguments: readonly string[];
   readonly options: DaemonOptions;
   readonly logger: Logger;
+  /** Standard output and error stay: the program goes on to print, in the background. */
+  readonly keepsOutput?: boolean;
 }
 
 export async function daemonize(context: DaemonizeContext): Promise<Daemonized> {
@@ -230,7 +232,7 @@ async function monitor(context: DaemonizeContext, tellStarter: boolean): Promise
     if (!ready && crashes === 0) return await exitStatus(child.process, "start");
     if (crashes === 0) {
       if (tellStarter) reportReady();
-      if (options.detach) leaveTerminal();
+      if (options.detach) leaveTerminal(context.keepsOutput === true);
     }
     await child.process.exited;
     const { pid, exitCode, signalCode } = child.process;
@@ -268,14 +270,14 @@ function reportReady(): void {
 }
 
 /** Standard input, output and error become /dev/null: a pipe of the starter's must not stay open. */
-function leaveTerminal(): void {
+function leaveTerminal(keepsOutput: boolean): void {
   const fd = openSync("/dev/null", "r+");
-  for (const standard of [0, 1, 2]) raw.dup2(fd, standard);
+  for (const standard of keepsOutput ? [0] : [0, 1, 2]) raw.dup2(fd, standard);
   closeSync(fd);
 }
 
 function daemonProcess(
-  { options, logger }: DaemonizeContext,
+  { options, logger, keepsOutput }: DaemonizeContext,
   hasState: boolean,
   hasStarter = true,
 ): DaemonProcess {
@@ -289,7 +291,7 @@ function daemonProcess(
       if (hasStarter) reportReady();
       if (!options.detach) return;
       if (!options.noChdir) process.chdir("/");
-      leaveTerminal();
+      leaveTerminal(keepsOutput === true);
     },
     saved: hasState ? readState() : undefined,
     save(text) {

@@ -12,7 +12,7 @@
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { LOG_LEVELS, type Logger, type LogLevel } from "../../log/log.ts";
-import { formatDate } from "../clients/client-log.ts";
+import { formatDate } from "../clients/dates.ts";
 import { errnoOf, errnoText } from "../clients/fatal.ts";
 
 const DESTINATIONS = ["syslog", "console", "file"] as const;
@@ -58,7 +58,7 @@ export class Vlog {
   private readonly unlimited = new Set<string>();
   private readonly buckets = new Map<string, Bucket>();
   private count = 0;
-  private facility = "daemon";
+  private facility = "local0";
   private file: { readonly path: string; fd: number | undefined } | undefined;
   private readonly own: Logger;
 
@@ -170,7 +170,7 @@ export class Vlog {
       case "A":
         return this.program;
       case "B": {
-        const severity = { off: 2, emer: 0, err: 3, warn: 4, info: 6, dbg: 7 }[level];
+        const severity = { off: 1, emer: 1, err: 3, warn: 4, info: 5, dbg: 7 }[level];
         return String(FACILITIES.indexOf(this.facility) * 8 + severity);
       }
       case "c":

@@ -1,5 +1,5 @@
 /** Rebuilds rows from the transaction records of an Open vSwitch database file, one by one. */
-import { OvsdbError } from "../error.ts";
+import { OvsdbError, syntaxError } from "../error.ts";
 import { isObject, type Json, type JsonObject, member } from "../json.ts";
 import type { Column, DatabaseSchema, TableSchema } from "../schema/schema.ts";
 import { UNLIMITED } from "../schema/type.ts";
@@ -24,7 +24,7 @@ export class LogReplay {
       const table = this.schema.tables.get(name);
       const rows = member(record, name);
       if (table === undefined || !isObject(rows)) {
-        throw new OvsdbError("unknown table", `No table named ${name}.`);
+        throw syntaxError(record, `No table named ${name}.`, "unknown table");
       }
       for (const uuid of Object.keys(rows)) {
         this.applyRow(table, uuid, member(rows, uuid) as Json, differences);

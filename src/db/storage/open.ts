@@ -9,15 +9,20 @@ export type StorageKind = "sqlite" | "ovsdb-file";
 
 /**
  * Opens a database file of either kind; one that does not exist becomes `kindOfNew`. A file of no
- * known kind is left to SQLite, which refuses it and says so.
+ * known kind is left to SQLite, which refuses it and says so. `shownAs` names it in the log.
  */
-export function openStorage(file: string, logger: Logger, kindOfNew: StorageKind): Storage {
+export function openStorage(
+  file: string,
+  logger: Logger,
+  kindOfNew: StorageKind,
+  shownAs = file,
+): Storage {
   const kind = existsSync(file) ? kindOf(file) : kindOfNew;
   switch (kind) {
     case "sqlite":
       return openSqliteStorage(file);
     case "ovsdb-file":
-      return new OvsdbFileStorage(file, logger);
+      return new OvsdbFileStorage(file, logger, shownAs);
     default: {
       const never: never = kind;
       return never;

@@ -23,6 +23,7 @@ import {
 import { dirname } from "node:path";
 import type { Logger } from "../../log/log.ts";
 import { type Commit, isPersistentDelta, storedColumns } from "../commit.ts";
+import { OvsdbError } from "../error.ts";
 import type { Json, JsonObject } from "../json.ts";
 import { parseSchema } from "../schema/schema.ts";
 import { type Datum, datumToJson } from "../values/datum.ts";
@@ -40,12 +41,16 @@ export class OvsdbFileStorage implements Storage {
   private end = 0;
   private compactAt = COMPACT_BYTES;
 
-  /** A file that does not exist is made by `replace`. */
-  constructor(private readonly file: string, private readonly logger: Logger) {}
+  /** A file that does not exist is made by `replace`. `shownAs` names it in the log. */
+  constructor(
+    private readonly file: string,
+    private readonly logger: Logger,
+    private readonly shownAs = file,
+  ) {}
 
   load(): StoredDatabase | undefined {
     if (!existsSync(this.file)) return undefined;
-    const { records, end, problem, damaged } = decodeRecords(this.read());
+    const { records, lastStart, end, problem, damaged } = decodeRecords(this.read());
     const [schema, ...transactions] = records;
     if (schema === undefined || damaged) {
       throw new StorageError(
@@ -55,12 +60,21 @@ export class OvsdbFileStorage implements Storage {
       );
     }
     if (problem !== undefined) {
-      this.logger.warn(`${this.file}: ${problem}: dropped what a crash left unfinished`);
+      const { message } = new OvsdbError("syntax error", `${this.shownAs}: ${problem}`);
+      this.logger.warn(`${message}: dropped what a crash left unfinished`);
     }
-    const replay = new LogReplay(parseSchema(schema));
-    for (const transaction of transactions) replay.apply(transaction);
-    this.open(end);
-    return { schema, rows: replay.rows() };
+    try {
+      const rows = replay(schema, transactions);
+      this.open(end);
+      return { schema, rows };
+    } catch (error) {
+      if (!(error instanceof OvsdbError) || problem !== undefined) throw error;
+      // What was written last may be half of something; what stands before it must be in order.
+      const rows = replay(schema, transactions.slice(0, -1));
+      this.logger.warn(`${error.message}: dropped the last record of ${this.shownAs}`);
+      this.open(lastStart);
+      return { schema, rows };
+    }
   }
 
   private read(): Uint8Array {
@@ -127,6 +141,13 @@ export class OvsdbFileStorage implements Storage {
     if (this.fd !== undefined) closeSync(this.fd);
     this.fd = undefined;
   }
+}
+
+/** Throws `OvsdbError` if a transaction does not fit the schema. */
+function replay(schema: JsonObject, transactions: readonly JsonObject[]): Iterable<StoredRow> {
+  const log = new LogReplay(parseSchema(schema));
+  for (const transaction of transactions) log.apply(transaction);
+  return log.rows();
 }
 
 function append(fd: number, at: number, bytes: Uint8Array): number {

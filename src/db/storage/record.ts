@@ -17,7 +17,8 @@ export function encodeRecord(json: Json): Uint8Array {
 
 export interface ReadRecords {
   readonly records: readonly JsonObject[];
-  /** Where the last good record ends. */
+  /** Where the last good record starts and ends. */
+  readonly lastStart: number;
   readonly end: number;
   /** What is wrong with the bytes after that, if there are any. */
   readonly problem: string | undefined;
@@ -30,17 +31,18 @@ const MAX_HEADER_BYTES = 100;
 /** Reads as many records as are good. Never throws for what is in the bytes. */
 export function decodeRecords(bytes: Uint8Array): ReadRecords {
   const records: JsonObject[] = [];
+  let lastStart = 0;
   let end = 0;
   while (end < bytes.length) {
     const record = decodeRecord(bytes, end);
     if (typeof record === "string") {
-      const problem = `${record} at byte ${end}`;
-      return { records, end, problem, damaged: hasGoodRecord(bytes, end + 1) };
+      return { records, lastStart, end, problem: record, damaged: hasGoodRecord(bytes, end + 1) };
     }
     records.push(record.json);
+    lastStart = end;
     end = record.end;
   }
-  return { records, end, problem: undefined, damaged: false };
+  return { records, lastStart, end, problem: undefined, damaged: false };
 }
 
 function decodeRecord(
@@ -48,20 +50,22 @@ function decodeRecord(
   start: number,
 ): string | { readonly json: JsonObject; readonly end: number } {
   const newline = bytes.subarray(start, start + MAX_HEADER_BYTES).indexOf(0x0a);
-  if (newline < 0) return "no record header";
-  const header = Buffer.from(bytes.subarray(start, start + newline)).toString("latin1");
+  const header = Buffer.from(bytes.subarray(start, start + Math.max(newline, 0)))
+    .toString("latin1");
   const [, length = "", hash = ""] = /^OVSDB JSON (\d{1,15}) ([0-9a-f]{40})$/.exec(header) ?? [];
-  if (hash === "") return "bad record header";
+  if (hash === "") return `parse error at offset ${start} in header line "${header}"`;
   const from = start + newline + 1;
   const end = from + Number(length);
-  if (end > bytes.length) return `record cut short (${bytes.length - from} of ${length} bytes)`;
+  const where = `${length} bytes starting at offset ${from}`;
+  if (end > bytes.length) return `record cut short: ${bytes.length - from} of ${where}`;
   const body = bytes.subarray(from, end);
-  if (sha1(body) !== hash) return "wrong checksum";
+  if (sha1(body) !== hash) return `${where} have a wrong SHA-1 hash`;
   try {
     const json = parseJsonText(new TextDecoder("utf-8", { fatal: true }).decode(body));
-    return isObject(json) ? { json, end } : "record is no JSON object";
+    return isObject(json) ? { json, end } : `${where} are no JSON object`;
   } catch (error) {
-    return `record is not JSON (${error instanceof Error ? error.message : String(error)})`;
+    const reason = error instanceof Error ? error.message : String(error);
+    return `${where} are not valid JSON (${reason})`;
   }
 }
 

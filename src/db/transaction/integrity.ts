@@ -192,7 +192,9 @@ function duplicate(
   a: Row,
   b: Row,
 ): OvsdbError {
+  // An order that does not depend on UUIDs, which are random.
   const order = table.schema.columnList
+    .filter(({ name }) => !name.startsWith("_"))
     .map(({ index: i }) => compareDatums(a.fields[i] as Datum, b.fields[i] as Datum))
     .find((result) => result !== 0) ?? 0;
   const [first, second] = order < 0 ? [b, a] : [a, b];

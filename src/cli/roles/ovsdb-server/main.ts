@@ -22,7 +22,7 @@ import { OvsdbError } from "../../../db/error.ts";
 import { defaultListenerLimits } from "../../../db/rpc/listener.ts";
 import { Remotes } from "../../../db/remotes.ts";
 import { OvsdbServer } from "../../../db/server.ts";
-import { resolveSettings, type TlsSettings } from "../../../db/tls/settings.ts";
+import { resolveSettings } from "../../../db/tls/settings.ts";
 import { Tls } from "../../../db/tls/tls.ts";
 import { lockFile } from "../../../linux/lock.ts";
 import { UnixctlServer } from "../../../slowpath/unixctl.ts";
@@ -132,7 +132,7 @@ function start(
   undo.add(() => server.close());
   const files = new DatabaseFiles(server, logger, claimDatabaseFile);
   const tls = new Tls(
-    () => resolveSettings(tlsSettings(options), server.databases),
+    () => resolveSettings(options.tls, server.databases),
     vlog.logger("stream_ssl"),
   );
   const remotes = new Remotes(server, logger, defaultListenerLimits, undefined, tls);
@@ -168,12 +168,6 @@ function start(
   if (options.daemon.detach) vlog.setLevel(undefined, "console", "off");
   if (options.run === undefined) logger.info(`${PROGRAM} (Open vSwitch) ${OVS_VERSION}`);
   return promise;
-}
-
-function tlsSettings({ tls }: ServerOptions): TlsSettings {
-  const { caCertificate, bootstrap, peerCaCertificate: peerCaCert, ...same } = tls;
-  const ca = bootstrap ? { bootstrapCaCert: caCertificate } : { caCert: caCertificate };
-  return { ...same, ...ca, peerCaCert };
 }
 
 function openControlSocket(

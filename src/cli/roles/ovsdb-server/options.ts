@@ -1,4 +1,5 @@
 /** The command line of `ovsdb-server` (ovsdb-server(1)): the options, their meaning, and `--help`. */
+import type { TlsSettings } from "../../../db/tls/settings.ts";
 import { Exit, Fatal } from "../../clients/fatal.ts";
 import { getopt, type OptionDeclaration } from "../../clients/getopt.ts";
 import { toStdout } from "../../clients/output.ts";
@@ -34,17 +35,6 @@ export function directories(
   };
 }
 
-/** Files, or `db:DATABASE,TABLE,COLUMN` that name them. */
-export interface TlsOptions {
-  privateKey?: string;
-  certificate?: string;
-  caCertificate?: string;
-  bootstrap?: boolean;
-  peerCaCertificate?: string;
-  protocols?: string;
-  ciphers?: string;
-}
-
 export interface ServerOptions {
   readonly databases: readonly string[];
   readonly remotes: readonly string[];
@@ -54,7 +44,8 @@ export interface ServerOptions {
   readonly columnDifferences: boolean;
   readonly daemon: DaemonOptions;
   readonly log: LogOptions;
-  readonly tls: TlsOptions;
+  /** Files, or `db:DATABASE,TABLE,COLUMN` that name them. */
+  readonly tls: TlsSettings;
 }
 
 type Key =
@@ -112,7 +103,7 @@ export function parseServerOptions(
 ): ServerOptions {
   const daemon = noDaemonOptions();
   const log: LogOptions = { file: undefined };
-  const tls: TlsOptions = {};
+  const tls: { -readonly [K in keyof TlsSettings]: TlsSettings[K] } = {};
   const remotes = new Set<string>();
   let unixctl: string | undefined;
   let run: string | undefined;
@@ -144,11 +135,11 @@ export function parseServerOptions(
         return;
       case "caCertificate":
       case "bootstrapCaCertificate":
-        tls.caCertificate = value;
-        tls.bootstrap = key === "bootstrapCaCertificate";
+        tls.caCert = key === "caCertificate" ? value : undefined;
+        tls.bootstrapCaCert = key === "bootstrapCaCertificate" ? value : undefined;
         return;
       case "peerCaCertificate":
-        tls.peerCaCertificate = value;
+        tls.peerCaCert = value;
         return;
       case "protocols":
         tls.protocols = value;
