@@ -19,9 +19,9 @@
  *   `frames` × 2 KiB, not × 128 KiB, and one `recv` per 64 KB is not felt.
  * - PACKET_VNET_HDR: the virtio-net header stands before each frame in both directions, so
  *   segmentation and partial checksums survive.
- * - Other sockets for sending, outside every poll set: on a socket that somebody polls, the kernel
- *   looks for sleepers to wake after each frame sent (a seventh of the cost of a small one). One has
- *   a ring for small frames (send-ring.ts), the other takes frames from wherever they lie.
+ * - A second socket for sending, outside every poll set: on a socket that somebody polls, the kernel
+ *   looks for sleepers to wake after each frame sent (a seventh of the cost of a small one). A busy
+ *   interface gets a third with a ring for small frames (send-ring.ts).
  * - PACKET_RESERVE: headroom, so that VLAN tags can be pushed in place.
  * - PACKET_IGNORE_OUTGOING: what the host or we send is not received again. PACKET_QDISC_BYPASS:
  *   sends go to the driver directly, so a full queue is a drop and never a wait.
@@ -44,9 +44,8 @@ import {
   PROT_WRITE,
   setsockopt,
   socket,
-  SystemError,
 } from "./libc.ts";
-import { openSendRing, SEND_RING_BYTES, type SendRingDescriptor } from "./send-ring.ts";
+import { sockaddrLl } from "./send-ring.ts";
 
 export const RING_FRAME_BYTES = 2048;
 const BLOCK_BYTES = 16 * RING_FRAME_BYTES;
@@ -95,8 +94,6 @@ export interface PacketDescriptors {
   /** Receives; readable when the ring has frames. */
   readonly fd: number;
   readonly sendFd: number;
-  /** For small frames; absent if the kernel refused it. */
-  readonly sendRing?: SendRingDescriptor;
   /** The mapped receive ring. */
   readonly address: number;
   readonly frames: number;
@@ -111,7 +108,6 @@ export function openPacketSocket(ifindex: number, frames: number): PacketDescrip
   // Protocol 0: nothing is received before bind.
   const fd = socket(AF_PACKET, SOCK_RAW | O_CLOEXEC | O_NONBLOCK, 0);
   let sendFd = -1;
-  let sendRing: SendRingDescriptor | undefined;
   let address = 0;
   const set = (option: number, value: number | Uint8Array, name: string): void =>
     setsockopt(fd, SOL_PACKET, option, value, name);
@@ -124,21 +120,16 @@ export function openPacketSocket(ifindex: number, frames: number): PacketDescrip
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_BYTES, "SO_RCVBUFFORCE");
     address = mapRing(fd, frames);
     sendFd = openSender(ifindex);
-    sendRing = trySendRing(ifindex);
     bind(fd, sockaddrLl(ifindex, ETH_P_ALL_BE));
     const membership = new Uint8Array(16);
     const v = new DataView(membership.buffer);
     v.setInt32(0, ifindex, true);
     v.setUint16(4, PACKET_MR_PROMISC, true);
     set(PACKET_ADD_MEMBERSHIP, membership, "PACKET_ADD_MEMBERSHIP");
-    return { ifindex, fd, sendFd, ...(sendRing ? { sendRing } : {}), address, frames };
+    return { ifindex, fd, sendFd, address, frames };
   } catch (error) {
     if (address !== 0) munmap(address, frames * RING_FRAME_BYTES);
     if (sendFd >= 0) close(sendFd);
-    if (sendRing) {
-      munmap(sendRing.address, SEND_RING_BYTES);
-      close(sendRing.fd);
-    }
     close(fd);
     throw error;
   }
@@ -150,16 +141,6 @@ function mapRing(fd: number, frames: number): number {
   const request = new Uint32Array([BLOCK_BYTES, bytes / BLOCK_BYTES, RING_FRAME_BYTES, frames]);
   setsockopt(fd, SOL_PACKET, PACKET_RX_RING, new Uint8Array(request.buffer), "PACKET_RX_RING");
   return mmap(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-}
-
-/** Sending works without it, at a higher price. */
-function trySendRing(ifindex: number): SendRingDescriptor | undefined {
-  try {
-    return openSendRing(sockaddrLl(ifindex, 0));
-  } catch (error) {
-    if (error instanceof SystemError) return undefined;
-    throw error;
-  }
 }
 
 /** The use of them by the one thread that moves the interface's packets. */
@@ -224,14 +205,4 @@ function openSender(ifindex: number): number {
     close(fd);
     throw error;
   }
-}
-
-/** struct sockaddr_ll: family u16 · protocol u16 (network order) · ifindex i32 · … */
-function sockaddrLl(ifindex: number, protocolBe: number): Uint8Array {
-  const sockaddr = new Uint8Array(20);
-  const v = new DataView(sockaddr.buffer);
-  v.setUint16(0, AF_PACKET, true);
-  v.setUint16(2, protocolBe, true);
-  v.setInt32(4, ifindex, true);
-  return sockaddr;
 }

@@ -61,14 +61,24 @@ const PACKET_QDISC_BYPASS = 20;
 const TPACKET_V2 = 1;
 const SEND_BYTES = 1 << 20;
 
+/** struct sockaddr_ll: family u16 · protocol u16 (network order) · ifindex i32 · … */
+export function sockaddrLl(ifindex: number, protocolBe: number): Uint8Array {
+  const sockaddr = new Uint8Array(20);
+  const v = new DataView(sockaddr.buffer);
+  v.setUint16(0, AF_PACKET, true);
+  v.setUint16(2, protocolBe, true);
+  v.setInt32(4, ifindex, true);
+  return sockaddr;
+}
+
 /** Plain numbers, valid in every thread of the process. */
 export interface SendRingDescriptor {
   readonly fd: number;
   readonly address: number;
 }
 
-/** `sockaddr`: where to bind, protocol 0. Takes some milliseconds, as closing does. */
-export function openSendRing(sockaddr: Uint8Array): SendRingDescriptor {
+/** Opens one on an interface of the thread's namespace. Takes some milliseconds, as closing does. */
+export function openSendRing(ifindex: number): SendRingDescriptor {
   const fd = socket(AF_PACKET, SOCK_RAW | O_CLOEXEC | O_NONBLOCK, 0);
   try {
     setsockopt(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2, "PACKET_VERSION");
@@ -83,7 +93,8 @@ export function openSendRing(sockaddr: Uint8Array): SendRingDescriptor {
     setsockopt(fd, SOL_PACKET, PACKET_TX_RING, request, "PACKET_TX_RING");
     const address = mmap(SEND_RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
     try {
-      bind(fd, sockaddr);
+      // Protocol 0: it receives nothing.
+      bind(fd, sockaddrLl(ifindex, 0));
     } catch (error) {
       munmap(address, SEND_RING_BYTES);
       throw error;

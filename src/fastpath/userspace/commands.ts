@@ -14,6 +14,7 @@ import { DP_KEY_WORDS } from "../../packet/layout.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
 import type { Match } from "../../packet/key.ts";
 import { DatapathError, type DpPortType, type Packet } from "../datapath.ts";
+import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import type { OpenedPort } from "./setup.ts";
 
 export const CMD_PUT_FLOW = 1;
@@ -21,6 +22,9 @@ export const CMD_DELETE_FLOW = 2;
 export const CMD_EXECUTE = 3;
 export const CMD_BARRIER = 4;
 export const CMD_REQUEST = 5;
+
+/** Where a thread's network namespace stands. */
+export const NAMESPACE = "/proc/thread-self/ns/net";
 
 /** A frame longer than this cannot come from a network interface. */
 export const MAX_FRAME_BYTES = 65536 + 64;
@@ -42,13 +46,21 @@ export type Request =
     readonly name: string;
     readonly opened: OpenedPort;
   }
+  | {
+    readonly id: number;
+    readonly type: "adoptSendRing";
+    readonly portNo: number;
+    readonly ifindex: number;
+    readonly ring: SendRingDescriptor;
+  }
   | { readonly id: number; readonly type: "removePort"; readonly portNo: number }
   | { readonly id: number; readonly type: "close" };
 
 /** Commands of the setup worker, by `postMessage`. */
 export type SetupRequest =
   | { readonly id: number; readonly type: "open"; readonly port: PortRequest }
-  | { readonly id: number; readonly type: "release"; readonly ports: readonly OpenedPort[] };
+  | { readonly id: number; readonly type: "openSendRing"; readonly ifindex: number }
+  | { readonly id: number; readonly type: "release"; readonly port: OpenedPort };
 
 /** What workers post to the main thread. */
 export type WorkerMessage =
@@ -63,6 +75,8 @@ export type WorkerMessage =
     readonly code: DatapathError["code"];
     readonly message: string;
   }
+  /** A port sends so much that a ring would pay. */
+  | { readonly type: "portBusy"; readonly portNo: number; readonly ifindex: number }
   | {
     readonly type: "portLost";
     readonly portNo: number;
@@ -75,7 +89,14 @@ export type WorkerMessage =
 /** What a worker is told first: what it is. */
 export type WorkerStart =
   | { readonly role: "forward"; readonly shared: SharedArrayBuffer; readonly eventfd: number }
-  | { readonly role: "setup" };
+  | {
+    readonly role: "setup";
+    /** The program that drops for the host's stack, or why there is none. */
+    readonly dropProgram: number | string;
+    /** The network namespace that the ports are in: its link in /proc, and a descriptor of it. */
+    readonly namespace: string;
+    readonly namespaceFd: number;
+  };
 
 /** The message that tells of an error. */
 export function refusal(id: number, error: unknown): WorkerMessage {

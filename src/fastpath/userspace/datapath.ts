@@ -2,13 +2,13 @@
  * The userspace datapath: the main thread's half. `Bridge.datapath_type=netdev`.
  *
  * It implements `Datapath` (../datapath.ts) over one forwarding worker (loop.ts), which moves every
- * packet, and a setup worker (setup.ts), which opens and closes ports. What crosses between them:
+ * packet, and setup workers (setup.ts), which open and close ports. What crosses between them:
  *
  *     commands ──ring──> worker          flows, packets to execute, barriers, port requests
  *     upcalls  <─ring── worker           misses and "to userspace" packets
  *     statistics, counters               in shared memory, read in place
  *     answers, lost ports, log lines     postMessage
- *     ports to open and to release       postMessage, with the setup worker
+ *     ports to open and to release       postMessage, with a setup worker
  *
  * Invariants
  * - Commands reach the worker in the order in which they were given. Those that find the ring full
@@ -25,7 +25,9 @@
  * More workers: each gets its own `WorkerLink`; ports are spread over them, flow commands go to all
  * of them, statistics are summed. Nothing else here assumes one.
  */
-import { close, eventfd } from "../../linux/libc.ts";
+import { readlinkSync } from "node:fs";
+import { loadDropProgram } from "../../linux/bpf.ts";
+import { close, eventfd, O_RDONLY, open } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
 import type { DpAction } from "../actions.ts";
 import {
@@ -46,6 +48,7 @@ import {
   encodeExecute,
   encodePutFlow,
   encodeRequest,
+  NAMESPACE,
   type Request,
   type SetupRequest,
   type WorkerMessage,
@@ -53,6 +56,7 @@ import {
 } from "./commands.ts";
 import { encodeProgram } from "./program.ts";
 import type { OpenedPort } from "./setup.ts";
+import { SetupPool } from "./setup-pool.ts";
 import {
   COUNTERS,
   CTL_BARRIER,
@@ -91,6 +95,15 @@ function newWorker(): Worker {
     : new Worker(new URL("./worker.ts", import.meta.url).href);
 }
 
+/** The program's descriptor, or why there is none. */
+function tryLoadDropProgram(): number | string {
+  try {
+    return loadDropProgram();
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 class UserspaceDatapath implements Datapath {
   readonly type = "netdev";
   readonly maxFlows = MAX_FLOWS;
@@ -101,12 +114,16 @@ class UserspaceDatapath implements Datapath {
   private readonly eventfd = eventfd();
   private readonly commands = new CommandQueue(this.shared, this.eventfd);
   private readonly worker = newWorker();
-  private readonly setup = newWorker();
+  private readonly dropProgram = tryLoadDropProgram();
+  private readonly namespaceFd = open(NAMESPACE, O_RDONLY);
+  private readonly setup: SetupPool;
   private readonly listeners: DatapathListener[] = [];
   private readonly byNumber = new Map<number, DpPort>();
   private readonly names = new Set<string>();
   /** Numbers of ports on their way. */
   private readonly opening = new Set<number>();
+  /** Removed ports that are being closed. */
+  private readonly releasing = new Set<Promise<void>>();
   private readonly liveFlows = new Set<number>();
   private readonly requests = new Map<number, Pending<readonly OpenedPort[]>>();
   private readonly barriers: { readonly sequence: number; readonly done: Pending<void> }[] = [];
@@ -127,10 +144,15 @@ class UserspaceDatapath implements Datapath {
       shared: this.shared.buffer,
       eventfd: this.eventfd,
     };
-    this.started = Promise.all([
-      this.start(this.worker, forward),
-      this.start(this.setup, { role: "setup" }),
-    ]);
+    const { dropProgram, namespaceFd } = this;
+    const namespace = readlinkSync(NAMESPACE);
+    const ready = [this.start(this.worker, forward)];
+    this.setup = new SetupPool(() => {
+      const worker = newWorker();
+      ready.push(this.start(worker, { role: "setup", dropProgram, namespace, namespaceFd }));
+      return worker;
+    });
+    this.started = Promise.all(ready);
   }
 
   /** Tells a worker its role; resolves when it is ready. */
@@ -175,9 +197,11 @@ class UserspaceDatapath implements Datapath {
           ...(spec.mac ? { mac: [...spec.mac] } : {}),
         },
       });
-      if (!opened) throw new DatapathError("system", `port ${spec.name} was not opened`);
+      if (!opened || opened.type === "ring") {
+        throw new DatapathError("system", `port ${spec.name} was not opened`);
+      }
       await this.adopt(portNo, spec.name, opened);
-      const ifindex = opened.type === "device" ? opened.packet.ifindex : opened.tap.ifindex;
+      const ifindex = opened.type === "internal" ? opened.tap.ifindex : opened.packet.ifindex;
       const port: DpPort = { ...spec, portNo, ifindex };
       this.byNumber.set(portNo, port);
       return port;
@@ -193,8 +217,23 @@ class UserspaceDatapath implements Datapath {
     const port = this.byNumber.get(portNo);
     if (!port) throw new DatapathError("no-such-port", `there is no datapath port ${portNo}`);
     const left = await this.request({ id: ++this.lastRequest, type: "removePort", portNo });
-    await this.release(left);
+    const released = this.release(left);
+    // A host's device stays, and the port's last traces on it (tcx link, promiscuous mode) go a
+    // moment later. An internal port's device is expected to be gone, and a tc filter must not be
+    // taken for that of the device's next port.
+    if (left.every((each) => each.type === "device" && each.attachment?.kind !== "clsact")) {
+      this.releaseAside(port.name, released);
+    } else await released;
     this.forgetPort(portNo);
+  }
+
+  private releaseAside(name: string, released: Promise<void>): void {
+    const done = released.catch((error: unknown) => {
+      this.logger.warn(`port ${name} was not released: ${String(error)}`);
+    }).then(() => {
+      this.releasing.delete(done);
+    });
+    this.releasing.add(done);
   }
 
   private async adopt(portNo: number, name: string, opened: OpenedPort): Promise<void> {
@@ -206,9 +245,29 @@ class UserspaceDatapath implements Datapath {
     }
   }
 
+  /** Sending works without it, at a higher price. */
+  private async giveRing(portNo: number, ifindex: number): Promise<void> {
+    const [opened] = await this.requestSetup({
+      id: ++this.lastRequest,
+      type: "openSendRing",
+      ifindex,
+    });
+    if (opened?.type !== "ring") return;
+    const ring = opened.sendRing;
+    try {
+      const id = ++this.lastRequest;
+      await this.request({ id, type: "adoptSendRing", portNo, ifindex, ring });
+    } catch (error) {
+      if (!this.closed) await this.release([opened]);
+      throw error;
+    }
+  }
+
   private async release(ports: readonly OpenedPort[]): Promise<void> {
     if (ports.length === 0) return;
-    await this.requestSetup({ id: ++this.lastRequest, type: "release", ports });
+    await Promise.all(
+      ports.map((port) => this.requestSetup({ id: ++this.lastRequest, type: "release", port })),
+    );
   }
 
   ports(): ReadonlyMap<number, DpPort> {
@@ -278,12 +337,14 @@ class UserspaceDatapath implements Datapath {
     if (!this.failure) {
       const left = this.request({ id: ++this.lastRequest, type: "close" });
       this.closed = true;
-      await this.release(await left);
+      await Promise.all([this.release(await left), ...this.releasing]);
     }
     this.closed = true;
     this.worker.terminate();
-    this.setup.terminate();
+    this.setup.close();
     close(this.eventfd);
+    close(this.namespaceFd);
+    if (typeof this.dropProgram === "number") close(this.dropProgram);
     this.rejectAll(new DatapathError("system", "the datapath was closed"));
     this.byNumber.clear();
     this.names.clear();
@@ -297,7 +358,7 @@ class UserspaceDatapath implements Datapath {
   }
 
   private requestSetup(request: SetupRequest): Promise<readonly OpenedPort[]> {
-    return this.answered(request.id, () => this.setup.postMessage(request));
+    return this.answered(request.id, () => this.setup.post(request));
   }
 
   private answered(id: number, send: () => void): Promise<readonly OpenedPort[]> {
@@ -318,12 +379,19 @@ class UserspaceDatapath implements Datapath {
       case "ready":
         return;
       case "answer":
+        this.setup.answered(message.id);
         this.requests.get(message.id)?.resolve(message.ports);
         this.requests.delete(message.id);
         return;
       case "refused":
+        this.setup.answered(message.id);
         this.requests.get(message.id)?.reject(new DatapathError(message.code, message.message));
         this.requests.delete(message.id);
+        return;
+      case "portBusy":
+        void this.giveRing(message.portNo, message.ifindex).catch((error: unknown) => {
+          this.logger.dbg(`port ${message.portNo} sends without a ring: ${String(error)}`);
+        });
         return;
       case "portLost":
         void this.release([message.port]).catch((error: unknown) => {

@@ -17,6 +17,7 @@ import {
   TP_STATUS_VLAN_TPID_VALID,
   TP_STATUS_VLAN_VALID,
 } from "../../linux/packet-socket.ts";
+import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
 import { pushVlan } from "../../packet/rewrite.ts";
 import { type FrameMemory, HEADROOM_BYTES } from "./arena.ts";
@@ -61,11 +62,12 @@ export class DevicePort implements WorkerPort {
     descriptors: PacketDescriptors,
     private readonly forwarder: Forwarder,
     readonly counters: PortCounters,
+    wantRing: () => void,
   ) {
     this.fd = descriptors.fd;
     this.ifindex = descriptors.ifindex;
     this.socket = new PacketSocket(descriptors);
-    this.sender = new DeviceSender(descriptors.sendFd, descriptors.sendRing, counters);
+    this.sender = new DeviceSender(descriptors.sendFd, counters, wantRing);
     this.viewRing();
   }
 
@@ -167,6 +169,10 @@ export class DevicePort implements WorkerPort {
 
   flush(): void {
     this.sender.flush();
+  }
+
+  adoptSendRing(ring: SendRingDescriptor): void {
+    this.sender.adoptRing(ring);
   }
 
   keepHouse(): void {

@@ -1,6 +1,7 @@
 /**
  * Sends on one network interface, in batches: small frames through a ring (linux/send-ring.ts), the
  * others, and all if there is no ring, by `sendmmsg` with iovecs that point straight at the frames.
+ * A ring comes only when there is something to gain: opening and closing one takes the kernel long.
  *
  * Frames leave in the order in which they came: what is collected for one way is sent before the
  * first frame for the other way is. So either batch is empty at any time.
@@ -30,6 +31,8 @@ const IOVEC_WORDS = 4;
 const SLOT_WORDS = SLOT_BYTES >> 2;
 /** For fewer frames at a time `sendmmsg` is cheaper. Guessed from the time before. */
 const RING_PAYS = 4;
+/** So many flushes of that size show that the port is busy. */
+const WANT_RING = 16;
 /** Longest frame for a slot, with its virtio-net header. */
 const SLOT_ROOM = SLOT_BYTES - SLOT_DATA;
 const LENGTH_WORD = 1;
@@ -40,9 +43,9 @@ export class DeviceSender {
   private readonly iovecs = new Uint32Array(BATCH * IOVEC_WORDS);
   private queued = 0;
 
-  private readonly ringFd: number;
-  private readonly ringWords: Int32Array;
-  private readonly ringHalves: Uint16Array;
+  private ring: SendRingDescriptor | undefined;
+  private ringWords = new Int32Array(0);
+  private ringHalves = new Uint16Array(0);
   /** The slot that the next small frame goes into. */
   private slot = 0;
   private ringQueued = 0;
@@ -50,11 +53,14 @@ export class DeviceSender {
   /** Frames since the last flush, and whether there were enough then. */
   private added = 0;
   private useRing = false;
+  /** Flushes of so many, while there is no ring. */
+  private large = 0;
 
   constructor(
     private readonly fd: number,
-    private readonly ring: SendRingDescriptor | undefined,
     private readonly counters: PortCounters,
+    /** Called once, when a ring would pay: who can opens one and gives it to `adoptRing`. */
+    private readonly wantRing: () => void = () => {},
   ) {
     const v = new DataView(this.messages.buffer);
     const iovecsAt = address(this.iovecs);
@@ -62,8 +68,12 @@ export class DeviceSender {
       v.setBigUint64(i * MMSGHDR_BYTES + 16, BigInt(iovecsAt + i * IOVEC_WORDS * 4), true);
       v.setBigUint64(i * MMSGHDR_BYTES + 24, 1n, true);
     }
-    const memory = ring ? memoryAt(ring.address, SEND_RING_BYTES) : new ArrayBuffer(0);
-    this.ringFd = ring?.fd ?? -1;
+  }
+
+  /** From now on small frames go through this ring, which ends with the sender. */
+  adoptRing(ring: SendRingDescriptor): void {
+    const memory = memoryAt(ring.address, SEND_RING_BYTES);
+    this.ring = ring;
     this.ringWords = new Int32Array(memory);
     this.ringHalves = new Uint16Array(memory);
   }
@@ -96,7 +106,7 @@ export class DeviceSender {
   private addToRing(from: Int32Array, word: number, length: number): boolean {
     const { ringWords } = this;
     const at = this.slot * SLOT_WORDS;
-    if (this.ringFd < 0 || Atomics.load(ringWords, at) !== SLOT_AVAILABLE) return false;
+    if (!this.ring || Atomics.load(ringWords, at) !== SLOT_AVAILABLE) return false;
     if (this.queued > 0) this.flushMessages();
     else if (this.ringQueued === BATCH) this.flushRing();
     const words = (length + 3) >> 2;
@@ -115,18 +125,20 @@ export class DeviceSender {
   flush(): void {
     this.useRing = this.added >= RING_PAYS;
     this.added = 0;
+    if (this.useRing && !this.ring && ++this.large === WANT_RING) this.wantRing();
     if (this.ringQueued > 0) this.flushRing();
     if (this.queued > 0) this.flushMessages();
   }
 
   private flushRing(): void {
-    const { ringFd, ringWords, counters } = this;
+    const { ringWords, counters } = this;
+    const { fd } = this.ring!;
     let left = this.ringQueued;
     let at = (this.slot - left + SLOTS) % SLOTS;
     const last = ((this.slot + SLOTS - 1) % SLOTS) * SLOT_WORDS;
     this.ringQueued = 0;
     while (left > 0) {
-      const result = raw.send(ringFd, 0, 0, MSG_DONTWAIT);
+      const result = raw.send(fd, 0, 0, MSG_DONTWAIT);
       const error = result < 0 ? errno() : 0;
       if (Atomics.load(ringWords, last) !== SLOT_SEND_REQUEST) {
         counters.sentMany(left, this.ringBytes);

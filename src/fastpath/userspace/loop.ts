@@ -24,6 +24,7 @@ import {
   SystemError,
 } from "../../linux/libc.ts";
 import { decodeMessages } from "../../linux/netlink.ts";
+import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import { decodeLink, openLinkEvents, RTM_DELLINK } from "../../linux/rtnetlink.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
 import { DatapathError } from "../datapath.ts";
@@ -177,7 +178,7 @@ export class WorkerLoop {
       for (const { port, opened } of this.ports.values()) {
         // A TAP tells of its end by its own descriptor. The event may also mean that somebody moved
         // it to another namespace, where it works on, and where the number may be another's here.
-        if (opened.type === "internal" || port.ifindex !== ifindex) continue;
+        if (opened.type !== "device" || port.ifindex !== ifindex) continue;
         this.lose(port, REMOVED);
       }
     }
@@ -212,9 +213,12 @@ export class WorkerLoop {
   private adoptPort(portNo: number, name: string, opened: OpenedPort): void {
     const { forwarder } = this;
     const counters = new PortCounters(this.shared, portNo);
+    if (opened.type === "ring") throw new DatapathError("system", "a ring is no port");
     const port = opened.type === "internal"
       ? new InternalPort(portNo, name, opened.tap, forwarder, counters)
-      : new DevicePort(portNo, name, opened.packet, forwarder, counters);
+      : new DevicePort(portNo, name, opened.packet, forwarder, counters, () => {
+        this.post({ type: "portBusy", portNo, ifindex: opened.packet.ifindex });
+      });
     this.epoll.add(port.fd, portNo);
     this.ports.set(portNo, { port, opened });
     forwarder.ports[portNo] = port;
@@ -222,6 +226,15 @@ export class WorkerLoop {
     if (ifIndexExists(port.ifindex)) return;
     this.dropPort(portNo);
     throw new DatapathError("no-device", `cannot add port ${name}: ${REMOVED}`);
+  }
+
+  private adoptSendRing(portNo: number, ifindex: number, sendRing: SendRingDescriptor): void {
+    const found = this.ports.get(portNo);
+    if (!found || !(found.port instanceof DevicePort) || found.port.ifindex !== ifindex) {
+      throw new DatapathError("no-such-port", `port ${portNo} went before it got its ring`);
+    }
+    found.port.adoptSendRing(sendRing);
+    if (found.opened.type === "device") found.opened = { ...found.opened, sendRing };
   }
 
   private runCommands(): void {
@@ -318,6 +331,9 @@ export class WorkerLoop {
       switch (request.type) {
         case "adoptPort":
           this.adoptPort(request.portNo, request.name, request.opened);
+          break;
+        case "adoptSendRing":
+          this.adoptSendRing(request.portNo, request.ifindex, request.ring);
           break;
         case "removePort":
           ports = this.dropPort(request.portNo);

@@ -1,5 +1,5 @@
 /**
- * Opening and closing ports on the host. Runs in a worker of its own, the *setup worker*.
+ * Opening and closing ports on the host. Runs in workers of its own, the *setup workers*.
  *
  * Why not where the packets are: making a ring, attaching a tc program and closing packet sockets
  * each wait for the kernel's RCU readers, 10 to 50 ms a port. In the forwarding worker that would
@@ -9,10 +9,10 @@
  * Everything made (sockets, TAP devices, tc programs) lives in descriptors, so it vanishes with the
  * process; only where tcx is missing (before Linux 6.6) does a tc filter stay behind after kill -9.
  */
-import { close as closeFile } from "node:fs";
-import { attachTcIngress, detachTc, loadDropProgram, type TcAttachment } from "../../linux/bpf.ts";
-import { ERRNO, ifNameToIndex, SystemError } from "../../linux/libc.ts";
+import { attachTcIngress, detachTc, type TcAttachment } from "../../linux/bpf.ts";
+import { close, ERRNO, ifNameToIndex, munmap, SystemError } from "../../linux/libc.ts";
 import { openPacketSocket, type PacketDescriptors } from "../../linux/packet-socket.ts";
+import { SEND_RING_BYTES, type SendRingDescriptor } from "../../linux/send-ring.ts";
 import { openTap, type Tap } from "../../linux/tap.ts";
 import { DatapathError } from "../datapath.ts";
 import type { PortRequest } from "./commands.ts";
@@ -22,19 +22,23 @@ export type OpenedPort =
   | {
     readonly type: "device";
     readonly packet: PacketDescriptors;
+    readonly sendRing?: SendRingDescriptor;
     /** Absent if the host's stack could not be kept away. */
     readonly attachment?: TcAttachment;
   }
-  | { readonly type: "internal"; readonly tap: Tap };
+  | { readonly type: "internal"; readonly tap: Tap }
+  /** Only the ring, on its way to a port. */
+  | { readonly type: "ring"; readonly sendRing: SendRingDescriptor };
 
 /** Frames of a new port's ring, 2 KiB each: an idle port costs 256 KiB. */
 const QUIET_FRAMES = 128;
 
 export class PortSetup {
-  /** The program that drops for the host's stack, for the life of this worker. */
-  private dropProgram: number | undefined;
-
-  constructor(private readonly log: (level: "warn" | "dbg", text: string) => void) {}
+  /** `dropProgram`: drops for the host's stack; or why there is none. */
+  constructor(
+    private readonly dropProgram: number | string,
+    private readonly log: (level: "warn" | "dbg", text: string) => void,
+  ) {}
 
   /** Throws a DatapathError that says what to do. */
   open(request: PortRequest): OpenedPort {
@@ -64,17 +68,19 @@ export class PortSetup {
   }
 
   /** Closes what `open` made; the forwarding worker has let go of it. */
-  async release(port: OpenedPort): Promise<void> {
+  release(port: OpenedPort): void {
     switch (port.type) {
       case "internal":
-        return await closeAside(port.tap.fd);
+        return close(port.tap.fd);
+      case "ring":
+        munmap(port.sendRing.address, SEND_RING_BYTES);
+        return close(port.sendRing.fd);
       case "device": {
-        const { packet, attachment } = port;
-        const closing = [closeAside(packet.fd), closeAside(packet.sendFd)];
-        if (packet.sendRing) closing.push(closeAside(packet.sendRing.fd));
-        if (attachment?.kind === "tcx") closing.push(closeAside(attachment.fd));
-        else if (attachment) detachTc(attachment);
-        await Promise.all(closing);
+        const { packet, sendRing, attachment } = port;
+        close(packet.fd);
+        close(packet.sendFd);
+        if (sendRing) close(sendRing.fd);
+        if (attachment) detachTc(attachment);
         return;
       }
       default: {
@@ -87,7 +93,7 @@ export class PortSetup {
   /** Drops the device's frames before the host's stack; without that the host answers them too. */
   private keepFromHost(name: string, ifindex: number): TcAttachment | undefined {
     try {
-      this.dropProgram ??= loadDropProgram();
+      if (typeof this.dropProgram === "string") throw new Error(this.dropProgram);
       const attachment = attachTcIngress(this.dropProgram, ifindex);
       this.log("dbg", `${name}: kept from the host's stack by ${attachment.kind}`);
       return attachment;
@@ -102,11 +108,6 @@ export class PortSetup {
       return undefined;
     }
   }
-}
-
-/** Closes on the runtime's thread pool, so that the kernel's waits of many ports overlap. */
-function closeAside(fd: number): Promise<void> {
-  return new Promise((resolve) => closeFile(fd, () => resolve()));
 }
 
 function explain(error: SystemError, { name, portType }: PortRequest): DatapathError {

@@ -8,19 +8,32 @@
  * - `forward` (loop.ts) moves packets; it never comes back to the event loop until it is closed.
  * - `setup` (setup.ts) opens and closes ports on the host, which takes long; it waits for messages.
  */
-import { refusal, type SetupRequest, type WorkerMessage, type WorkerStart } from "./commands.ts";
+import { readlinkSync } from "node:fs";
+import { CLONE_NEWNET, setns } from "../../linux/libc.ts";
+import { openSendRing } from "../../linux/send-ring.ts";
+import {
+  NAMESPACE,
+  refusal,
+  type SetupRequest,
+  type WorkerMessage,
+  type WorkerStart,
+} from "./commands.ts";
 import { WorkerLoop } from "./loop.ts";
 import { PortSetup } from "./setup.ts";
 
 declare const self: Worker;
 
+type SetupStart = WorkerStart & { readonly role: "setup" };
+
 function post(message: WorkerMessage): void {
   self.postMessage(message);
 }
 
-function serveSetup(): void {
-  const setup = new PortSetup((level, text) => post({ type: "log", level, text }));
-  self.onmessage = async (event: MessageEvent<SetupRequest>) => {
+function serveSetup({ dropProgram, namespace, namespaceFd }: SetupStart): void {
+  // Threads are born into their parent's namespace, which may have moved on since.
+  if (readlinkSync(NAMESPACE) !== namespace) setns(namespaceFd, CLONE_NEWNET);
+  const setup = new PortSetup(dropProgram, (level, text) => post({ type: "log", level, text }));
+  self.onmessage = (event: MessageEvent<SetupRequest>) => {
     const request = event.data;
     const { id } = request;
     try {
@@ -28,8 +41,15 @@ function serveSetup(): void {
         case "open":
           post({ type: "answer", id, ports: [setup.open(request.port)] });
           break;
+        case "openSendRing":
+          post({
+            type: "answer",
+            id,
+            ports: [{ type: "ring", sendRing: openSendRing(request.ifindex) }],
+          });
+          break;
         case "release":
-          await Promise.all(request.ports.map((port) => setup.release(port)));
+          setup.release(request.port);
           post({ type: "answer", id, ports: [] });
           break;
         default: {
@@ -48,7 +68,7 @@ self.onmessage = (event: MessageEvent<WorkerStart>) => {
   const start = event.data;
   switch (start.role) {
     case "setup":
-      return serveSetup();
+      return serveSetup(start);
     case "forward": {
       const loop = new WorkerLoop(start.shared, start.eventfd, post);
       post({ type: "ready" });

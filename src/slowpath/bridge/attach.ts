@@ -3,7 +3,7 @@
  * and the host. Each either succeeds or throws `SetupError`, whose message is what the `error` column
  * shows; a failure leaves nothing half done.
  */
-import { DatapathError } from "../../fastpath/datapath.ts";
+import { DatapathError, type DpPort } from "../../fastpath/datapath.ts";
 import type { Device, Devices } from "../../fastpath/devices.ts";
 import { parseMac } from "../../packet/address.ts";
 import { PORTS } from "../../openflow/version.ts";
@@ -36,6 +36,28 @@ export interface AttachContext {
   readonly remembered: number | undefined;
   /** The port that it was until its number had to change: its datapath port stays as it is. */
   readonly former?: BridgePort | undefined;
+  /** The datapath port, if it was asked for ahead (`openAhead`). */
+  readonly opening?: Promise<DpPort> | undefined;
+}
+
+/**
+ * Asks for a device's datapath port before its turn: many are opened together in little more time
+ * than one. Whoever gets a promise must give it to `attachInterface`. Undefined for what is no
+ * matter of opening a device, or cannot be opened.
+ */
+export function openAhead(
+  backend: Backend,
+  devices: Devices,
+  port: WantedPort,
+  iface: WantedInterface,
+): Promise<DpPort> | undefined {
+  const refused = refusedPort(port) ?? refusedType(iface);
+  if (refused !== undefined || kindOf(port, iface) !== "device") return undefined;
+  if (!devices.get(iface.name)) return undefined;
+  const opening = backend.datapath.addPort({ name: iface.name, type: "device" });
+  // Whoever awaits it learns of the failure.
+  opening.catch(() => {});
+  return opening;
 }
 
 /** What the interface is to be, or the reason why it cannot be set up at all. */
@@ -96,15 +118,16 @@ export async function attachInterface(
       mac: defaultMac(iface.row?._uuid ?? bridge.name),
     });
   }
-  if (kind === "device" && !devices.get(iface.name)) throw noSuchDevice(iface.name);
+  const { opening } = context;
+  if (kind === "device" && !opening && !devices.get(iface.name)) throw noSuchDevice(iface.name);
   let portNo: number | undefined;
   try {
     const mac = kind === "internal" ? internalMac(context, iface) : undefined;
-    const dpPort = await backend.datapath.addPort({
+    const dpPort = await (opening ?? backend.datapath.addPort({
       name: iface.name,
       type: kind,
       ...(mac && { mac }),
-    });
+    }));
     // The dummy datapath's internal ports have no device; a host's device is known already.
     portNo = dpPort.portNo;
     const device = kind === "internal" && backend.datapath.type !== "dummy"

@@ -28,6 +28,7 @@ import {
   attachInterface,
   detachPort,
   kindOf,
+  openAhead,
   peerOf,
   requestedOfport,
   SetupError,
@@ -356,6 +357,11 @@ export class Reconciler {
       iface.name === bridge.name ? 0 : requestedOfport(iface) !== undefined ? 1 : 2;
     // By name among equals, so that the numbers do not depend on the rows' UUIDs.
     missing.sort((a, b) => rank(a) - rank(b) || byName(a[0].name, b[0].name));
+    const opening = new Map(
+      missing.filter(([{ name }]) => !this.former.has(`${bridge.name}/${name}`)).map((
+        [iface, port],
+      ) => [iface, openAhead(bridge.backend, this.options.devices, port, iface)]),
+    );
     for (const [iface, port] of missing) {
       const key = `${bridge.name}/${iface.name}`;
       const former = this.former.get(key);
@@ -372,6 +378,7 @@ export class Reconciler {
               ? undefined
               : this.remembered.get(key) ?? numberInDatabase(iface.row?.ofport),
             former,
+            opening: opening.get(iface),
           },
           port,
           iface,
