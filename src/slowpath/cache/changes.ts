@@ -40,14 +40,17 @@ function added(rule: Rule): Added {
   const inPort = match.key.get(in_port);
   const inPortMask = match.mask.get(in_port);
   match.mask.set(in_port, 0);
+  match.mask.set(FIELDS.conj_id, 0);
   let wantsState = false;
   for (let i = DP_KEY_WORDS; i < KEY_WORDS; i++) {
-    if (i !== ACTSET_WORD && match.key.words[i] !== 0) wantsState = true;
+    if (i !== ACTSET_WORD && i !== CONJ_WORD && match.key.words[i] !== 0) wantsState = true;
   }
   return { priority: rule.priority, match, inPort, inPortMask, wantsState };
 }
 
 const ACTSET_WORD = FIELDS.actset_output.offset >> 2;
+/** A lookup that finds all clauses of a conjunction searches again with its number here. */
+const CONJ_WORD = FIELDS.conj_id.offset >> 2;
 
 type Macs = MacTable<BundleModel>;
 
@@ -55,6 +58,8 @@ export class Changes {
   private all = false;
   private readonly gone = new Set<Rule>();
   private readonly added = new Map<FlowTables, Map<number, Added[]>>();
+  /** Tables in which clauses of conjunctions came or went. */
+  private readonly conjunctive = new Map<FlowTables, Set<number>>();
   private readonly groups = new Map<Groups, Set<number>>();
   private readonly moved = new Map<Macs, Map<number, Set<number>>>();
 
@@ -72,6 +77,7 @@ export class Changes {
     for (const change of changes) {
       switch (change.event) {
         case "added": {
+          if (change.rule.conjunctions) this.conjunction(tables, change.rule.table);
           let byTable = this.added.get(tables);
           if (!byTable) this.added.set(tables, byTable = new Map());
           let list = byTable.get(change.rule.table);
@@ -82,9 +88,13 @@ export class Changes {
         }
         case "modified":
           this.gone.add(change.old);
+          if (change.old.conjunctions || change.rule.conjunctions) {
+            this.conjunction(tables, change.rule.table);
+          }
           break;
         case "removed":
           this.gone.add(change.rule);
+          if (change.rule.conjunctions) this.conjunction(tables, change.rule.table);
           break;
         case "group": {
           const set = this.groups.get(tables.groups);
@@ -103,6 +113,13 @@ export class Changes {
         }
       }
     }
+  }
+
+  /** A clause came or went: whatever was found in the table may depend on it. */
+  private conjunction(tables: FlowTables, table: number): void {
+    const set = this.conjunctive.get(tables);
+    if (set) set.add(table);
+    else this.conjunctive.set(tables, new Set([table]));
   }
 
   mac(macs: Macs, vlan: number, mac: number): void {
@@ -129,11 +146,12 @@ export class Changes {
         continue;
       }
       if (effect.type !== "lookup") continue;
+      if (this.conjunctive.get(effect.tables)?.has(effect.table)) return true;
       const list = this.added.get(effect.tables)?.get(effect.table);
       if (!list) continue;
       if (list.length > MANY_RULES) return true;
       for (const rule of list) {
-        if (effect.rule && effect.rule.priority > rule.priority) continue;
+        if (effect.outranks > rule.priority) continue;
         if (!effect.pristine || mayMatch(flow, rule)) return true;
       }
     }

@@ -142,7 +142,13 @@ export class Upcalls {
       for (let i = 0; i < KEY_WORDS; i++) key.words[i]! |= metadata.key.words[i]!;
       key.set(FIELDS.in_port, ofport);
     }
-    const translation = translate({ bridge, key, punts: this.punts, packetOut: actions });
+    const translation = translate({
+      bridge,
+      key,
+      punts: this.punts,
+      packetOut: actions,
+      learns: true,
+    });
     if (translation.error) this.fail(bridge, translation.error);
     const { length } = packet.data;
     return {
@@ -223,13 +229,16 @@ export class Upcalls {
     const { bridge, port } = from;
     const { key, scratch, punts } = this;
     toPipelineKey(dpKey, port.ofport, key);
-    const translation = translate({ bridge, key, punts, scratch });
+    const translation = translate({ bridge, key, punts, scratch, learns: true });
     if (translation.error) this.fail(bridge, translation.error);
     // The packet goes first: it should not wait for the flow. Later ones of its flow cannot overtake
     // it, commands to the datapath act in order.
     this.send(packet, dpKey, translation.actions, dpPort);
     if (this.flows.size >= this.flowLimit()) {
       this.counters.limited++;
+      this.punts.release(translation.punts);
+    } else if (translation.taught) {
+      // The next packet finds the rule that this one taught, and may go another way.
       this.punts.release(translation.punts);
     } else this.flows.install(bridge, dpPort, port.ofport, dpKey, translation);
     // Last, because what is learned here makes megaflows stale: the new one is then among them.

@@ -23,7 +23,9 @@ import {
 } from "./bits.ts";
 import { lookTags, setTags, tags } from "./commit.ts";
 import { runGroup } from "./group-action.ts";
+import { learn } from "./learn.ts";
 import { output, outputTruncated, sendToController } from "./output.ts";
+import { bundle, multipath } from "./spread.ts";
 import type { Xlate } from "./xlate.ts";
 
 /** Runs the list until it ends, an error, `exit`, or an action that ends it (an expired TTL). */
@@ -130,6 +132,20 @@ function run(x: Xlate, action: Action): "stop" | void {
       x.runTable(action.table === 0xff ? x.table : action.table, port, false, false);
       return;
     }
+    case "learn":
+      return learn(x, action);
+    case "multipath":
+      return multipath(x, action);
+    case "bundle":
+      return bundle(x, action);
+    case "delete_field": {
+      const ones = (1n << BigInt(action.field.bits)) - 1n;
+      writeMasked(mask, action.field, ones, ones);
+      return writeMasked(key, action.field, 0n, ones);
+    }
+    case "conjunction":
+      // Lookups see it (classifier.ts); a packet never does.
+      return;
     case "group":
       return runGroup(x, action.group);
     case "clone":
@@ -161,22 +177,17 @@ function run(x: Xlate, action: Action): "stop" | void {
       x.runTable(action.table, inPort(key), true, true);
       return;
 
-    case "bundle":
     case "set_mpls_label":
     case "set_mpls_tc":
     case "set_mpls_ttl":
     case "dec_mpls_ttl":
     case "push_mpls":
     case "pop_mpls":
-    case "learn":
-    case "conjunction":
-    case "multipath":
     case "sample":
     case "ct":
     case "nat":
     case "ct_clear":
     case "check_pkt_larger":
-    case "delete_field":
     case "encap":
     case "decap":
     case "dec_nsh_ttl":

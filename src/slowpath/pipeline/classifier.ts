@@ -35,6 +35,8 @@
  * B. Pfaff et al., "The Design and Implementation of Open vSwitch", NSDI 2015, §4–5.
  */
 import type { FlowKey, Match } from "../../packet/key.ts";
+import { FIELDS } from "../../packet/layout.ts";
+import { type Conjunction, satisfied } from "./conjunction.ts";
 import { hashMask, Subtable } from "./subtable.ts";
 
 /** What a subtable tells of the matches that it keeps, by slot. */
@@ -51,6 +53,8 @@ export interface Home {
 /** What a classifier holds. The members below `priority` are the classifier's own. */
 export abstract class Classified {
   constructor(readonly priority: number) {}
+  /** Clauses that the rule is of; undefined: it is an ordinary rule. */
+  readonly conjunctions: readonly Conjunction[] | undefined = undefined;
   /** The subtable that keeps the match; undefined: not in a classifier. */
   home: Home | undefined = undefined;
   slot = -1;
@@ -58,12 +62,16 @@ export abstract class Classified {
   lower: Classified | undefined = undefined;
 }
 
+const CONJ_ID = FIELDS.conj_id;
+
 export class Classifier<T extends Classified> {
   /** Subtables by the hash of their mask. */
   private readonly byMask = new Map<number, Subtable<T>[]>();
   private ordered: Subtable<T>[] = [];
   private sorted = true;
   private entries = 0;
+  /** Rules that are clauses of conjunctions. */
+  private soft = 0;
 
   get size(): number {
     return this.entries;
@@ -79,12 +87,61 @@ export class Classifier<T extends Classified> {
    */
   lookup(key: FlowKey, wildcards?: FlowKey): T | undefined {
     if (!this.sorted) this.sort();
+    if (this.soft > 0) return this.lookupConjunctive(key, wildcards);
     let best: T | undefined;
     for (const subtable of this.ordered) {
       if (best && subtable.maxPriority <= best.priority) break;
       const found = subtable.lookup(key.words, wildcards?.words);
       if (found && (!best || found.priority > best.priority)) best = found;
     }
+    return best;
+  }
+
+  /** True if some rule is a clause of a conjunction. */
+  get isConjunctive(): boolean {
+    return this.soft > 0;
+  }
+
+  /**
+   * As `lookup`, among clauses of conjunctions. A clause that matches is no answer by itself: from
+   * the highest priority down, when the clauses of one priority make a conjunction whole, the answer
+   * is what a search with its number in `conj_id` finds. Only clauses above the best ordinary rule
+   * count.
+   */
+  private lookupConjunctive(key: FlowKey, wildcards: FlowKey | undefined): T | undefined {
+    let best: T | undefined;
+    const clauses: T[] = [];
+    for (const subtable of this.ordered) {
+      if (best && subtable.maxPriority <= best.priority) break;
+      let found = subtable.lookup(key.words, wildcards?.words);
+      for (; found?.conjunctions; found = found.lower as T | undefined) clauses.push(found);
+      if (found && (!best || found.priority > best.priority)) best = found;
+    }
+    clauses.sort((a, b) => b.priority - a.priority);
+    for (let i = 0; i < clauses.length;) {
+      const { priority } = clauses[i]!;
+      if (best && priority <= best.priority) break;
+      const level: T[] = [];
+      for (; clauses[i]?.priority === priority; i++) level.push(clauses[i]!);
+      for (const id of satisfied(level)) {
+        const rule = this.withConjunction(id, key, wildcards);
+        if (rule) return rule;
+      }
+    }
+    return best;
+  }
+
+  /** The best rule, no clause, with `conj_id` set. */
+  private withConjunction(id: number, key: FlowKey, wildcards?: FlowKey): T | undefined {
+    const before = key.get(CONJ_ID);
+    key.set(CONJ_ID, id);
+    let best: T | undefined;
+    for (const subtable of this.ordered) {
+      if (best && subtable.maxPriority <= best.priority) break;
+      const found = subtable.lookup(key.words, wildcards?.words);
+      if (found && !found.conjunctions && (!best || found.priority > best.priority)) best = found;
+    }
+    key.set(CONJ_ID, before);
     return best;
   }
 
@@ -110,6 +167,7 @@ export class Classifier<T extends Classified> {
     subtable.insert(rule, match.key.words);
     if (subtable.maxPriority !== before) this.sorted = false;
     this.entries++;
+    if (rule.conjunctions) this.soft++;
   }
 
   /** Throws if the rule is not here. */
@@ -119,6 +177,7 @@ export class Classifier<T extends Classified> {
     const before = subtable.maxPriority;
     subtable.remove(rule);
     this.entries--;
+    if (rule.conjunctions) this.soft--;
     if (subtable.size === 0) {
       const hash = hashMask(subtable.mask);
       const alike = this.byMask.get(hash)!.filter((other) => other !== subtable);

@@ -5,6 +5,7 @@
  * each time the datapath reports more packets of the same megaflow: then nothing is translated anew,
  * the list is simply credited with the difference.
  */
+import type { Learned } from "./learn.ts";
 import type { Group, Groups } from "./groups.ts";
 import type { BridgeModel, PatchStats } from "./model.ts";
 import type { Rule } from "./rule.ts";
@@ -21,6 +22,8 @@ export type Effect =
     readonly rule: Rule | undefined;
     /** The packet was as it came in: a match on it can be told from the megaflow alone. */
     readonly pristine: boolean;
+    /** Rules of a lower priority than this cannot change what was found. */
+    readonly outranks: number;
   }
   /** NORMAL saw a source address. */
   | {
@@ -42,6 +45,8 @@ export type Effect =
   }
   /** It mattered whether a group has a live bucket. */
   | { readonly type: "watch"; readonly groups: Groups; readonly id: number }
+  /** `learn` made a rule. */
+  | { readonly type: "taught"; readonly learned: Learned }
   /** The packet went through a patch. */
   | {
     readonly type: "patch";
@@ -93,6 +98,9 @@ export function credit(
         if (effect.bucket !== -1) effect.group?.credit(effect.bucket, packets, bytes);
         break;
       case "watch":
+        break;
+      case "taught":
+        effect.learned.refresh(usedMs);
         break;
       case "patch":
         if (effect.out) {

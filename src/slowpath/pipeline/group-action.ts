@@ -95,7 +95,8 @@ function isAlive(x: Xlate, group: Group, bucket: Bucket, depth: number): boolean
   return watched?.buckets.some((each) => isAlive(x, watched, each, depth + 1)) ?? false;
 }
 
-function isPortAlive(x: Xlate, ofport: number): boolean {
+/** May packets leave by the port? CONTROLLER: is there one? */
+export function isPortAlive(x: Xlate, ofport: number): boolean {
   if (ofport === PORTS.CONTROLLER) return x.bridge.hasController?.() ?? false;
   const port = x.port(ofport);
   return port !== undefined && port.linkUp && !port.config.portDown;

@@ -4,22 +4,17 @@ import { GROUP_ANY, PORTS } from "../../openflow/version.ts";
 
 /** Actions that translation (actions.ts) does not run: adding a rule with one is an error. */
 const UNSUPPORTED: ReadonlySet<ActionType> = new Set<ActionType>([
-  "bundle",
   "set_mpls_label",
   "set_mpls_tc",
   "set_mpls_ttl",
   "dec_mpls_ttl",
   "push_mpls",
   "pop_mpls",
-  "learn",
-  "conjunction",
-  "multipath",
   "sample",
   "ct",
   "nat",
   "ct_clear",
   "check_pkt_larger",
-  "delete_field",
   "encap",
   "decap",
   "dec_nsh_ttl",

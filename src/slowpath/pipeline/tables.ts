@@ -29,10 +29,13 @@ import { GROUP_ANY, PORTS, TABLE_ALL } from "../../openflow/version.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
 import { Classifier } from "./classifier.ts";
+import { checkConjunctions } from "./conjunction.ts";
 import { Groups } from "./groups.ts";
 import { Journal } from "./journal.ts";
+import { RuleIndex } from "./rule-index.ts";
 import { Rule, type RuleSpec } from "./rule.ts";
-import { groupsOf, outputsTo, unsupportedAction } from "./supported.ts";
+import { fits } from "./rule-filter.ts";
+import { groupsOf, unsupportedAction } from "./supported.ts";
 import type {
   ChangeSource,
   FlowModBody,
@@ -44,6 +47,7 @@ import type {
 } from "./table-change.ts";
 
 import { TableSettings } from "./table-settings.ts";
+import type { Orphan } from "./teachers.ts";
 
 export type * from "./table-change.ts";
 
@@ -65,10 +69,7 @@ const ALL_ONES_64 = 0xffffffffffffffffn;
 export class FlowTables {
   private readonly tables: Table[] = [];
   private readonly listeners = new Set<TablesListener>();
-  /** Rules with a timeout. */
-  private readonly timed = new Set<Rule>();
-  /** Rules that send packets to the group of this number. */
-  private readonly users = new Map<number, Set<Rule>>();
+  private readonly index = new RuleIndex();
   private readonly journal = new Journal<TablesChange>((changes) => this.publish(changes));
   readonly groups: Groups;
   /** Called before counters leave the tables, so that they can be brought up to date first. */
@@ -76,7 +77,7 @@ export class FlowTables {
 
   constructor(private readonly clock: Pick<Clock, "now">) {
     this.groups = new Groups(clock, this.journal, {
-      count: (group) => this.users.get(group)?.size ?? 0,
+      count: (group) => this.index.countUsers(group),
       remove: (group, source) => this.removeUsers(group, source),
       refresh: () => this.beforeRead?.(),
     });
@@ -152,6 +153,23 @@ export class FlowTables {
     }));
   }
 
+  /** Is some rule of the table a clause of a conjunction? */
+  isConjunctive(id: number): boolean {
+    return this.tables[id]!.classifier.isConjunctive;
+  }
+
+  /** The rule of exactly this match and priority. */
+  find(id: number, match: Match, priority: number): Rule | undefined {
+    return this.tables[id]?.classifier.find(match, priority);
+  }
+
+  /** Rules of one table that have the cookie. */
+  countCookie(id: number, cookie: bigint): number {
+    let count = 0;
+    for (const rule of this.tables[id]!.classifier) if (rule.cookie === cookie) count++;
+    return count;
+  }
+
   /** Rules of one table. */
   count(id: number): number {
     return this.tables[id]!.classifier.size;
@@ -169,19 +187,16 @@ export class FlowTables {
    * or, when it throws, none. No packet sees tables in between.
    */
   transaction<T>(body: () => T): T {
-    return this.journal.run(body);
+    return this.journal.run(() => {
+      const result = body();
+      for (const learned of this.index.teachers.orphans()) this.removeLearned(learned);
+      return result;
+    });
   }
 
   /** Applies one flow-mod; throws OfError and changes nothing if it is refused. */
   apply(mod: FlowModBody, source?: ChangeSource): void {
     this.transaction(() => this.applyOne(mod, source));
-  }
-
-  /** Applies all or, throwing the first failure's OfError, none. */
-  applyAll(mods: readonly FlowModBody[], source?: ChangeSource): void {
-    this.transaction(() => {
-      for (const mod of mods) this.applyOne(mod, source);
-    });
   }
 
   /** Adds a rule of the switch itself: any priority, any table. */
@@ -220,12 +235,12 @@ export class FlowTables {
       limit !== 0 && (old === 0 || old > limit) ? limit : old;
     rule.idleTimeout = shorter(rule.idleTimeout, idle);
     rule.hardTimeout = shorter(rule.hardTimeout, hard);
-    if (rule.idleTimeout || rule.hardTimeout) this.timed.add(rule);
+    if (rule.idleTimeout || rule.hardTimeout) this.index.timed.add(rule);
   }
 
   /** True if some rule could expire: only then need the datapath's counters be read for it. */
   get hasTimeouts(): boolean {
-    return this.timed.size > 0;
+    return this.index.timed.size > 0;
   }
 
   /** Removes rules whose time is over. Counters must be up to date. Returns how many went. */
@@ -233,7 +248,7 @@ export class FlowTables {
     const now = this.clock.now();
     let gone = 0;
     this.transaction(() => {
-      for (const rule of [...this.timed]) {
+      for (const rule of [...this.index.timed]) {
         const { hardTimeout, idleTimeout } = rule;
         let reason: RemovedReason;
         if (hardTimeout && now > rule.modifiedMs + hardTimeout * 1000) reason = "hard_timeout";
@@ -315,7 +330,7 @@ export class FlowTables {
   private evict(id: number): boolean {
     this.beforeRead?.();
     let victim: Rule | undefined;
-    for (const rule of this.timed) {
+    for (const rule of this.index.timed) {
       if (rule.table !== id || rule.hidden) continue;
       const importance = victim ? rule.importance - victim.importance : -1;
       if (importance < 0 || (importance === 0 && rule.expiresMs < victim!.expiresMs)) victim = rule;
@@ -353,8 +368,13 @@ export class FlowTables {
   }
 
   private remove(mod: FlowModBody, source: ChangeSource): void {
-    const found = this.collect(mod, mod.command === "delete_strict");
-    if (found.some((rule) => rule.sendsFlowRemoved)) this.beforeRead?.();
+    const strict = mod.command === "delete_strict";
+    let found = this.collect(mod, strict);
+    if (found.some((rule) => rule.sendsFlowRemoved)) {
+      this.beforeRead?.();
+      // Packets that are counted may teach rules.
+      found = this.collect(mod, strict);
+    }
     for (const rule of found) this.drop(rule, "delete", source);
   }
 
@@ -432,34 +452,31 @@ export class FlowTables {
 
   private enter(rule: Rule, match: Match): void {
     this.tables[rule.table]!.classifier.insert(rule, match);
-    if (rule.idleTimeout || rule.hardTimeout) this.timed.add(rule);
-    for (const group of rule.groups) {
-      const users = this.users.get(group);
-      if (users) users.add(rule);
-      else this.users.set(group, new Set([rule]));
-    }
+    this.index.add(rule);
   }
 
   private leave(rule: Rule): void {
     this.tables[rule.table]!.classifier.remove(rule);
-    this.timed.delete(rule);
-    for (const group of rule.groups) {
-      const users = this.users.get(group);
-      users?.delete(rule);
-      if (users?.size === 0) this.users.delete(group);
+    this.index.remove(rule);
+  }
+
+  /** Nothing teaches these any more, and what taught them said that they should go then. */
+  private removeLearned({ table, cookie }: Orphan): void {
+    for (const rule of [...this.tables[table]!.classifier]) {
+      if (rule.cookie === cookie && !rule.hidden) this.drop(rule, "delete", undefined);
     }
   }
 
   /** OpenFlow 1.3.5 §6.4: rules that send to a deleted group go with it. */
   private removeUsers(group: number, source: ChangeSource): void {
-    const users = [...(this.users.get(group) ?? [])];
-    if (users.some((rule) => rule.sendsFlowRemoved)) this.beforeRead?.();
-    for (const rule of users) this.drop(rule, "group_delete", source);
+    this.beforeRead?.();
+    for (const rule of this.index.usersOf(group)) this.drop(rule, "group_delete", source);
   }
 
   private checkActions(actions: readonly Action[], table: number): void {
     const refused = unsupportedAction(actions);
     if (refused) throw bad("OFPBAC_BAD_TYPE", `action ${refused} is not supported`);
+    checkConjunctions(actions);
     for (const group of groupsOf(actions)) {
       if (!this.groups.get(group)) throw bad("OFPBAC_BAD_OUT_GROUP", `there is no group ${group}`);
     }
@@ -470,15 +487,6 @@ export class FlowTables {
       }
     }
   }
-}
-
-function fits(
-  rule: Rule,
-  { outPort, outGroup, cookie, cookieMask }: Omit<RuleFilter, "table" | "match">,
-): boolean {
-  if (cookieMask !== 0n && (rule.cookie & cookieMask) !== (cookie & cookieMask)) return false;
-  if (outPort === PORTS.ANY && outGroup === GROUP_ANY) return true;
-  return outputsTo(rule.actions, outPort, outGroup);
 }
 
 function bad(error: ErrorName, detail: string): OfError {

@@ -21,8 +21,8 @@
  * is a fragment: datapaths need them to make sense of the rest.
  *
  * Limits (Open vSwitch's): 64 levels deep, 4096 table searches, then the packet is dropped and the
- * megaflow drops its like. There is nothing that a translation does by itself: the caller runs the
- * effects and sends the packet.
+ * megaflow drops its like. There is nothing that a translation does by itself, but for `learn` when
+ * it is for a packet (learn.ts): the caller runs the effects and sends the packet.
  */
 import type { DpAction } from "../../fastpath/actions.ts";
 import type { Action } from "../../openflow/actions/types.ts";
@@ -43,6 +43,8 @@ export interface TranslationInput {
   /** A packet-out's actions, instead of a search from table 0. */
   readonly packetOut?: readonly Action[];
   readonly tracer?: Tracer;
+  /** True for a packet, whose `learn` actions act; false to find out only. */
+  readonly learns?: boolean;
   /** Whoever translates often passes one; never to a translation inside another. */
   readonly scratch?: Scratch;
 }
@@ -58,6 +60,8 @@ export interface Translation {
   readonly punts: readonly number[];
   /** The packet is dropped because of this; `effects` tell how far it came. */
   readonly error: XlateError | undefined;
+  /** A rule was learned on the way: another packet like this may be treated otherwise. */
+  readonly taught: boolean;
 }
 
 export function translate(input: TranslationInput): Translation {
@@ -70,7 +74,16 @@ export function translate(input: TranslationInput): Translation {
   lookBytes(mask, AT.ethType, 2);
   if (isIp(key)) mask.bytes[AT.nwFrag] = 0xff;
 
-  const x = new Xlate(bridge, key, scratch, mask, punts, packetOut !== undefined, tracer);
+  const x = new Xlate(
+    bridge,
+    key,
+    scratch,
+    mask,
+    punts,
+    packetOut !== undefined,
+    tracer,
+    input.learns === true,
+  );
   const port = inPort(key);
   const from = bridge.ports.get(port);
   if (packetOut) {
@@ -94,5 +107,6 @@ export function translate(input: TranslationInput): Translation {
     macs: x.macs,
     punts: x.punts,
     error: x.error,
+    taught: x.taught,
   };
 }

@@ -83,6 +83,8 @@ export class Xlate {
   inGroup = false;
   /** `exit` was run: nothing more of this bridge's pipeline. */
   exit = false;
+  /** `learn` has put in a rule: the packet's like may take another way. */
+  taught = false;
   private depth = 0;
   private resubmits = 0;
 
@@ -96,6 +98,8 @@ export class Xlate {
     readonly puntNumbers: PuntNumbers,
     readonly inPacketOut: boolean,
     readonly tracer: Tracer | undefined,
+    /** `learn` acts. */
+    readonly learns: boolean,
   ) {
     this.key = scratch.key;
     this.base = scratch.base;
@@ -202,7 +206,8 @@ export class Xlate {
     let rule: Rule | undefined;
     for (;;) {
       rule = tables.lookup(this.table, key, this.mask);
-      this.effect({ type: "lookup", tables, table: this.table, rule, pristine });
+      const outranks = rule && !tables.isConjunctive(this.table) ? rule.priority : -1;
+      this.effect({ type: "lookup", tables, table: this.table, rule, pristine, outranks });
       if (rule || !asPipeline || tables.missSetting(this.table) !== "continue") break;
       if (this.table + 1 >= USER_TABLES) break;
       this.table++;

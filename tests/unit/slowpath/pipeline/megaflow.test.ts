@@ -86,6 +86,8 @@ function describeEffect(effect: ReturnType<typeof translate>["effects"][number])
       return [effect.type, effect.vlan, effect.mac, effect.port, effect.gratuitousArp];
     case "group":
       return [effect.type, effect.id, effect.bucket];
+    case "taught":
+      return effect.type;
     case "watch":
       return [effect.type, effect.id];
     case "patch":

@@ -1,12 +1,14 @@
 /** Random tables, packets and bridges for property tests, small enough that things meet. */
 import fc from "fast-check";
 import type { Action } from "../../../../src/openflow/actions/types.ts";
-import { PORTS } from "../../../../src/openflow/version.ts";
+import type { Bucket } from "../../../../src/openflow/messages/types.ts";
+import { GROUP_ANY, PORTS } from "../../../../src/openflow/version.ts";
 import type { FieldName } from "../../../../src/packet/fields.ts";
 import { FlowKey } from "../../../../src/packet/key.ts";
 import { FIELDS, slot } from "../../../../src/packet/layout.ts";
 import { ManualClock } from "../../../../src/slowpath/clock.ts";
 import type { VlanConfig } from "../../../../src/slowpath/pipeline/model.ts";
+import type { GroupModBody } from "../../../../src/slowpath/pipeline/groups.ts";
 import { type Fields, type FlowOptions, LabBridge, LabPort, out, resubmit, set } from "./lab.ts";
 
 export const MACS = [0x0200000000aan, 0x0200000000bbn, 0xffffffffffffn, 0x0180c2000003n];
@@ -76,7 +78,9 @@ export const AT = [
 
 const IP = { eth_type: 0x800 };
 const matches: fc.Arbitrary<Fields> = fc.tuple(
-  fc.constantFrom<Fields>({}, { in_port: 1 }, { in_port: 2 }, { reg0: 1 }, { metadata: 3 }),
+  fc.constantFrom<Fields>({}, { in_port: 1 }, { in_port: 2 }, { reg0: 1 }, { metadata: 3 }, {
+    conj_id: 1,
+  }),
   fc.constantFrom<Fields>(
     {},
     { eth_dst: MACS[0]! },
@@ -141,6 +145,48 @@ const simple: fc.Arbitrary<Action> = fc.constantFrom<Action>(
   resubmit(2, 3),
   { type: "clear_actions" },
   { type: "exit" },
+  ...[1, 2, 3, 4, 9].map((group): Action => ({ type: "group", group })),
+  {
+    type: "multipath",
+    fields: "symmetric_l4",
+    basis: 5,
+    algorithm: "hrw",
+    maxLink: 2,
+    argument: 0,
+    destination: { ...whole("reg0"), bits: 4 },
+  },
+  {
+    type: "bundle",
+    algorithm: "active_backup",
+    fields: "eth_src",
+    basis: 0,
+    members: [3, 2],
+  },
+  {
+    type: "learn",
+    idleTimeout: 0,
+    hardTimeout: 10,
+    priority: 2,
+    cookie: 0n,
+    table: 2,
+    finIdleTimeout: 0,
+    finHardTimeout: 0,
+    sendFlowRemoved: false,
+    deleteLearned: false,
+    limit: 0,
+    specs: [
+      {
+        source: { type: "field", subfield: whole("eth_src") },
+        bits: 48,
+        destination: { type: "match", subfield: whole("eth_dst") },
+      },
+      {
+        source: { type: "field", subfield: whole("in_port") },
+        bits: 16,
+        destination: { type: "output" },
+      },
+    ],
+  },
 );
 export const action: fc.Arbitrary<Action> = fc.oneof<fc.MaybeWeightedArbitrary<Action>[]>(
   { weight: 6, arbitrary: simple },
@@ -159,12 +205,23 @@ export const action: fc.Arbitrary<Action> = fc.oneof<fc.MaybeWeightedArbitrary<A
     })),
   },
 );
+/** One of the two clauses of conjunction 1; `matches` has what comes of both. */
+const clause: fc.Arbitrary<Action> = fc.constantFrom(0, 1).map((n) => ({
+  type: "conjunction",
+  id: 1,
+  clause: n,
+  clauses: 2,
+}));
 export const flow: fc.Arbitrary<FlowOptions> = fc.record({
   table: fc.constantFrom(0, 0, 1, 2),
   priority: fc.nat({ max: 3 }),
   match: matches,
-  actions: fc.tuple(fc.array(action, { maxLength: 5 }), fc.boolean()).map(([list, goes]) =>
-    goes ? [...list, { type: "goto_table", table: 3 } as const] : list
+  actions: fc.tuple(
+    fc.array(action, { maxLength: 5 }),
+    fc.boolean(),
+    fc.option(clause, { freq: 6, nil: undefined }),
+  ).map(([list, goes, clause]) =>
+    clause ? [clause] : goes ? [...list, { type: "goto_table", table: 3 } as const] : list
   ),
 });
 const vlan: fc.Arbitrary<Partial<VlanConfig>> = fc.record({
@@ -185,6 +242,53 @@ export const scene = fc.record({
 });
 export type Scene = typeof scene extends fc.Arbitrary<infer T> ? T : never;
 
+const bucket = (id: number, columns: Partial<Bucket>): Bucket => ({
+  id,
+  weight: 0,
+  watchPort: PORTS.ANY,
+  watchGroup: GROUP_ANY,
+  actions: [],
+  ...columns,
+});
+const to = (port: number) => ({ actions: [set("eth_src", BigInt(port)), out(port)] });
+export const GROUPS: readonly GroupModBody[] = [
+  { command: "add", groupType: "all", group: 1, buckets: [bucket(0, to(2)), bucket(1, to(3))] },
+  {
+    command: "add",
+    groupType: "select",
+    group: 2,
+    buckets: [bucket(0, { weight: 1, ...to(2) }), bucket(1, { weight: 2, ...to(3) })],
+  },
+  {
+    command: "add",
+    groupType: "select",
+    group: 3,
+    buckets: [
+      bucket(0, { weight: 1, ...to(2) }),
+      bucket(1, { weight: 1, actions: [{ type: "group", group: 1 }] }),
+    ],
+    selection: {
+      method: "hash",
+      parameter: 7n,
+      fields: [
+        { field: FIELDS.ip_dst, mask: 0xffffffffn },
+        { field: FIELDS.tcp_dst, mask: 0xffn },
+      ],
+    },
+  },
+  {
+    command: "add",
+    groupType: "ff",
+    group: 4,
+    buckets: [
+      bucket(0, { watchPort: 9, ...to(2) }),
+      bucket(1, { watchGroup: 2, actions: [resubmit(1)] }),
+      bucket(2, { watchPort: 3, ...to(3) }),
+    ],
+  },
+  { command: "add", groupType: "all", group: 9, buckets: [] },
+];
+
 export function build({ flows, last, vlans, learned, fragMode, patched }: Scene): LabBridge {
   const clock = new ManualClock();
   const bridge = new LabBridge("br0", clock);
@@ -194,6 +298,7 @@ export function build({ flows, last, vlans, learned, fragMode, patched }: Scene)
     bridge.ports.set(n, port);
   });
   bridge.fragMode = fragMode;
+  for (const group of GROUPS) bridge.tables.groups.apply(group);
   for (const options of flows) bridge.add(options);
   bridge.add({ table: 3, priority: 0, actions: last });
   for (const [vid, mac, port] of learned) {
@@ -206,6 +311,7 @@ export function build({ flows, last, vlans, learned, fragMode, patched }: Scene)
       new LabPort(1, "patch", {}),
       new LabPort(2, "x", {}),
     ];
+    for (const group of GROUPS) peer.tables.groups.apply(group);
     exit.dpPort = 200;
     near.patchPeer = { bridge: peer, port: far };
     far.patchPeer = { bridge, port: near };

@@ -166,13 +166,13 @@ describe("batches", () => {
     changes.length = 0;
     const before = list();
     expect(errorOf(() =>
-      tables.applyAll([
-        flowMod({ command: "delete", cookie: 2n, cookieMask: 2n }),
-        flowMod({ priority: 1, cookie: 9n }),
-        flowMod({ priority: 3 }),
-        flowMod({ command: "delete" }),
-        flowMod({ priority: 4, actions: [{ type: "dec_nsh_ttl" }] }),
-      ])
+      tables.transaction(() => {
+        tables.apply(flowMod({ command: "delete", cookie: 2n, cookieMask: 2n }));
+        tables.apply(flowMod({ priority: 1, cookie: 9n }));
+        tables.apply(flowMod({ priority: 3 }));
+        tables.apply(flowMod({ command: "delete" }));
+        tables.apply(flowMod({ priority: 4, actions: [{ type: "dec_nsh_ttl" }] }));
+      })
     )).toBe("OFPBAC_BAD_TYPE");
     expect(list()).toEqual(before);
     expect(changes).toEqual([]);

@@ -1,0 +1,151 @@
+/**
+ * The `learn` action: a packet makes a rule (ovs-actions(7), "The learn action").
+ *
+ * The rule is there at once: what the same packet searches afterwards finds it. So translation puts
+ * it in itself when it runs for a packet; when it runs to check a megaflow it changes nothing. Each
+ * later packet of the megaflow, once counted, puts off the rule's hard timeout, and brings the rule
+ * back if it is gone.
+ */
+import type { Action, LearnAction } from "../../openflow/actions/types.ts";
+import { OfError } from "../../openflow/errors.ts";
+import { FLOW_FLAGS } from "../../openflow/messages/types.ts";
+import { formatActions } from "../../openflow/text/actions-format.ts";
+import { anyMatch, type FlowKey } from "../../packet/key.ts";
+import { GROUP_ANY, PORTS } from "../../openflow/version.ts";
+import { lookSubfield, readSubfield, writeSubfield } from "./bits.ts";
+import type { Rule } from "./rule.ts";
+import type { FlowTables } from "./tables.ts";
+import type { FlowModBody } from "./table-change.ts";
+import type { Xlate } from "./xlate.ts";
+
+const ALL_ONES_64 = 0xffffffffffffffffn;
+
+/** One rule that packets of a megaflow keep alive. */
+export class Learned {
+  private rule: Rule | undefined;
+
+  constructor(
+    private readonly tables: FlowTables,
+    private readonly mod: FlowModBody,
+    private readonly limit: number,
+  ) {}
+
+  /** The rule as it should be, if it is there. */
+  private find(): Rule | undefined {
+    if (this.rule?.home) return this.rule;
+    const { mod } = this;
+    const rule = this.tables.find(mod.table, mod.match, mod.priority);
+    const same = rule && rule.idleTimeout === mod.idleTimeout &&
+      rule.hardTimeout === mod.hardTimeout && rule.flags === mod.flags &&
+      (!mod.modifyCookie || rule.cookie === mod.newCookie) &&
+      formatActions(rule.actions) === formatActions(mod.actions);
+    this.rule = same ? rule : undefined;
+    return this.rule;
+  }
+
+  /** Would the rule be there after `refresh`? */
+  get possible(): boolean {
+    return this.find() !== undefined || this.limit === 0 ||
+      this.tables.countCookie(this.mod.table, this.mod.newCookie) < this.limit;
+  }
+
+  /** Puts the rule in, or its timeout off: packets that teach it were seen at `usedMs`. */
+  refresh(usedMs: number): "kept" | "changed" | "refused" {
+    const rule = this.find();
+    if (rule) {
+      rule.modifiedMs = Math.max(rule.modifiedMs, usedMs);
+      return "kept";
+    }
+    if (!this.possible) return "refused";
+    try {
+      this.tables.apply(this.mod);
+    } catch (error) {
+      if (!(error instanceof OfError)) throw error;
+      return "refused";
+    }
+    this.find();
+    return "changed";
+  }
+}
+
+export function learn(x: Xlate, action: LearnAction): void {
+  for (const { source } of action.specs) {
+    if (source.type === "field") lookSubfield(x.mask, source.subfield);
+  }
+  const learned = new Learned(x.bridge.tables, flowModOf(action, x.key), action.limit);
+  let success = true;
+  if (x.learns) {
+    const result = learned.refresh(-Infinity);
+    if (result === "changed") x.taught = true;
+    success = result !== "refused";
+  } else success = learned.possible;
+  if (success) x.effect({ type: "taught", learned });
+  else x.note("limit exceeded, learn failed");
+  const { resultDestination } = action;
+  if (!resultDestination) return;
+  lookSubfield(x.mask, resultDestination);
+  writeSubfield(x.key, resultDestination, success ? 1n : 0n);
+}
+
+/** The flow-mod that puts in what `action` learns from a packet. */
+function flowModOf(action: LearnAction, key: FlowKey): FlowModBody {
+  const match = anyMatch();
+  const actions: Action[] = [];
+  if (action.finIdleTimeout || action.finHardTimeout) {
+    actions.push({
+      type: "fin_timeout",
+      idle: action.finIdleTimeout,
+      hard: action.finHardTimeout,
+    });
+  }
+  for (const { source, destination, bits } of action.specs) {
+    const value = source.type === "field" ? readSubfield(key, source.subfield) : source.value;
+    switch (destination.type) {
+      case "match": {
+        const { subfield } = destination;
+        lookSubfield(match.mask, subfield);
+        writeSubfield(match.key, subfield, value);
+        break;
+      }
+      case "load": {
+        const { field, start } = destination.subfield;
+        const ones = (1n << BigInt(bits)) - 1n;
+        const mask = ones << BigInt(start);
+        const shifted = (value & ones) << BigInt(start);
+        actions.push({ type: "set_field", field, value: shifted, mask, form: "load" });
+        break;
+      }
+      case "output":
+        if (isPort(value)) actions.push({ type: "output", port: Number(value), maxLength: 0 });
+        break;
+      default: {
+        const never: never = destination;
+        throw new Error(`learn destination ${never}`);
+      }
+    }
+  }
+  return {
+    command: "add",
+    table: action.table,
+    match,
+    priority: action.priority,
+    cookie: 0n,
+    cookieMask: 0n,
+    newCookie: action.cookie,
+    modifyCookie: action.cookie !== ALL_ONES_64,
+    idleTimeout: action.idleTimeout,
+    hardTimeout: action.hardTimeout,
+    importance: 0,
+    flags: action.sendFlowRemoved ? FLOW_FLAGS.SEND_FLOW_REM : 0,
+    outPort: PORTS.ANY,
+    outGroup: GROUP_ANY,
+    actions,
+  };
+}
+
+/** A learned rule may output to real ports and to what floods, nothing else. */
+function isPort(value: bigint): boolean {
+  const port = Number(value);
+  return port < PORTS.MAX || port === PORTS.IN_PORT || port === PORTS.FLOOD ||
+    port === PORTS.LOCAL || port === PORTS.ALL;
+}
