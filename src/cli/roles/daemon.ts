@@ -132,6 +132,9 @@ export interface DaemonProcess {
 /** Either this process has done its part and ends with the code, or it is the daemon. */
 export type Daemonized = { readonly exitCode: number } | { readonly daemon: DaemonProcess };
 
+/** Empty in the compiled executable; else what Bun was told to run. */
+const SCRIPT: readonly string[] = Bun.main.startsWith("/$bunfs/") ? [] : [Bun.main];
+
 export interface DaemonizeContext {
   /** The name in `ps` and in `/proc/PID/comm`. */
   readonly program: string;
@@ -180,7 +183,7 @@ function startAgain(
 ): Child {
   const flags = stateFd === undefined ? "" : ",state";
   const child = Bun.spawn({
-    cmd: [process.execPath, ...words],
+    cmd: [process.execPath, ...SCRIPT, ...words],
     argv0: program,
     env: { ...process.env, [STAGE]: `${stage}${flags}` },
     detached: newSession,

@@ -26,7 +26,8 @@ const DEFAULT_PATTERNS: Readonly<Record<Destination, string>> = {
 
 /** Names of syslog(3); those with a number of their own are not all in its header. */
 const FACILITIES = [
-  ..."kern user mail daemon auth syslog lpr news uucp clock ftp ntp audit alert clock2".split(" "),
+  ..."kern user mail daemon auth syslog lpr news uucp clock authpriv ftp ntp audit alert clock2"
+    .split(" "),
   ...Array.from({ length: 8 }, (_, i) => `local${i}`),
 ];
 

@@ -41,7 +41,6 @@ export interface ServerOptions {
   readonly unixctl: string | undefined;
   /** A shell command, with whose end the server ends. */
   readonly run: string | undefined;
-  readonly columnDifferences: boolean;
   readonly daemon: DaemonOptions;
   readonly log: LogOptions;
   /** Files, or `db:DATABASE,TABLE,COLUMN` that name them. */
@@ -107,7 +106,6 @@ export function parseServerOptions(
   const remotes = new Set<string>();
   let unixctl: string | undefined;
   let run: string | undefined;
-  let columnDifferences = true;
   let defaultDatabase = true;
   const files = getopt<Key>(words, OPTIONS, false, ({ option: { name, key }, value = "" }) => {
     const given = value === "" ? undefined : value;
@@ -151,7 +149,7 @@ export function parseServerOptions(
         defaultDatabase = false;
         return;
       case "noColumnDifferences":
-        columnDifferences = false;
+        // Records hold whole columns in any case, which every version of ovsdb-server reads.
         return;
       case "replication":
       case "replay":
@@ -185,7 +183,6 @@ export function parseServerOptions(
     remotes: [...remotes],
     unixctl,
     run,
-    columnDifferences,
     daemon,
     log,
     tls,
