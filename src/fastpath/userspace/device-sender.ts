@@ -30,7 +30,7 @@ const MMSGHDR_BYTES = 64;
 const IOVEC_WORDS = 4;
 const SLOT_WORDS = SLOT_BYTES >> 2;
 /** For fewer frames at a time `sendmmsg` is cheaper. Guessed from the time before. */
-const RING_PAYS = 4;
+const RING_PAYS = 3;
 /** So many flushes of that size show that the port is busy. */
 const WANT_RING = 16;
 /** Longest frame for a slot, with its virtio-net header. */

@@ -13,7 +13,7 @@
  */
 const FREE = -1;
 /** Subtables that a lookup tries on the average before a cache in front of them is quicker. */
-const DEEP_TRIES = 2;
+const DEEP_TRIES = 4;
 /** Lookups that tell something about the average. */
 const ENOUGH_HITS = 64;
 

@@ -49,15 +49,15 @@ describe("exact-match cache", () => {
 describe("megaflow table", () => {
   test("it is deep while lookups try many subtables", () => {
     const table = new MegaflowTable(100);
-    for (let i = 0; i < 4; i++) table.put(i, words(0, 1), words(-1, 1 << i), words(i, 0));
+    for (let i = 0; i < 8; i++) table.put(i, words(0, 1), words(-1, 1 << i), words(i, 0));
     const look = (key: number): void => {
       for (let i = 0; i < 100; i++) table.lookup(words(key, 0));
       table.rank();
     };
-    look(3);
+    look(7);
     expect(table.isDeep).toBe(true);
-    // Now the fourth subtable is the first that is tried.
-    look(3);
+    // Now the last subtable is the first that is tried.
+    look(7);
     expect(table.isDeep).toBe(false);
   });
 
