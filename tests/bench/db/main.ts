@@ -66,6 +66,7 @@ const machine = await describeMachine(["db", ...args]);
 const directory = mkdtempSync(join(values.dir, "solovs-bench-db-"));
 const fileSystem = (await must(["stat", "-f", "-c", "%T", directory])).trim();
 const samples: Samples = new Map();
+const cpuSamples: Samples = new Map();
 const problems: string[] = [];
 const idleBefore: number[] = [];
 const running = new Set<DatabaseServer>();
@@ -75,12 +76,24 @@ async function tidyUp(): Promise<void> {
   rmSync(directory, { recursive: true, force: true });
 }
 
+function note(into: Samples, row: DbRow, server: ServerName, value: number): void {
+  const byServer = into.get(row.name) ?? new Map<ServerName, number[]>();
+  into.set(row.name, byServer);
+  byServer.set(server, [...byServer.get(server) ?? [], value]);
+}
+
 process.once("SIGINT", () => void tidyUp().finally(() => process.exit(130)));
 
 async function measure(row: DbRow, server: DatabaseServer): Promise<number> {
   idleBefore.push(await quietMoment(waitMs));
   try {
-    return await row.measure(server, effort);
+    const before = { pid: server.pid, ms: server.cpuMs() };
+    const value = await row.measure(server, effort);
+    if (row.cpu) {
+      const cpu = server.cpuMs() - (server.pid === before.pid ? before.ms : 0);
+      note(cpuSamples, row, server.name, cpu);
+    }
+    return value;
   } catch (error) {
     const text = `${server.name}, ${row.title}: ${error instanceof Error ? error.message : error}`;
     problems.push(text);
@@ -108,9 +121,7 @@ try {
         const shown: string[] = [];
         for (const server of servers) {
           const value = await measure(row, server);
-          const byServer = samples.get(row.name) ?? new Map<ServerName, number[]>();
-          samples.set(row.name, byServer);
-          byServer.set(server.name, [...byServer.get(server.name) ?? [], value]);
+          note(samples, row, server.name, value);
           shown.push(`${server.name} ${value.toFixed(1)}`);
         }
         console.log(`round ${round}/${rounds}, ${row.title}: ${shown.join(", ")} ${row.unit}`);
@@ -125,7 +136,13 @@ try {
   await tidyUp();
 }
 
-const results = summarise(rows, samples);
+const results = [
+  ...summarise(rows, samples),
+  ...summarise(
+    rows.map((row) => ({ ...row, title: `processor time: ${row.title}`, unit: "ms" })),
+    cpuSamples,
+  ),
+];
 const idle = quantile(idleBefore, 0.5);
 const table = markdown(results, { machine, rounds, idle, fileSystem });
 mkdirSync(values.out, { recursive: true });

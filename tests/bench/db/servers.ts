@@ -94,6 +94,13 @@ export class DatabaseServer {
     return this.child?.pid ?? 0;
   }
 
+  /** Processor time of all its threads so far, in ms (proc(5), `utime` and `stime` in ticks). */
+  cpuMs(): number {
+    const stat = readFileSync(`/proc/${this.pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
+    return (fields[11]! + fields[12]!) * 10;
+  }
+
   /** Resident memory in MiB (proc(5), `VmRSS`). */
   residentMib(): number {
     const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
