@@ -162,11 +162,14 @@ export function controlCommands(
       each.compact();
     }
   });
-  command("reconnect", "", [0, 0], () => {
-    for (const session of [...server.sessions]) {
-      session.disconnect("user ran ovsdb-server/reconnect");
-    }
+  const disconnectAll = (reason: string): void => {
+    for (const session of [...server.sessions]) session.disconnect(reason);
+  };
+  command("disable-monitor-cond", "", [0, 0], () => {
+    server.hidesConditionalMonitors = true;
+    disconnectAll("user ran ovsdb-server/disable-monitor-cond");
   });
+  command("reconnect", "", [0, 0], () => disconnectAll("user ran ovsdb-server/reconnect"));
   return commands;
 }
 

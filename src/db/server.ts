@@ -32,6 +32,8 @@ export class OvsdbServer {
   readonly sessions = new Set<ServerSession>();
   /** By name; a name begins with `solovs.`, so that it meets no method of the protocol. */
   readonly extensions = new Map<string, ExtensionMethod>();
+  /** Set to behave as a server of the RFC alone: `monitor_cond` and its kin are unknown methods. */
+  hidesConditionalMonitors = false;
   /** The server writes `_Server` through this: clients may only read it. */
   private readonly serverDatabase: Database;
   private readonly internal: { reserved: boolean };
