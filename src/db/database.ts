@@ -44,6 +44,7 @@ import { type Storage, StorageError, type StoredRow } from "./storage/storage.ts
 import { applyDeltas, createTables, revertDeltas, type Tables } from "./table.ts";
 import { Execution, NotYet } from "./transaction/execute.ts";
 import { prepareCommit } from "./transaction/integrity.ts";
+import { type Role, RoleRules } from "./transaction/roles.ts";
 import { Transaction } from "./transaction/transaction.ts";
 
 const HISTORY_COMMITS = 1000;
@@ -58,6 +59,8 @@ export interface Requester {
   /** For the history; `who` alone unless more is known. */
   readonly author?: Author | undefined;
   readonly readOnly: boolean;
+  /** Which changes it may make; all unless set. */
+  readonly role?: Role | undefined;
   holdsLock(name: string): boolean;
 }
 
@@ -273,6 +276,7 @@ export class Database {
       txn,
       elapsedMs,
       readOnly: requester.readOnly,
+      rules: new RoleRules(requester.role, txn.tables),
       reserved: this.options.reserved === true ? this.name : undefined,
       holdsLock: (name) => requester.holdsLock(name),
     });

@@ -13,6 +13,7 @@ import type { Json } from "./json.ts";
 import { ActiveRemote } from "./rpc/active.ts";
 import { listen, type Listener, type ListenerLimits } from "./rpc/listener.ts";
 import { parseRemote } from "./rpc/remote.ts";
+import { type Access, fullAccess } from "./rpc/serve.ts";
 import type { OvsdbServer } from "./server.ts";
 import type { Row, Table } from "./table.ts";
 import { TlsError } from "./tls/settings.ts";
@@ -27,6 +28,7 @@ interface Configured {
   readonly maxBackoffMs: number;
   /** Undefined: as the limits say. */
   readonly probeMs: number | undefined;
+  readonly access: Access;
 }
 
 interface Open {
@@ -118,7 +120,7 @@ export class Remotes {
       ? this.limits
       : { ...this.limits, probeMs: configured.probeMs };
     const remote = parseRemote(target).passive
-      ? listen(this.server, target, this.logger, limits, this.tls)
+      ? listen(this.server, target, this.logger, limits, this.tls, configured.access)
       : new ActiveRemote(
         this.server,
         target,
@@ -126,6 +128,7 @@ export class Remotes {
         limits,
         configured.maxBackoffMs,
         this.tls,
+        configured.access,
       );
     this.announce(target, remote);
     return { configured, remote };
@@ -151,7 +154,9 @@ export class Remotes {
       if (remote === undefined) failed.add(target);
       const now = wanted.get(target);
       const same = now !== undefined && now.maxBackoffMs === configured.maxBackoffMs &&
-        now.probeMs === configured.probeMs;
+        now.probeMs === configured.probeMs &&
+        now.access.readOnly === configured.access.readOnly &&
+        now.access.role === configured.access.role;
       if (same && remote !== undefined) continue;
       if (now === undefined) this.logger.info(`${target}: remote deconfigured`);
       remote?.close();
@@ -234,6 +239,10 @@ export class Remotes {
         yield [target, {
           maxBackoffMs: number("max_backoff") ?? DEFAULT_MAX_BACKOFF_MS,
           probeMs: number("inactivity_probe"),
+          access: {
+            readOnly: value(table, row, "read_only") === true,
+            role: String(value(table, row, "role") ?? "") || undefined,
+          },
         }];
       }
     }
@@ -292,7 +301,11 @@ export class Remotes {
   }
 }
 
-const defaults: Configured = { maxBackoffMs: DEFAULT_MAX_BACKOFF_MS, probeMs: undefined };
+const defaults: Configured = {
+  maxBackoffMs: DEFAULT_MAX_BACKOFF_MS,
+  probeMs: undefined,
+  access: fullAccess,
+};
 
 /** The one atom of a column, if there is such a column and it is not empty. */
 function value(table: Table, row: Row, name: string): Datum["keys"][number] | undefined {

@@ -10,6 +10,7 @@ import type { LockHolder } from "./locks.ts";
 import { Monitor, type MonitorVersion } from "./monitor.ts";
 import { schemaToJson } from "./schema/schema.ts";
 import type { OvsdbServer } from "./server.ts";
+import type { Role } from "./transaction/roles.ts";
 import { isId, parseUuid, ZERO_UUID } from "./values/atom.ts";
 
 /**
@@ -26,6 +27,8 @@ export interface SessionOptions {
   /** Names the client in logs and in the record of changes. */
   readonly who: string;
   readonly readOnly?: boolean;
+  /** Which changes the client may make; all unless set. */
+  readonly role?: Role | undefined;
   /** More about the client, for the record of changes. */
   readonly author?: Author | undefined;
   /** Takes a notification to the client. */
@@ -53,6 +56,7 @@ export class ServerSession implements LockHolder, Requester {
   databaseChangeAware = false;
   readonly who: string;
   readonly readOnly: boolean;
+  readonly role: Role | undefined;
   readonly author: Author;
   private readonly monitors = new Map<string, ActiveMonitor>();
   private readonly lockNames = new Set<string>();
@@ -63,6 +67,7 @@ export class ServerSession implements LockHolder, Requester {
   constructor(private readonly server: OvsdbServer, private readonly options: SessionOptions) {
     this.who = options.who;
     this.readOnly = options.readOnly ?? false;
+    this.role = options.role;
     this.author = options.author ?? { who: options.who };
   }
 
@@ -207,7 +212,7 @@ export class ServerSession implements LockHolder, Requester {
     const database = this.database("convert", params);
     const [, schema] = params;
     if (params.length !== 2 || schema === undefined) throw syntaxError(params, "array expected");
-    if (this.readOnly || database.reserved) {
+    if (this.readOnly || this.role !== undefined || database.reserved) {
       throw new OvsdbError("not allowed", `database ${database.name} cannot be converted`);
     }
     this.server.convertDatabase(database, schema);

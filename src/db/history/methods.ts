@@ -41,7 +41,9 @@ type Method = (call: Call) => Json | Promise<Json>;
 const integer = (options: Members, name: string): number =>
   Number(options.required(name, "integer"));
 
-function mayWrite({ readOnly }: Requester): void {
+function mayWrite({ readOnly, role }: Requester): void {
+  // What these methods do is not one change of one row that a role's permissions could speak of.
+  if (role !== undefined) throw new OvsdbError("not allowed", "not for clients with a role");
   if (readOnly) throw new OvsdbError("not allowed", "this client may only read");
 }
 

@@ -6,11 +6,12 @@ import type { Socket } from "bun";
 import type { Logger } from "../../log/log.ts";
 import { OvsdbError } from "../error.ts";
 import type { OvsdbServer } from "../server.ts";
+import { peerOf } from "../tls/handshake.ts";
 import type { Tls } from "../tls/tls.ts";
 import type { ConnectionLimits } from "./connection.ts";
 import { openSocket } from "./open-socket.ts";
 import { parseRemote } from "./remote.ts";
-import { serve, type Served } from "./serve.ts";
+import { type Access, fullAccess, serve, type Served } from "./serve.ts";
 
 const MIN_BACKOFF_MS = 1000;
 const STEADY_MS = 30_000;
@@ -35,6 +36,7 @@ export class ActiveRemote {
     private readonly limits: ConnectionLimits,
     private readonly maxBackoffMs: number,
     private readonly tls?: Tls,
+    private readonly access: Access = fullAccess,
   ) {
     if (parseRemote(target).passive) {
       throw new OvsdbError("bad remote", `${target}: not an active remote`);
@@ -99,7 +101,9 @@ export class ActiveRemote {
     this.connectedAtMs = performance.now();
     this.lastErrorText = undefined;
     this.logger.info(`${this.target}: connected`);
-    const options = { name: this.target, logger: this.logger, limits: this.limits };
+    const { logger, limits, access } = this;
+    const id = this.target.startsWith("ssl:") ? peerOf(socket).commonName : undefined;
+    const options = { name: this.target, id, access, logger, limits };
     this.served = serve(this.server, socket, options, lost);
   }
 

@@ -13,7 +13,7 @@ import { TlsError } from "../tls/settings.ts";
 import type { Tls } from "../tls/tls.ts";
 import { type Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
 import { parseRemote } from "./remote.ts";
-import { serve } from "./serve.ts";
+import { type Access, fullAccess, serve } from "./serve.ts";
 
 export interface ListenerLimits extends ConnectionLimits {
   /** Clients at one time; one more is turned away at once. */
@@ -48,6 +48,7 @@ export function listen(
   logger: Logger,
   limits: ListenerLimits = defaultListenerLimits,
   tls?: Tls,
+  access: Access = fullAccess,
 ): Listener {
   const address = parseRemote(remote);
   if (!address.passive) {
@@ -70,12 +71,12 @@ export function listen(
       const peer = address.kind === "unix"
         ? server.identifyPeer?.(descriptorOf(socket))
         : undefined;
+      const tlsPeer = address.kind === "ssl" ? peerOf(socket) : undefined;
       const author = peer !== undefined
         ? { who: "unix", ...peer }
-        : address.kind === "ssl"
-        ? { who: `${name} ${peerText(peerOf(socket))}` }
-        : undefined;
-      const options = { name, author, logger, limits: { ...limits, probeMs } };
+        : tlsPeer && { who: `${name} ${peerText(tlsPeer)}` };
+      const id = tlsPeer?.commonName;
+      const options = { name, author, id, access, logger, limits: { ...limits, probeMs } };
       const { connection } = serve(server, socket, options, () => clients.delete(connection));
       clients.add(connection);
       socket.data = { connection };

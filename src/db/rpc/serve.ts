@@ -6,10 +6,22 @@ import type { ServerSession } from "../server-session.ts";
 import { type ByteSocket, Connection, type ConnectionLimits } from "./connection.ts";
 import type { Message } from "./message.ts";
 
+/** What clients of a remote may do (`read_only` and `role` of a Connection row). */
+export interface Access {
+  readonly readOnly: boolean;
+  /** The name of a role in table RBAC_Role. */
+  readonly role: string | undefined;
+}
+
+export const fullAccess: Access = { readOnly: false, role: undefined };
+
 export interface ServeOptions {
   /** Names the client in logs and in the record of changes. */
   readonly name: string;
   readonly author?: Author | undefined;
+  /** The common name in the client's certificate. */
+  readonly id?: string | undefined;
+  readonly access?: Access;
   readonly logger: Logger;
   readonly limits: ConnectionLimits;
 }
@@ -23,12 +35,14 @@ export interface Served {
 export function serve(
   server: OvsdbServer,
   socket: ByteSocket,
-  { name, author, logger, limits }: ServeOptions,
+  { name, author, id, access = fullAccess, logger, limits }: ServeOptions,
   closed: (reason: string) => void,
 ): Served {
   const session: ServerSession = server.createSession({
     who: name,
     author,
+    readOnly: access.readOnly,
+    role: access.role === undefined ? undefined : { name: access.role, id },
     notify: (method, params) => connection.send({ kind: "notification", method, params }),
     disconnect: (reason) => {
       logger.info(`${name}: disconnecting (${reason})`);

@@ -20,6 +20,7 @@ import {
 import { parseDatum } from "../values/parse.ts";
 import { type Condition, parseCondition } from "./condition.ts";
 import { mutate, parseMutation } from "./mutation.ts";
+import type { RoleRules } from "./roles.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** Thrown by a `wait` whose condition does not hold yet: try again later. */
@@ -31,6 +32,8 @@ export interface ExecutionContext {
   readonly elapsedMs: number;
   holdsLock(name: string): boolean;
   readonly readOnly: boolean;
+  /** What the client's role allows. */
+  readonly rules: RoleRules;
   /** Why nothing may be written to this database, if so. */
   readonly reserved: string | undefined;
 }
@@ -71,6 +74,10 @@ export class Execution {
 
   get txn(): Transaction {
     return this.context.txn;
+  }
+
+  get rules(): RoleRules {
+    return this.context.rules;
   }
 
   get elapsedMs(): number {
@@ -153,6 +160,7 @@ function insert(execution: Execution, members: Members): JsonObject {
   for (const column of table.schema.mustBeGiven) {
     if (!values.has(column)) throw defaultViolation(column.type);
   }
+  execution.rules.checkInsert(table, fields);
   execution.txn.insert(table, uuid, fields);
   return { uuid: ["uuid", uuid] };
 }
@@ -243,6 +251,7 @@ function update(execution: Execution, members: Members): JsonObject {
     }
   }
   const rows = execution.txn.select(table, execution.condition(table, where));
+  execution.rules.checkModify(table, "modification of", [...values.keys()], rows);
   for (const row of rows) {
     const fields = [...row.fields];
     let changed = false;
@@ -265,6 +274,8 @@ function mutateRows(execution: Execution, members: Members): JsonObject {
     parseMutation(table.schema, json, execution.resolve)
   );
   const rows = execution.txn.select(table, execution.condition(table, where));
+  const columns = mutations.map(({ column }) => column);
+  execution.rules.checkModify(table, "mutate operation on", columns, rows);
   for (const row of rows) {
     const fields = [...row.fields];
     for (const mutation of mutations) {
@@ -281,6 +292,7 @@ function deleteRows(execution: Execution, members: Members): JsonObject {
   const table = execution.table(members);
   members.finish();
   const rows = execution.txn.select(table, execution.condition(table, where));
+  execution.rules.checkDelete(table, rows);
   for (const row of rows) execution.txn.delete(table, row.uuid);
   return { count: rows.length };
 }
