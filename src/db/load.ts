@@ -6,11 +6,11 @@
 import { storedColumns } from "./commit.ts";
 import { OvsdbError } from "./error.ts";
 import type { Json } from "./json.ts";
-import type { DatabaseSchema } from "./schema/schema.ts";
+import type { Column, DatabaseSchema } from "./schema/schema.ts";
 import { UUID_COLUMN, VERSION_COLUMN } from "./schema/schema.ts";
 import type { StoredRow } from "./storage/storage.ts";
 import { createTables, forEachReferenceChange, indexKey, type Row, type Tables } from "./table.ts";
-import { type Datum, scalar } from "./values/datum.ts";
+import { type Datum, equalDatums, scalar } from "./values/datum.ts";
 import { parseDatum } from "./values/parse.ts";
 
 /** A row as it is parsed: its fields but for `_uuid` and `_version`. */
@@ -23,6 +23,8 @@ export interface ParsedRow {
 /** Throws `OvsdbError` for a value that its column cannot have; columns that are not known go. */
 export function parseRows(schema: DatabaseSchema, rows: Iterable<StoredRow>): ParsedRow[] {
   const parsed: ParsedRow[] = [];
+  /** Rows tend to repeat the values of the one before: those are kept once. */
+  const latest = new Map<Column, Datum>();
   for (const { table: name, uuid, columns } of rows) {
     const table = schema.tables.get(name);
     if (table === undefined) throw new OvsdbError("unknown table", `${name} is stored`);
@@ -30,7 +32,13 @@ export function parseRows(schema: DatabaseSchema, rows: Iterable<StoredRow>): Pa
     for (const columnName of Object.keys(columns)) {
       const column = table.columns.get(columnName);
       if (column === undefined) continue;
-      fields[column.index] = parseDatum(columns[columnName] as Json, column.type);
+      const value = parseDatum(columns[columnName] as Json, column.type);
+      const before = latest.get(column);
+      if (before !== undefined && equalDatums(before, value)) fields[column.index] = before;
+      else {
+        fields[column.index] = value;
+        latest.set(column, value);
+      }
     }
     parsed.push({ table: name, uuid, fields });
   }

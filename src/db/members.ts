@@ -36,7 +36,8 @@ const matches: { readonly [K in keyof Kinds]: (json: Json) => boolean } = {
 
 export class Members {
   private readonly object: JsonObject;
-  private readonly used = new Set<string>();
+  /** Names taken, each once. */
+  private readonly used: string[] = [];
 
   /** `what` names the object in messages. */
   constructor(json: Json | undefined, private readonly what: string) {
@@ -57,7 +58,7 @@ export class Members {
     const value = member(this.object, name);
     if (value === undefined) return undefined;
     if (!matches[kind](value)) throw this.error(`Type mismatch for member '${name}'.`);
-    this.used.add(name);
+    this.used.push(name);
     return value as Kinds[K];
   }
 
@@ -69,7 +70,9 @@ export class Members {
 
   /** Call last: no member may be left over. */
   finish(): void {
-    const unused = Object.keys(this.object).filter((name) => !this.used.has(name));
+    const names = Object.keys(this.object);
+    if (names.length === this.used.length) return;
+    const unused = names.filter((name) => !this.used.includes(name));
     const first = unused[0];
     if (first === undefined) return;
     const others = unused.length - 1;
