@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectSession } from "../../src/db/rpc/client.ts";
 import { type DatabaseService, startDatabaseService } from "../../src/db/service.ts";
+import { connectTls } from "../../src/db/tls/connect.ts";
 import { Tls } from "../../src/db/tls/tls.ts";
 import { LogSink } from "../../src/log/log.ts";
 import { eventually } from "../support/eventually.ts";
@@ -153,6 +154,44 @@ describe.skipIf(missing(TOOLS))("TLS with stock tools", () => {
       session.close();
     });
   });
+
+  test("one that does not read its updates is dropped, as over TCP", async () => {
+    log.length = 0;
+    const other = startDatabaseService({
+      dbFile: `${dir}/slow.sqlite`,
+      sockets: ["pssl:0:127.0.0.1"],
+      tls: { ...own("sw"), caCert: CONTROLLER_CA },
+      limits: { backlogBytes: 1 << 20, probeMs: 60_000 },
+      logger,
+    });
+    const tls = new Tls(() => ({ ...own("ctl"), caCert: SWITCH_CA }), logger);
+    let heard = "";
+    let closed = false;
+    const socket = await connectTls<undefined>(tls, {
+      hostname: "127.0.0.1",
+      port: other.listeners[0]?.port ?? 0,
+      data: undefined,
+      socket: {
+        data: (_, bytes) => void (heard += bytes.toString()),
+        close: () => void (closed = true),
+      },
+    });
+    const params = ["Open_vSwitch", "m", { QoS: [{ columns: ["other_config"] }] }];
+    socket.write(JSON.stringify({ id: 1, method: "monitor", params }));
+    await eventually("it monitors", () => heard.includes('"result"'));
+    socket.pause();
+    const session = other.openSession("test");
+    const row = { type: "x", other_config: ["map", [["k", "x".repeat(1 << 20)]]] };
+    const isDropped = (): boolean => log.some((line) => line.includes("does not read"));
+    for (let i = 0; i < 64 && !isDropped(); i++) {
+      await session.request("transact", ["Open_vSwitch", { op: "insert", table: "QoS", row }]);
+    }
+    expect(isDropped()).toBe(true);
+    expect(other.listeners[0]?.connections).toBe(0);
+    socket.resume();
+    await eventually("it is closed", () => closed);
+    other.close();
+  }, 30_000);
 
   test("set-manager ssl: calls a stock manager, which proves who it is", async () => {
     const port = freePort();
