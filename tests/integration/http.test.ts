@@ -74,6 +74,23 @@ describePrivileged("HTTP", SWITCH_TOOLS, () => {
     expect(answer.body).toContain("solovs");
   }, 20_000);
 
+  test("a bridge and ports made over the API work, and tell how they fare", async () => {
+    const make = (path: string, body: unknown) => api.request("POST", `/api/v1${path}`, { body });
+    expect((await make("/bridges", { name: "br1" })).status).toBe(201);
+    const good = await make("/bridges/br1/ports", { name: "in1", type: "internal", tag: 3 });
+    expect(JSON.parse(good.body).outcome).toMatchObject({ inForce: true, errors: [] });
+    expect(await sw.clients.vsctl("get Port in1 tag")).toBe("3");
+    const bad = await make("/bridges/br1/ports", { name: "gone1" });
+    const { errors } = JSON.parse(bad.body).outcome;
+    expect(errors).toMatchObject([{ interface: "gone1" }]);
+    expect(errors[0].error).toContain("No such device");
+    const undone = await make("/bridges/br1/ports?atomic=true", { name: "gone2" });
+    expect(undone.status).toBe(422);
+    expect(await sw.clients.vsctl("list-ports br1")).toBe("gone1\nin1");
+    expect((await api.request("DELETE", "/api/v1/bridges/br1")).status).toBe(200);
+    expect(await sw.clients.vsctl("list-br")).toBe("br0");
+  }, 20_000);
+
   test("what is not there is 404, what cannot be done is 405", async () => {
     expect((await get("/nosuch")).status).toBe(404);
     expect((await get("/api/v1/bridges/nosuch")).status).toBe(404);

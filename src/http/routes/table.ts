@@ -5,6 +5,16 @@ import { listBridges, showBridge } from "./bridges.ts";
 import { health, ready } from "./health.ts";
 import { showOpenApi } from "./openapi.ts";
 import { changePassword, login, logout, setUp, showSession } from "./session.ts";
+import {
+  changeBridge,
+  changePort,
+  createBridge,
+  createPort,
+  removeBridge,
+  removePort,
+  showPort,
+} from "./ports.ts";
+import { batch, changeRow, createRow, listRows, listTables, removeRow, showRow } from "./tables.ts";
 import { showStatus } from "./status.ts";
 import { createToken, listTokens, removeToken } from "./tokens.ts";
 import { changeUser, createUser, listUsers, removeUser } from "./users.ts";
@@ -34,7 +44,22 @@ const TABLE: readonly Line[] = [
   ["reader", "GET", "/api/v1/openapi.json", showOpenApi(() => ROUTES)],
   ["reader", "GET", "/api/v1/status", showStatus],
   ["reader", "GET", "/api/v1/bridges", listBridges],
+  ["operator", "POST", "/api/v1/bridges", createBridge],
   ["reader", "GET", "/api/v1/bridges/:name", showBridge],
+  ["operator", "PATCH", "/api/v1/bridges/:name", changeBridge],
+  ["operator", "DELETE", "/api/v1/bridges/:name", removeBridge],
+  ["operator", "POST", "/api/v1/bridges/:name/ports", createPort],
+  ["reader", "GET", "/api/v1/bridges/:name/ports/:port", showPort],
+  ["operator", "PATCH", "/api/v1/bridges/:name/ports/:port", changePort],
+  ["operator", "DELETE", "/api/v1/bridges/:name/ports/:port", removePort],
+
+  ["reader", "GET", "/api/v1/tables", listTables],
+  ["reader", "GET", "/api/v1/tables/:table", listRows],
+  ["operator", "POST", "/api/v1/tables/:table", createRow],
+  ["reader", "GET", "/api/v1/tables/:table/:id", showRow],
+  ["operator", "PATCH", "/api/v1/tables/:table/:id", changeRow],
+  ["operator", "DELETE", "/api/v1/tables/:table/:id", removeRow],
+  ["operator", "POST", "/api/v1/batch", batch],
 ];
 
 export const ROUTES: readonly Route[] = TABLE.map(([needs, method, path, operation]) => ({

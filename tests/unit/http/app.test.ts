@@ -45,7 +45,13 @@ describe("the API", () => {
   test("every GET answers as its schema says", async () => {
     for (const { method, path, operation } of ROUTES) {
       if (method !== "GET" || path === "/readyz" || operation.response === undefined) continue;
-      const reply = await bench.ask("GET", path.replace(":name", "br0"), { as: "admin" });
+      const reply = await bench.ask(
+        "GET",
+        path
+          .replace(":name", "br0").replace(":port", "eth0").replace(":table", "Bridge")
+          .replace(":id", "br0"),
+        { as: "admin" },
+      );
       expect([path, reply.status]).toEqual([path, 200]);
       expect(reply.headers.get("content-type")).toStartWith("application/json");
       expect(reply.headers.get("cache-control")).toBe("no-store");

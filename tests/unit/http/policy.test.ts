@@ -24,7 +24,21 @@ const POLICY: Readonly<Record<string, "anyone" | Role>> = {
   "GET /api/v1/openapi.json": "reader",
   "GET /api/v1/status": "reader",
   "GET /api/v1/bridges": "reader",
+  "POST /api/v1/bridges": "operator",
   "GET /api/v1/bridges/:name": "reader",
+  "PATCH /api/v1/bridges/:name": "operator",
+  "DELETE /api/v1/bridges/:name": "operator",
+  "POST /api/v1/bridges/:name/ports": "operator",
+  "GET /api/v1/bridges/:name/ports/:port": "reader",
+  "PATCH /api/v1/bridges/:name/ports/:port": "operator",
+  "DELETE /api/v1/bridges/:name/ports/:port": "operator",
+  "GET /api/v1/tables": "reader",
+  "GET /api/v1/tables/:table": "reader",
+  "POST /api/v1/tables/:table": "operator",
+  "GET /api/v1/tables/:table/:id": "reader",
+  "PATCH /api/v1/tables/:table/:id": "operator",
+  "DELETE /api/v1/tables/:table/:id": "operator",
+  "POST /api/v1/batch": "operator",
 };
 
 let bench: Bench;

@@ -187,3 +187,35 @@ function holdToDeclaration(method: string, path: string, reply: Reply): void {
     expect(response.safeParse(reply.json).error).toBeUndefined();
   }
 }
+
+/**
+ * Acts on the database as a switch does: after each change it writes what became of interfaces,
+ * together with `cur_cfg`. Those named `gone…` cannot be set up. Returns what ends it.
+ */
+export function actAsSwitch({ replica }: Bench): () => void {
+  let busy = false;
+  let stopped = false;
+  const act = async (): Promise<void> => {
+    const [root] = replica.rows("Open_vSwitch").values();
+    if (stopped || busy || root === undefined || root.cur_cfg >= root.next_cfg) return;
+    busy = true;
+    const { next_cfg } = root;
+    await replica.transact((txn) => {
+      txn.update("Open_vSwitch", root._uuid, { cur_cfg: next_cfg });
+      for (const { _uuid, name } of replica.rows("Interface").values()) {
+        const gone = name.startsWith("gone");
+        const error = gone ? `could not open network device ${name}` : undefined;
+        txn.update("Interface", _uuid, { ofport: gone ? -1 : 1, error });
+      }
+    }).catch((error) => {
+      if (!stopped) throw error;
+    });
+    busy = false;
+    await act();
+  };
+  const end = replica.onChange(() => void act());
+  return () => {
+    stopped = true;
+    end();
+  };
+}
