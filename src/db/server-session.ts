@@ -126,6 +126,9 @@ export class ServerSession implements LockHolder, Requester {
   }
 
   private answer(method: string, params: readonly Json[]): Json {
+    if (this.server.hidesConditionalMonitors && method.startsWith("monitor_cond")) {
+      throw new BareError("unknown method");
+    }
     switch (method) {
       case "list_dbs":
         return [...this.server.databases.keys()];
