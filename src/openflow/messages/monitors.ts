@@ -1,11 +1,25 @@
-/** Flow monitors, in Nicira's form (OpenFlow 1.0 to 1.2) and in that of OpenFlow 1.4. */
+/**
+ * Flow monitors, in Nicira's form (OpenFlow 1.0 to 1.2), in ONF's for 1.3, which is Nicira's with
+ * that version's matches and instructions, and in that of OpenFlow 1.4.
+ */
+import { readActions, writeActions } from "../actions/codec.ts";
 import { readInstructions, writeInstructions } from "../actions/instructions.ts";
+import type { Match } from "../../packet/key.ts";
+import type { Action, ActionType } from "../actions/types.ts";
 import { OfError } from "../errors.ts";
 import { readMatch, readNxMatch, writeMatch, writeNxMatch } from "../match.ts";
 import { readPort, writePort } from "../ports.ts";
-import { GROUP_ANY, OF14 } from "../version.ts";
+import { GROUP_ANY, OF10, OF13, OF14, type OfVersion } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
-import { isNicira, isStandard, list, type MessageContext, type MessageRow, row } from "./rows.ts";
+import {
+  isNicira,
+  isOnf,
+  isStandard,
+  list,
+  type MessageContext,
+  type MessageRow,
+  row,
+} from "./rows.ts";
 import { FLOW_MONITOR_FLAGS } from "./types.ts";
 import type { FlowMonitorReply, FlowMonitorRequest, FlowUpdate, WireForm } from "./types.ts";
 
@@ -42,6 +56,14 @@ function readRequest(reader: Reader, { version }: MessageContext): Monitor {
     const id = reader.u32();
     const at = reader.offset;
     const flags = checkFlags(reader.u16(), KNOWN_NX_FLAGS, at);
+    if (version === OF13) {
+      reader.skip(2);
+      const outPort = readPort(reader, version);
+      const table = reader.u8();
+      reader.zeros(3, "NXBRC_MUST_BE_ZERO");
+      const match = readMatch(reader, version);
+      return { id, command: "add", flags, outPort, outGroup: GROUP_ANY, table, match };
+    }
     const outPort = reader.u16();
     const matchLength = reader.u16();
     const table = reader.u8();
@@ -62,6 +84,15 @@ function readRequest(reader: Reader, { version }: MessageContext): Monitor {
 }
 
 function writeRequest(writer: Writer, monitor: Monitor, { version }: MessageContext): void {
+  if (version === OF13) {
+    writer.u32(monitor.id).u16(monitor.flags);
+    const lengthAt = writer.length;
+    writer.u16(0);
+    writePort(writer, version, monitor.outPort);
+    writer.u8(monitor.table).zeros(3);
+    writer.patch16(lengthAt, writeOxm(writer, version, monitor.match));
+    return;
+  }
   if (version < OF14) {
     writer.u32(monitor.id).u16(monitor.flags).u16(monitor.outPort);
     const lengthAt = writer.length;
@@ -104,8 +135,10 @@ function readUpdate(reader: Reader, { version, loose }: MessageContext): FlowUpd
     const table = body.u8();
     body.skip(1);
     const cookie = body.u64();
-    const { match } = readNxMatch(body, matchLength, { loose });
-    const actions = readInstructions(body, version);
+    const match = version === OF13
+      ? readMatch(body, version, { loose })
+      : readNxMatch(body, matchLength, { loose }).match;
+    const actions = readUpdateActions(body, version);
     const common = { priority, idleTimeout, hardTimeout, table, cookie, match, actions };
     return { event, reason: reason as Full["reason"], ...common };
   }
@@ -139,22 +172,53 @@ function writeUpdate(writer: Writer, update: FlowUpdate, { version }: MessageCon
     writer.u16(reason).u16(update.priority).u16(update.idleTimeout).u16(update.hardTimeout);
     const lengthAt = writer.length;
     writer.u16(0).u8(update.table).zeros(1).u64(update.cookie);
-    writer.patch16(lengthAt, writeNxMatch(writer, update.match));
+    const written = version === OF13
+      ? writeOxm(writer, version, update.match)
+      : writeNxMatch(writer, update.match);
+    writer.patch16(lengthAt, written);
   } else {
     writer.u8(update.table).u8(reason).u16(update.idleTimeout).u16(update.hardTimeout);
     writer.u16(update.priority).zeros(4).u64(update.cookie);
     writeMatch(writer, version, update.match);
   }
-  writeInstructions(writer, version, update.actions, update.match.key);
+  writeUpdateActions(writer, version, update);
   writer.end(open);
+}
+
+/** Writes a match and tells how long it is. */
+function writeOxm(writer: Writer, version: OfVersion, match: Match): number {
+  const start = writer.length;
+  writeMatch(writer, version, match);
+  return writer.length - start;
+}
+
+/** Nicira's form has no instructions, though OpenFlow 1.1 and 1.2 do. */
+const isActionsOnly = (version: OfVersion): boolean => version > OF10 && version < OF13;
+const INSTRUCTIONS: ReadonlySet<ActionType> = new Set<ActionType>([
+  "meter",
+  "clear_actions",
+  "write_actions",
+  "write_metadata",
+  "goto_table",
+]);
+
+function readUpdateActions(reader: Reader, version: OfVersion): Action[] {
+  return isActionsOnly(version) ? readActions(reader, version) : readInstructions(reader, version);
+}
+
+function writeUpdateActions(writer: Writer, version: OfVersion, { actions, match }: Full): void {
+  if (!isActionsOnly(version)) return writeInstructions(writer, version, actions, match.key);
+  writeActions(writer, version, actions.filter(({ type }) => !INSTRUCTIONS.has(type)));
 }
 
 const FORMS: readonly (readonly [string, number, WireForm | undefined, typeof isNicira])[] = [
   ["NXST", 2, "nicira", isNicira],
+  ["ONFST", 1870, "onf", isOnf],
   ["OFPST", 16, undefined, isStandard],
 ];
 const VERSIONS: Readonly<Record<string, string>> = {
   NXST: "1.0-1.2",
+  ONFST: "1.3",
   OFPST: "1.4+",
 };
 
@@ -203,4 +267,5 @@ export const MONITOR_ROWS: readonly MessageRow[] = [
     ),
   ]),
   cancel("NXT 1.0-1.2(21)", "nicira", isNicira),
+  cancel("ONFT 1.3(1870)", "onf", isOnf),
 ];

@@ -264,6 +264,7 @@ export class Bridge implements Switch {
   }
 
   packetIn(packetIn: PacketIn): void {
+    if (!this.tables.meters.admit(packetIn.meterId, packetIn.packet.data.length)) return;
     this.agents.packetIn(packetIn);
   }
 

@@ -29,11 +29,14 @@ import type { OfVersion } from "../../openflow/version.ts";
 import type { Agents } from "./agents.ts";
 import { type AsyncTable, defaultAsync } from "./async-config.ts";
 import { PacketBuffers } from "./buffers.ts";
+import { FlowMonitors } from "./flow-monitors.ts";
 import { Bundles } from "./bundles.ts";
 import type { Connection } from "./connection.ts";
 import { answerBundleAdd, answerBundleControl } from "./requests/bundles.ts";
 import { answerFlowMod, answerFlowStats } from "./requests/flows.ts";
 import { answerGroupFeatures, answerGroupRequest, applyGroupMod } from "./requests/groups.ts";
+import { answerMeterFeatures, answerMeterRequest, applyMeterMod } from "./requests/meters.ts";
+import { answerFlowMonitors } from "./requests/monitors.ts";
 import { answerPacketOut } from "./requests/packets.ts";
 import { answerPortMod, answerPortRequest, answerQueueRequest } from "./requests/ports.ts";
 import { answerGetAsync, answerRole, answerSetAsync, rejectSecondary } from "./requests/roles.ts";
@@ -74,6 +77,9 @@ export class Agent {
   readonly packetInQueue: number;
   readonly buffers: PacketBuffers;
   readonly bundles: Bundles;
+  readonly monitors: FlowMonitors;
+  /** Of the request that is being answered. */
+  requestXid = 0;
   role: Exclude<Role, "nochange"> = "equal";
   async: AsyncTable;
   missSendLength: number;
@@ -94,6 +100,7 @@ export class Agent {
     this.bundles = new Bundles(options.bridge.clock, (opening) => {
       this.connection.sendError(opening, "OFPBFC_TIMEOUT");
     });
+    this.monitors = new FlowMonitors(options.bridge.tables, this);
     this.missSendLength = options.kind === "primary" ? DEFAULT_MISS_SEND_LENGTH : 0;
     const none = { primary: 0, secondary: 0 };
     this.async = options.enableAsync ? defaultAsync(this.version) : {
@@ -113,6 +120,7 @@ export class Agent {
   /** The connection is gone. */
   close(): void {
     this.bundles.clear();
+    this.monitors.clear();
   }
 
   /** True if the connection wants asynchronous messages of this kind and reason. */
@@ -161,6 +169,7 @@ export class Agent {
 
   private dispatch(decoded: Decoded, bytes: Uint8Array): void | Promise<void> {
     const { message, xid, more } = decoded;
+    this.requestXid = xid;
     if (more && message.type !== "table_features_request") {
       throw new OfError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", 10, "a request must be in one part");
     }
@@ -249,15 +258,24 @@ export class Agent {
       case "group_features_request":
         return answerGroupFeatures(this, xid);
 
+      case "flow_monitor_request":
+        return answerFlowMonitors(this, message, xid);
+      case "flow_monitor_cancel":
+        return this.monitors.cancel(message.id);
+
+      case "meter_mod":
+        rejectSecondary(this);
+        applyMeterMod(this, message);
+        return this.agents.forwardRequest(message, xid, this);
       case "meter_stats_request":
       case "meter_config_request":
+        return answerMeterRequest(this, message, xid);
       case "meter_features_request":
-      case "flow_monitor_request":
+        return answerMeterFeatures(this, xid);
+
       case "ipfix_bridge_request":
       case "ipfix_flow_request":
         throw refused("OFPBRC_BAD_STAT", message.type);
-      case "meter_mod":
-      case "flow_monitor_cancel":
       case "tlv_table_request":
       case "resume":
         throw refused("OFPBRC_BAD_TYPE", message.type);

@@ -23,6 +23,7 @@ import {
   TABLE_STATUS_BITS,
 } from "./async-config.ts";
 import { deliverPacketIn, packetInMetadata } from "./packet-in.ts";
+import { tellMonitors } from "./requests/monitors.ts";
 import { describeTable } from "./requests/tables.ts";
 
 export class Agents {
@@ -136,6 +137,7 @@ export class Agents {
   /** Rules that went, those of them that said OFPFF_SEND_FLOW_REM. */
   tablesChanged(tables: FlowTables, changes: readonly TablesChange[], nowMs: number): void {
     if (this.agents.size === 0) return;
+    for (const agent of this.agents) tellMonitors(agent, changes);
     for (const change of changes) {
       if (change.event === "vacancy") {
         this.tableStatus(change.reason, describeTable(tables, change.table));

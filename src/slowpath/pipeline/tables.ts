@@ -31,6 +31,7 @@ import type { Clock } from "../clock.ts";
 import { Classifier } from "./classifier.ts";
 import { checkConjunctions } from "./conjunction.ts";
 import { Groups } from "./groups.ts";
+import { Meters } from "./meters.ts";
 import { Journal } from "./journal.ts";
 import { RuleIndex } from "./rule-index.ts";
 import { Rule, type RuleSpec } from "./rule.ts";
@@ -72,10 +73,12 @@ export class FlowTables {
   private readonly index = new RuleIndex();
   private readonly journal = new Journal<TablesChange>((changes) => this.publish(changes));
   readonly groups: Groups;
+  readonly meters: Meters;
   /** Called before counters leave the tables, so that they can be brought up to date first. */
   private beforeRead: (() => void) | undefined;
 
   constructor(private readonly clock: Pick<Clock, "now">) {
+    this.meters = new Meters(clock);
     this.groups = new Groups(clock, this.journal, {
       count: (group) => this.index.countUsers(group),
       remove: (group, source) => this.removeUsers(group, source),
@@ -475,7 +478,10 @@ export class FlowTables {
 
   private checkActions(actions: readonly Action[], table: number): void {
     const refused = unsupportedAction(actions);
-    if (refused) throw bad("OFPBAC_BAD_TYPE", `action ${refused} is not supported`);
+    if (refused) {
+      const error = refused === "meter" ? "OFPBIC_UNSUP_INST" : "OFPBAC_BAD_TYPE";
+      throw bad(error, `action ${refused} is not supported`);
+    }
     checkConjunctions(actions);
     for (const group of groupsOf(actions)) {
       if (!this.groups.get(group)) throw bad("OFPBAC_BAD_OUT_GROUP", `there is no group ${group}`);

@@ -314,6 +314,44 @@ export const LATER_FIXTURES: readonly Fixture[] = [
     versions: from(1, 3),
   },
   {
+    name: "flow monitor request, ONF",
+    message: {
+      type: "flow_monitor_request",
+      form: "onf",
+      monitors: [{
+        id: 1,
+        command: "add",
+        flags: 0x3f,
+        outPort: 0xffff,
+        outGroup: 0xffffffff,
+        table: 2,
+        match,
+      }],
+    },
+    versions: [4],
+  },
+  {
+    name: "flow monitor reply, ONF",
+    message: {
+      type: "flow_monitor_reply",
+      form: "onf",
+      updates: [
+        { ...update, event: "modified", reason: "delete", actions: parseActions("output:2") },
+        { event: "abbrev", xid: 9 },
+      ],
+    },
+    versions: [4],
+  },
+  {
+    name: "flow monitor reply with actions, nicira",
+    message: {
+      type: "flow_monitor_reply",
+      form: "nicira",
+      updates: [{ ...update, actions: parseActions("output:2") }],
+    },
+    versions: from(1, 3),
+  },
+  {
     name: "flow monitor reply",
     message: { type: "flow_monitor_reply", updates: [update, { event: "abbrev", xid: 9 }] },
     versions: from(5),
