@@ -32,11 +32,15 @@ export class OvsdbServer {
   readonly sessions = new Set<ServerSession>();
   /** By name; a name begins with `solovs.`, so that it meets no method of the protocol. */
   readonly extensions = new Map<string, ExtensionMethod>();
+  /** Where sockets are whose names are not absolute; unless set, in the working directory. */
+  socketDirectory = "";
   /** Set to behave as a server of the RFC alone: `monitor_cond` and its kin are unknown methods. */
   hidesConditionalMonitors = false;
   /** The server writes `_Server` through this: clients may only read it. */
   private readonly serverDatabase: Database;
   private readonly internal: { reserved: boolean };
+  /** Updates as texts, by method and monitor id: many clients may be told the same. */
+  readonly updateTexts = new WeakMap<object, Map<string, string>>();
 
   constructor(readonly logger: Logger, readonly identifyPeer?: IdentifyPeer) {
     const options = { logger, reserved: true };

@@ -99,9 +99,14 @@ export class Connection {
 
   send(message: Message): void {
     if (this.closedBecause !== undefined) return;
-    const text = stringify(messageToJson(message));
+    this.sendText(stringify(messageToJson(message)), message.kind === "notification");
+  }
+
+  /** As `send`, for a message that is text already. */
+  sendText(text: string, isNotification: boolean): void {
+    if (this.closedBecause !== undefined) return;
     this.texts.push(text);
-    if (message.kind === "notification" && this.queuedBytes > 0) {
+    if (isNotification && this.queuedBytes > 0) {
       this.queuedNotificationBytes += text.length;
       if (this.queuedNotificationBytes > this.limits.backlogBytes) {
         this.fail(
@@ -118,11 +123,17 @@ export class Connection {
   private flush(): void {
     this.flushScheduled = false;
     if (this.closedBecause !== undefined || this.texts.length === 0) return;
-    const bytes = Buffer.from(this.texts.join(""));
+    const text = this.texts.length === 1 ? this.texts[0] as string : this.texts.join("");
     this.texts = [];
+    let bytes = Buffer.from(text);
+    if (this.queue.length === 0) {
+      // Mostly the socket takes it all at once.
+      const written = Math.max(0, this.socket.write(bytes));
+      if (written === bytes.length) return;
+      bytes = bytes.subarray(written);
+    }
     this.queue.push(bytes);
     this.queuedBytes += bytes.length;
-    if (this.queue.length === 1) this.drain();
     if (!this.paused && this.queuedBytes > RESUME_BYTES) {
       this.paused = true;
       this.socket.pause();

@@ -4,7 +4,8 @@ import type { Author } from "../history/revision.ts";
 import type { OvsdbServer } from "../server.ts";
 import type { ServerSession } from "../server-session.ts";
 import { type ByteSocket, Connection, type ConnectionLimits } from "./connection.ts";
-import type { Message } from "./message.ts";
+import { isObject, type Json, stringify } from "../json.ts";
+import { type Message, messageToJson } from "./message.ts";
 
 /** What clients of a remote may do (`read_only` and `role` of a Connection row). */
 export interface Access {
@@ -31,6 +32,18 @@ export interface Served {
   readonly session: ServerSession;
 }
 
+/** The text of a notification; of updates, which monitors share, it is made once for all of them. */
+function notificationText(server: OvsdbServer, method: string, params: readonly Json[]): string {
+  const make = (): string => stringify(messageToJson({ kind: "notification", method, params }));
+  const updates = params.at(-1);
+  if (!method.startsWith("update") || !isObject(updates)) return make();
+  const texts = server.updateTexts.get(updates) ?? new Map<string, string>();
+  const key = `${method} ${stringify(params[0] as Json)}`;
+  const text = texts.get(key) ?? make();
+  server.updateTexts.set(updates, texts.set(key, text));
+  return text;
+}
+
 /** Starts the session; `closed` is called once, when it is over. */
 export function serve(
   server: OvsdbServer,
@@ -43,7 +56,7 @@ export function serve(
     author,
     readOnly: access.readOnly,
     role: access.role === undefined ? undefined : { name: access.role, id },
-    notify: (method, params) => connection.send({ kind: "notification", method, params }),
+    notify: (method, params) => connection.sendText(notificationText(server, method, params), true),
     disconnect: (reason) => {
       logger.info(`${name}: disconnecting (${reason})`);
       connection.close(reason);
