@@ -4,7 +4,7 @@
  * vSwitch's own does. Needs no privileges.
  */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
@@ -81,6 +81,17 @@ describe.skipIf(!playable || !installed || !existsSync(SCHEMA))("as ovsdb-server
     expect(dump).toContain('"br0"');
     expect((await start(...DETACHED, "--remote=punix:db.sock")).code).toBe(0);
     expect((await vsctl("list-br")).stdout).toBe("br0\n");
+  });
+
+  test("relative names of sockets are in the run directory, wherever the daemon was started", async () => {
+    const words = ["--detach", "--pidfile", "--remote=punix:db.sock"];
+    const started = await run([server, ...words], { env: env(), cwd: tmpdir() });
+    expect(started.code).toBe(0);
+    expect(readlinkSync(`/proc/${pid()}/cwd`)).toBe("/");
+    expect((await vsctl("show")).code).toBe(0);
+    expect((await appctl("exit")).code).toBe(0);
+    await eventually("it ends", () => !existsSync(pidFile()));
+    expect(existsSync(join(dir, "db.sock"))).toBe(false);
   });
 
   test("a start that fails says why, exits 1, and leaves nothing", async () => {

@@ -154,7 +154,9 @@ export async function daemonize(context: DaemonizeContext): Promise<Daemonized> 
   if (stage === "monitor") return { exitCode: await monitor(context, true) };
   if (options.detach) {
     const child = startAgain(context, options.monitor ? "monitor" : "daemon", true);
-    return { exitCode: child.ready() ? 0 : await exitStatus(child.process, "detach") };
+    if (!child.ready()) return { exitCode: await exitStatus(child.process, "detach") };
+    child.process.unref(); // whoever started this process is not to wait for the other
+    return { exitCode: 0 };
   }
   if (options.monitor) return { exitCode: await monitor(context, false) };
   return { daemon: daemonProcess(context, false, false) };

@@ -68,7 +68,7 @@ export class ActiveRemote {
   private attempt(): void {
     if (this.closed) return;
     this.stateNow = "CONNECTING";
-    const address = parseRemote(this.target);
+    const address = parseRemote(this.target, this.server.socketDirectory);
     let over = false;
     const lost = (reason: string): void => {
       if (over) return;

@@ -50,7 +50,7 @@ export function listen(
   tls?: Tls,
   access: Access = fullAccess,
 ): Listener {
-  const address = parseRemote(remote);
+  const address = parseRemote(remote, server.socketDirectory);
   if (!address.passive) {
     throw new OvsdbError("bad remote", `${remote}: cannot listen on an active remote`);
   }

@@ -1,4 +1,5 @@
 /** Connection methods as Open vSwitch writes them (ovsdb(7), "Connection Methods"). */
+import { resolve } from "node:path";
 import { OvsdbError } from "../error.ts";
 
 export type Remote =
@@ -14,15 +15,17 @@ const DEFAULT_PORT = 6640;
 
 /**
  * `punix:FILE`, `unix:FILE`, `ptcp:[PORT][:HOST]`, `tcp:HOST[:PORT]`; `[…]` around IPv6; `pssl:` and
- * `ssl:` as their namesakes.
+ * `ssl:` as their namesakes. Names of sockets that are not absolute are in `socketDirectory`.
  */
-export function parseRemote(text: string): Remote {
+export function parseRemote(text: string, socketDirectory = ""): Remote {
   const [, scheme = "", rest = ""] = /^([a-z]+):(.*)$/s.exec(text) ?? [];
   switch (scheme) {
     case "unix":
-    case "punix":
+    case "punix": {
       if (rest === "") throw badRemote(text, "a file name must follow");
-      return { kind: "unix", passive: scheme === "punix", path: rest };
+      const path = socketDirectory === "" ? rest : resolve(socketDirectory, rest);
+      return { kind: "unix", passive: scheme === "punix", path };
+    }
     case "ptcp":
     case "pssl": {
       const [, port = "", host = ""] = /^(\d*)(?::(.*))?$/.exec(rest) ?? badRemote(text, portForm);

@@ -125,10 +125,18 @@ function start(
 ): Promise<Ended> {
   const logger = vlog.logger("ovsdb_server");
   const { promise, resolve: end } = Promise.withResolvers<Ended>();
+  const unexpected = (error: unknown): void => {
+    logger.emer(`unexpected error: ${error instanceof Error ? error.stack : String(error)}`);
+    // A crash, to a monitor.
+    end({ exitCode: 1, signal: "SIGABRT" });
+  };
+  process.on("uncaughtException", unexpected);
+  process.on("unhandledRejection", unexpected);
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGALRM"] as const) {
     process.once(signal, () => end({ exitCode: 1, signal }));
   }
   const server = new OvsdbServer(logger);
+  server.socketDirectory = runDir;
   undo.add(() => server.close());
   const files = new DatabaseFiles(server, logger, claimDatabaseFile);
   const tls = new Tls(
