@@ -41,8 +41,6 @@ const BUSY_FRAMES = 1024;
 const GROW_AT_DROPS = 32;
 
 const VLAN_TPID = 0x8100;
-/** Words of a cache line. */
-const LINE_WORDS = 16;
 
 export class DevicePort implements WorkerPort {
   readonly fd: number;
@@ -53,8 +51,6 @@ export class DevicePort implements WorkerPort {
   private ringHalves!: Uint16Array;
   /** The frame that the kernel fills next. */
   private next = 0;
-  /** Keeps the reads of `waiting` from being optimised away. */
-  protected seen = 0;
 
   constructor(
     readonly portNo: number,
@@ -103,25 +99,19 @@ export class DevicePort implements WorkerPort {
     return n;
   }
 
-  /**
-   * Counts the frames that wait, up to `budget`, and reads each one's first lines meanwhile: they
-   * were written by another CPU, and here the processor fetches several at a time.
-   */
+  /** Counts the frames that wait, up to `budget`. */
   private waiting(budget: number): number {
     const { frames } = this.socket;
     const { words } = this.ring;
     const most = Math.min(budget, frames);
     let n = 0;
-    let seen = 0;
     let last = 0;
     for (let at = this.next; n < most; n++) {
       const word = (at * RING_FRAME_BYTES) >> 2;
       if ((words[word]! & TP_STATUS_USER) === 0) break;
-      seen ^= words[word + LINE_WORDS]! ^ words[word + 2 * LINE_WORDS]!;
       last = word;
       at = at + 1 === frames ? 0 : at + 1;
     }
-    this.seen = seen;
     // Once acquired, the last status word vouches for everything that the kernel wrote before it.
     if (n > 0) Atomics.load(words, last);
     return n;
