@@ -3,7 +3,15 @@
  * output, error text and exit code, byte for byte. What changes data runs on a server for each.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseSchema, schemaToJson } from "../../src/db/schema/schema.ts";
@@ -338,6 +346,47 @@ describe.skipIf(missing.length > 0)("ovsdb-client as ovsdb-client", () => {
     expect(codes).toEqual([1, 1]);
     expect(both[1]!.log).toBe(both[0]!.log);
   }, 15_000);
+
+  test("in the background, told what to do by ovs-appctl", async () => {
+    const remote = start("detached");
+    await vsctl(remote, "add-br", "br0");
+    const outputs: string[] = [];
+    for (const [i, command] of [["ovsdb-client"], [...ours]].entries()) {
+      const [pidFile, out] = [join(dir, `detached${i}.pid`), join(dir, `detached${i}.out`)];
+      const env = { ...process.env, OVS_RUNDIR: dir };
+      const line =
+        `--detach --no-chdir --pidfile=${pidFile} monitor-cond S Open_vSwitch [] Bridge name`;
+      const started = Bun.spawn(argv(command, remote, line), {
+        env,
+        stdin: "ignore",
+        stdout: Bun.file(out),
+        stderr: Bun.file(out),
+        timeout: 10_000,
+      });
+      expect(await started.exited).toBe(0);
+      const pid = readFileSync(pidFile, "utf8").trim();
+      const control = async (...words: string[]) => {
+        const result = await run(["ovs-appctl", "-t", `${dir}/ovsdb-client.${pid}.ctl`, ...words]);
+        outputs[i] = `${outputs[i] ?? ""}${result.stdout}${result.stderr}`;
+        expect(result.code).toBe(0);
+      };
+      const seen = () => readFileSync(out, "utf8");
+      await control("ovsdb-client/block");
+      await control("ovsdb-client/block");
+      await vsctl(remote, "add-br", "later");
+      await Bun.sleep(100);
+      expect(seen()).not.toContain("later");
+      await control("ovsdb-client/unblock");
+      await eventually("the update is there", () => seen().includes("later"));
+      await control("ovsdb-client/cond_change", "Bridge", '[["name","==","br0"]]');
+      await eventually("the row is gone", () => seen().includes("delete"));
+      await control("exit");
+      await eventually("it has ended", () => !existsSync(pidFile));
+      outputs[i] += seen().replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "UUID");
+      await vsctl(remote, "del-br", "later");
+    }
+    expect(outputs[1]).toBe(outputs[0]!);
+  }, 30_000);
 
   test("called through a link named ovsdb-client", async () => {
     const [program, ...args] = solovsCommand();

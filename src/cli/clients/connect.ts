@@ -49,11 +49,10 @@ export async function connect(
   throw new ConnectionFailed(remotes, failureText(failure));
 }
 
+/** What stock clients print, where the cause is one of theirs. */
 function failureText(error: unknown): string {
   const code = errnoOf(error);
   if (code !== undefined && code !== "ENOTFOUND" && code !== "EAI_AGAIN") return errnoText(code);
-  if (error instanceof OvsdbError && error.tag !== "bad remote" && code === undefined) {
-    return error.message;
-  }
-  return errnoText("EAFNOSUPPORT");
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof OvsdbError ? cause.message : errnoText("EAFNOSUPPORT");
 }

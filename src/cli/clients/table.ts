@@ -7,7 +7,7 @@ import type { ColumnType } from "../../db/schema/type.ts";
 import { type Atom, atomToText } from "../../db/values/atom.ts";
 import { type Datum, datumToText } from "../../db/values/datum.ts";
 import { parseDatum } from "../../db/values/parse.ts";
-import { formatDate } from "./client-log.ts";
+import { formatDate } from "./dates.ts";
 import { Fatal } from "./fatal.ts";
 import type { OptionDeclaration } from "./getopt.ts";
 import { jsonText } from "./json-text.ts";

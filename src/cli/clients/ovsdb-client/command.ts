@@ -1,6 +1,7 @@
 /** What a command of `ovsdb-client` is, declared as data, and what it runs with. */
 import type { OvsdbError } from "../../../db/error.ts";
 import type { Json } from "../../../db/json.ts";
+import type { TlsSettings } from "../../../db/tls/settings.ts";
 import type { OvsdbSession } from "../../../db/session.ts";
 import type { ClientLog } from "../client-log.ts";
 import type { TablePrinter } from "../table.ts";
@@ -13,8 +14,18 @@ export interface ClientOptions {
   readonly force: boolean;
   /** Undefined: if the server can. */
   readonly changeAware: boolean | undefined;
+  readonly tls: TlsSettings;
   /** Tells whoever waits for the program in the background that it is at work. */
   ready(): void;
+  /** Makes a command known to `ovs-appctl`; only a program in the background takes commands. */
+  control(
+    name: string,
+    usage: string,
+    args: number,
+    run: (args: readonly string[]) => string,
+  ): void;
+  /** Resolves when the program in the background is told to exit. */
+  readonly exiting: Promise<void>;
 }
 
 /** What a command needs before it runs: nothing, a connection, or a database's name as well. */

@@ -25,12 +25,13 @@ import {
   withServer,
 } from "./requests.ts";
 
-async function runTransaction({ args, options }: Unconnected, transaction: Json): Promise<Json> {
+async function runTransaction(command: Unconnected, transaction: Json): Promise<Json> {
+  const { options } = command;
   const [database] = isArray(transaction) ? transaction : [];
   if (!isArray(transaction) || typeof database !== "string") {
     throw new Fatal("not a valid OVSDB query");
   }
-  return await withServer(args, database, async ({ session, remote }) => {
+  return await withServer(command, database, async ({ session, remote }) => {
     if (options.changeAware === true) await beChangeAware(session, remote, options);
     options.ready();
     const { pretty } = options.printer.style;

@@ -2,18 +2,26 @@
 import { OvsdbError } from "../../../db/error.ts";
 import type { Json } from "../../../db/json.ts";
 import type { OvsdbSession } from "../../../db/session.ts";
-import type { ClientLog } from "../client-log.ts";
 import { connect, ConnectionFailed, defaultRemote } from "../connect.ts";
 import { Fatal } from "../fatal.ts";
 import { jsonText, unsortedJsonText } from "../json-text.ts";
 import { toStdout } from "../output.ts";
-import { type ClientCommand, type Connected, errorJson, type Unconnected } from "./command.ts";
+import {
+  type ClientCommand,
+  type ClientOptions,
+  type Connected,
+  errorJson,
+  type Unconnected,
+} from "./command.ts";
 import { ask, checkResults } from "./requests.ts";
 
-async function lock(command: Connected, method: "lock" | "steal" | "unlock"): Promise<void> {
+type LockMethod = "lock" | "steal" | "unlock";
+
+async function lock(command: Connected, method: LockMethod): Promise<void> {
   const { session, remote, args, options } = command;
   const { pretty } = options.printer.style;
   const { promise: over, reject } = Promise.withResolvers<never>();
+  // What is told together with a reply comes after it, and is told before this function goes on.
   let early: string[] | undefined = [];
   session.onNotification((name, params) => {
     const text = `${name}\n${jsonText(params, pretty)}\n`;
@@ -21,12 +29,22 @@ async function lock(command: Connected, method: "lock" | "steal" | "unlock"): Pr
     else early.push(text);
   });
   session.onClose(() => reject(new Fatal(`${remote}: receive failed (End of file)`)));
-  const result = await Promise.race([over, ask(session, method, [args[0] as string])]);
-  toStdout(`${jsonText(result, pretty)}\n`);
+  const request = async (method: LockMethod, name: string): Promise<void> => {
+    early ??= [];
+    toStdout(`${jsonText(await ask(session, method, [name]), pretty)}\n`);
+    const told = early ?? [];
+    early = undefined;
+    for (const text of told) toStdout(text);
+  };
+  for (const name of ["lock", "steal", "unlock"] as const) {
+    options.control(name, "LOCK", 1, ([wanted = ""]) => {
+      request(name, wanted).catch(reject);
+      return "";
+    });
+  }
+  await Promise.race([over, request(method, args[0] as string)]);
   options.ready();
-  for (const text of early) toStdout(text);
-  early = undefined;
-  await over;
+  await Promise.race([over, options.exiting]);
 }
 
 const LONGEST_WAIT_SECONDS = 8;
@@ -61,7 +79,7 @@ async function waitForState({ args, options }: Unconnected): Promise<void> {
   if (state === undefined) throw new Fatal(`${stateText}: unknown state`);
   const remote = args.length > 2 ? args[0] as string : defaultRemote(process.env);
   const operation = waitOperation(database, state);
-  const reconnect = new Reconnect(remote, options.log);
+  const reconnect = new Reconnect(remote, options);
   for (;;) {
     const session = await reconnect.connect();
     if (await waitOnce(session, remote, operation)) return;
@@ -74,17 +92,17 @@ class Reconnect {
   private waitSeconds = 0;
   private silent = false;
 
-  constructor(private readonly remote: string, private readonly log: ClientLog) {}
+  constructor(private readonly remote: string, private readonly options: ClientOptions) {}
 
   private tell(message: string): void {
-    if (!this.silent) this.log.log("reconnect", "info", `${this.remote}: ${message}`);
+    if (!this.silent) this.options.log.log("reconnect", "info", `${this.remote}: ${message}`);
   }
 
   async connect(): Promise<OvsdbSession> {
     for (;;) {
       this.tell("connecting...");
       try {
-        const session = await connect(this.remote, "ovsdb-client");
+        const session = await connect(this.remote, "ovsdb-client", this.options.tls);
         this.tell("connected");
         this.waitSeconds = 0;
         return session;

@@ -203,16 +203,14 @@ async function monitor(
   const requests = Object.fromEntries(tables.map(({ table, request }) => [table.name, request]));
   const printer = new UpdatePrinter(command, tables);
   const { promise: over, reject } = Promise.withResolvers<never>();
-  // Updates may come together with the reply, before this function goes on.
-  let early: (() => void)[] | undefined = [];
-  session.onNotification((name, params) => {
-    const show = (): void => showNotification(printer, method, name, params);
+  const updates = new Updates((name, params) => {
     if (name === "monitor_canceled") {
       reject(new Fatal(`${remote}: ${database} database was removed`));
-    } else if (early !== undefined) early.push(show);
-    else show();
+    } else showNotification(printer, method, name, params);
   });
+  session.onNotification((name, params) => updates.take(name, params));
   session.onClose(() => reject(new Fatal(`${remote}: receive failed (End of file)`)));
+  registerControls(command, updates);
   const since = method === "monitor_cond_since" ? [lastId] : [];
   const content = await Promise.race([
     over,
@@ -220,9 +218,52 @@ async function monitor(
   ]);
   showContent(printer, method, content);
   options.ready();
-  for (const show of early) show();
-  early = undefined;
-  await over;
+  updates.hold(false);
+  await Promise.race([over, options.exiting]);
+}
+
+type Notify = (name: string, params: readonly Json[]) => void;
+
+/** Keeps notifications back until what they are updates of is printed, and while told to. */
+class Updates {
+  private held: Parameters<Notify>[] | undefined = [];
+
+  constructor(private readonly show: Notify) {}
+
+  get holding(): boolean {
+    return this.held !== undefined;
+  }
+
+  take(name: string, params: readonly Json[]): void {
+    if (this.held === undefined) this.show(name, params);
+    else this.held.push([name, params]);
+  }
+
+  hold(on: boolean): void {
+    const { held = [] } = this;
+    this.held = on ? held : undefined;
+    if (!on) { for (const [name, params] of held) this.show(name, params); }
+  }
+}
+
+function registerControls({ session, options }: Connected, updates: Updates): void {
+  options.control("ovsdb-client/block", "", 0, () => {
+    if (updates.holding) return "already blocking";
+    updates.hold(true);
+    return "";
+  });
+  options.control("ovsdb-client/unblock", "", 0, () => {
+    if (!updates.holding) return "already unblocked";
+    updates.hold(false);
+    return "";
+  });
+  options.control("ovsdb-client/cond_change", "TABLE COND", 2, ([table = "", condition = ""]) => {
+    const change = { [table]: [{ where: parseJson(condition) }] };
+    session.request("monitor_cond_change", [null, null, change]).catch(() => {
+      // As with the stock client, only its effect shows.
+    });
+    return "condition changed";
+  });
 }
 
 function showContent(printer: UpdatePrinter, method: Method, content: Json): void {

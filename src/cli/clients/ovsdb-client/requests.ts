@@ -2,13 +2,14 @@
 import { OvsdbError } from "../../../db/error.ts";
 import { isArray, isObject, type Json, type JsonObject, member } from "../../../db/json.ts";
 import { type DatabaseSchema, parseSchema } from "../../../db/schema/schema.ts";
+import type { TlsSettings } from "../../../db/tls/settings.ts";
 import type { OvsdbSession } from "../../../db/session.ts";
 import { compareAtoms } from "../../../db/values/atom.ts";
 import { connect, ConnectionFailed, defaultRemote } from "../connect.ts";
 import { Fatal } from "../fatal.ts";
 import { JsonArgumentError, parseJsonArgument } from "../json-argument.ts";
 import { jsonText, unsortedJsonText } from "../json-text.ts";
-import { type ClientOptions, errorJson } from "./command.ts";
+import { type ClientOptions, errorJson, type Unconnected } from "./command.ts";
 
 const PROGRAM = "ovsdb-client";
 
@@ -89,6 +90,7 @@ const looksLikeRemote = (word: string): boolean => /^[A-Za-z].*:/s.test(word);
  */
 export async function open(
   args: readonly string[],
+  { tls }: Pick<ClientOptions, "tls">,
   min: number,
   need: "connection" | "database",
   known?: string,
@@ -96,7 +98,7 @@ export async function open(
   const [first = ""] = args;
   const named = args.length > min && looksLikeRemote(first);
   const remote = named ? first : defaultRemote(process.env);
-  const session = await openSession(remote);
+  const session = await openSession(remote, tls);
   let used = named ? 1 : 0;
   if (need === "connection" || known !== undefined) {
     return { session, remote, database: known ?? "", used };
@@ -117,11 +119,11 @@ export async function open(
 
 /** Does something with the server that the first of two arguments names, or the default one. */
 export async function withServer<T>(
-  args: readonly string[],
+  { args, options }: Unconnected,
   database: string,
   action: (opened: Opened) => Promise<T>,
 ): Promise<T> {
-  const opened = await open(args, 1, "database", database);
+  const opened = await open(args, options, 1, "database", database);
   try {
     return await action(opened);
   } finally {
@@ -135,9 +137,9 @@ function defaultDatabase(names: readonly string[]): string | undefined {
   return others.length === 0 ? only : undefined;
 }
 
-async function openSession(remote: string): Promise<OvsdbSession> {
+async function openSession(remote: string, tls: TlsSettings): Promise<OvsdbSession> {
   try {
-    return await connect(remote, PROGRAM);
+    return await connect(remote, PROGRAM, tls);
   } catch (error) {
     if (!(error instanceof ConnectionFailed)) throw error;
     const how = error.why.startsWith("Address family") ? "connect or listen" : "connect";

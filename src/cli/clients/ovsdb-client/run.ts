@@ -4,11 +4,21 @@
  *
  * Reference: ovsdb-client(1) of Open vSwitch 3.1.
  */
+import type { TlsSettings } from "../../../db/tls/settings.ts";
 import { OvsdbError } from "../../../db/error.ts";
+import {
+  DAEMON_OPTIONS,
+  daemonize,
+  type DaemonKey,
+  type DaemonOptions,
+  noDaemonOptions,
+  takeDaemonOption,
+} from "../../roles/daemon.ts";
+import { UnixctlServer } from "../../../slowpath/unixctl.ts";
 import { OVS_VERSION } from "../../version.ts";
 import { setAlarm, tellEndings } from "../endings.ts";
 import { ClientLog } from "../client-log.ts";
-import { logDir } from "../connect.ts";
+import { logDir, runDir } from "../connect.ts";
 import { Exit, Fatal } from "../fatal.ts";
 import { getopt, type OptionDeclaration } from "../getopt.ts";
 import { toStderr, toStdout } from "../output.ts";
@@ -51,7 +61,7 @@ type OwnKey =
   | "aware"
   | "unaware"
   | "cluster";
-type Key = OwnKey | LogOptionKey | TableOptionKey | TlsOptionKey;
+type Key = OwnKey | DaemonKey | LogOptionKey | TableOptionKey | TlsOptionKey;
 
 export const clientOptions: readonly OptionDeclaration<Key>[] = [
   { name: "help", letter: "h", value: "none", key: "help" },
@@ -64,12 +74,14 @@ export const clientOptions: readonly OptionDeclaration<Key>[] = [
   { name: "leader-only", value: "none", key: "cluster" },
   { name: "no-leader-only", value: "none", key: "cluster" },
   ...logOptions,
+  ...DAEMON_OPTIONS,
   ...tlsOptions.filter(({ name }) => name !== "peer-ca-cert"),
   ...tableOptions,
 ];
 
 interface Parsed {
-  readonly options: ClientOptions;
+  readonly options: Omit<ClientOptions, "ready" | "control" | "exiting">;
+  readonly daemon: DaemonOptions;
   readonly timeoutSeconds: number;
   readonly words: readonly string[];
 }
@@ -82,6 +94,8 @@ class Information extends Error {
 }
 
 function parse(words: readonly string[], log: ClientLog): Parsed {
+  const tls: { -readonly [K in keyof TlsSettings]: TlsSettings[K] } = {};
+  const daemon = noDaemonOptions();
   const style = { ...defaultTableStyle(), format: "table" as const };
   let [timestamp, force, timeoutSeconds] = [false, false, 0];
   let changeAware: boolean | undefined;
@@ -118,17 +132,28 @@ function parse(words: readonly string[], log: ClientLog): Parsed {
       case "column-width":
         applyTableOption(style, key, value ?? "");
         return;
-      default:
-        // Of clusters, of the system log, and of TLS, which the remote's kind decides about.
+      case "cluster":
+      case "syslog":
         return;
+      case "privateKey":
+      case "certificate":
+      case "caCert":
+      case "protocols":
+      case "ciphers":
+      case "bootstrapCaCert":
+      case "peerCaCert":
+        tls[key] = value ?? "";
+        return;
+      default:
+        takeDaemonOption(daemon, key, value, { program: PROGRAM, runDir: runDir(process.env) });
     }
   });
   const printer = new TablePrinter(style);
-  const options = { printer, log, timestamp, force, changeAware, ready: () => {} };
-  return { options, timeoutSeconds, words: rest };
+  const options = { printer, log, timestamp, force, changeAware, tls };
+  return { options, daemon, timeoutSeconds, words: rest };
 }
 
-async function runCommand({ options, words }: Parsed): Promise<void> {
+async function runCommand(words: readonly string[], options: ClientOptions): Promise<void> {
   const [name, ...args] = words;
   if (name === undefined) throw new Fatal("missing command name; use --help for help");
   if (name === "help") throw new Information(help);
@@ -143,13 +168,54 @@ async function runCommand({ options, words }: Parsed): Promise<void> {
     await command.run({ args, options });
     return;
   }
-  const { session, remote, database, used } = await open(args, command.min, command.need);
+  const { session, remote, database, used } = await open(
+    args,
+    options,
+    command.min,
+    command.need,
+  );
   try {
     const own = args.slice(used);
     check(own);
     await command.run({ args: own, options, session, remote, database });
   } finally {
     session.close();
+  }
+}
+
+/** Runs the command here, or in a process in the background. Resolves with the exit code. */
+async function inItsPlace(
+  { options, daemon, words }: Parsed,
+  given: readonly string[],
+): Promise<number> {
+  const logger = options.log.logger("ovsdb_client");
+  if (!daemon.detach && !daemon.monitor && daemon.pidFile === undefined) {
+    const forever = new Promise<void>(() => {});
+    await runCommand(words, { ...options, ready() {}, control() {}, exiting: forever });
+    return 0;
+  }
+  const context = { program: PROGRAM, arguments: given, options: daemon, logger };
+  const outcome = await daemonize({ ...context, keepsOutput: true });
+  if ("exitCode" in outcome) return outcome.exitCode;
+  const { daemon: own } = outcome;
+  own.claimPidFile();
+  const { promise: exiting, resolve: exit } = Promise.withResolvers<void>();
+  const path = `${runDir(process.env)}/${PROGRAM}.${process.pid}.ctl`;
+  const unixctl = new UnixctlServer(path, options.log.logger("unixctl"));
+  const control: ClientOptions["control"] = (name, usage, args, run) =>
+    unixctl.register(name, { usage, minArguments: args, maxArguments: args, run });
+  control("exit", "", 0, () => {
+    exit();
+    return "";
+  });
+  try {
+    await runCommand(words, { ...options, ready: () => own.ready(), control, exiting });
+    return 0;
+  } finally {
+    // The reply to `exit` leaves first.
+    await Bun.sleep(0);
+    unixctl.close();
+    own.release();
   }
 }
 
@@ -161,8 +227,7 @@ export async function runOvsdbClient(words: readonly string[]): Promise<number> 
     const parsed = parse(words, log);
     tellEndings(log);
     alarm = setAlarm(parsed.timeoutSeconds, log);
-    await runCommand(parsed);
-    return 0;
+    return await inItsPlace(parsed, words);
   } catch (error) {
     if (error instanceof Information) {
       toStdout(error.text());

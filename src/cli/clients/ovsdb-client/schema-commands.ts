@@ -98,17 +98,18 @@ function schemaFromFile(file: string): FetchedSchema {
   }
 }
 
-async function convert({ args, options }: Unconnected): Promise<void> {
+async function convert(command: Unconnected): Promise<void> {
+  const { args, options } = command;
   const { schema } = schemaFromFile(args.at(-1) as string);
-  await withServer(args, schema.name, async ({ session, remote }) => {
+  await withServer(command, schema.name, async ({ session, remote }) => {
     await beChangeAware(session, remote, options);
     await ask(session, "convert", [schema.name, schemaToJson(schema)]);
   });
 }
 
-async function needsConversion({ args }: Unconnected): Promise<void> {
-  const { schema } = schemaFromFile(args.at(-1) as string);
-  await withServer(args, schema.name, async ({ session }) => {
+async function needsConversion(command: Unconnected): Promise<void> {
+  const { schema } = schemaFromFile(command.args.at(-1) as string);
+  await withServer(command, schema.name, async ({ session }) => {
     const served = await fetchSchema(session, schema.name);
     toStdout(equalJson(schemaToJson(schema), schemaToJson(served.schema)) ? "no\n" : "yes\n");
   });

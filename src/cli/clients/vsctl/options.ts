@@ -1,4 +1,5 @@
 /** The options of `vsctl` itself, which stand before the first command among that one's own. */
+import type { TlsSettings } from "../../../db/tls/settings.ts";
 import type { ClientLog } from "../client-log.ts";
 import { Fatal } from "../fatal.ts";
 import { getopt, type OptionDeclaration } from "../getopt.ts";
@@ -11,23 +12,22 @@ import {
 } from "../table.ts";
 import type { CommandDeclaration } from "./command.ts";
 
-export interface TlsOptions {
-  privateKey?: string;
-  certificate?: string;
-  caCert?: string;
-  bootstrapCaCert?: string;
-  peerCaCert?: string;
-}
+/** Keys are those of `TlsSettings`. */
+export type TlsOptionKey =
+  | "privateKey"
+  | "certificate"
+  | "caCert"
+  | "protocols"
+  | "ciphers"
+  | "bootstrapCaCert"
+  | "peerCaCert";
 
-export type TlsOptionKey = keyof TlsOptions | "tls-accepted";
-
-/** Versions and ciphers are accepted; the choice is the runtime's own, TLS 1.2 at least. */
 export const tlsOptions: readonly OptionDeclaration<TlsOptionKey>[] = [
   { name: "private-key", letter: "p", value: "required", key: "privateKey" },
   { name: "certificate", letter: "c", value: "required", key: "certificate" },
   { name: "ca-cert", letter: "C", value: "required", key: "caCert" },
-  { name: "ssl-protocols", value: "required", key: "tls-accepted" },
-  { name: "ssl-ciphers", value: "required", key: "tls-accepted" },
+  { name: "ssl-protocols", value: "required", key: "protocols" },
+  { name: "ssl-ciphers", value: "required", key: "ciphers" },
   { name: "bootstrap-ca-cert", value: "required", key: "bootstrapCaCert" },
   { name: "peer-ca-cert", value: "required", key: "peerCaCert" },
 ];
@@ -88,7 +88,7 @@ export interface VsctlOptions {
   timeoutSeconds: number;
   retry: boolean;
   readonly table: TableStyle;
-  readonly tls: TlsOptions;
+  readonly tls: { -readonly [K in keyof TlsSettings]: TlsSettings[K] };
   /** Options of the first command, with dashes. */
   readonly local: Map<string, string | undefined>;
 }
@@ -204,11 +204,12 @@ function takeGlobal(
       return;
     case "cluster":
     case "syslog":
-    case "tls-accepted":
       return;
     case "privateKey":
     case "certificate":
     case "caCert":
+    case "protocols":
+    case "ciphers":
     case "bootstrapCaCert":
     case "peerCaCert":
       options.tls[key] = text;

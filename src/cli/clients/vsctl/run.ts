@@ -144,7 +144,7 @@ class Vsctl {
   private async open(retry: boolean): Promise<DatabaseCopy> {
     for (;;) {
       try {
-        const session = await connect(this.remote, PROGRAM);
+        const session = await connect(this.remote, PROGRAM, this.options.tls);
         const copy = await DatabaseCopy.open(session, this.schema, this.wanted.columns);
         arrangeRows(copy);
         return copy;
