@@ -132,6 +132,12 @@ describe.skipIf(!playable || !installed || !existsSync(SCHEMA))("as ovsdb-server
       .toBe("punix:db.sock\npunix:more.sock\n");
     process.kill(second, "SIGTERM");
     await eventually("both are gone", () => !existsSync(pidFile()));
+    const log = (): string => readFileSync(join(dir, "ovsdb-server.log"), "utf8");
+    expect(log()).toContain(`|ERR|1 crashes: pid ${first} died, killed (SIGABRT), restarting\n`);
+    await eventually(
+      "the monitor's last words",
+      () => log().includes(`pid ${second} died, killed`),
+    );
   });
 
   test("--run ends with the command, and with its failure", async () => {

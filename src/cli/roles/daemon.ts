@@ -18,8 +18,16 @@
  *
  * Limits: `--user` is refused (the process would have to start again as that user).
  */
-import { closeSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
-import { rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { ERRNO, errno, raw } from "../../linux/libc.ts";
 import { type FileLock, lockFile } from "../../linux/lock.ts";
@@ -143,6 +151,8 @@ export interface DaemonizeContext {
   readonly logger: Logger;
   /** Standard output and error stay: the program goes on to print, in the background. */
   readonly keepsOutput?: boolean;
+  /** Opens the log file; called in a monitor only when it has something to tell. */
+  readonly openLog: () => void;
 }
 
 export async function daemonize(context: DaemonizeContext): Promise<Daemonized> {
@@ -221,7 +231,7 @@ async function exitStatus(child: Bun.Subprocess, what: string): Promise<number> 
 }
 
 async function monitor(context: DaemonizeContext, tellStarter: boolean): Promise<number> {
-  const { logger, options } = context;
+  const { logger, options, openLog } = context;
   const stateFd = unlinkedFile();
   const forward = { child: undefined as Bun.Subprocess | undefined };
   // The daemon decides what a signal means; this process ends when the daemon has.
@@ -240,6 +250,7 @@ async function monitor(context: DaemonizeContext, tellStarter: boolean): Promise
       if (options.detach) leaveTerminal(context.keepsOutput === true);
     }
     await child.process.exited;
+    openLog();
     const { pid, exitCode, signalCode } = child.process;
     const how = signalCode === null ? `exit status ${exitCode}` : `killed (${signalCode})`;
     if (signalCode === null || !CRASHES.has(String(signalCode))) {

@@ -49,6 +49,7 @@ export async function ovsdbServer(words: readonly string[]): Promise<number> {
       arguments: words,
       options: options.daemon,
       logger,
+      openLog: () => openLogFile(vlog, options.log.file),
     });
     if ("exitCode" in outcome) return outcome.exitCode;
     return await serve(options, where.run, vlog, outcome.daemon);
@@ -83,7 +84,7 @@ async function serve(
 ): Promise<number> {
   const undo = new Undo();
   try {
-    if (options.log.file !== undefined) openLogFile(vlog, options.log.file);
+    openLogFile(vlog, options.log.file);
     daemon.claimPidFile();
     undo.add(() => daemon.release());
     const ended = start(options, runDir, vlog, daemon, undo);
@@ -96,7 +97,8 @@ async function serve(
   }
 }
 
-function openLogFile(vlog: Vlog, file: string): void {
+function openLogFile(vlog: Vlog, file: string | undefined): void {
+  if (file === undefined) return;
   try {
     vlog.openFile(file);
   } catch (error) {
