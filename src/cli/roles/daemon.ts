@@ -152,7 +152,7 @@ export interface DaemonizeContext {
   /** Standard output and error stay: the program goes on to print, in the background. */
   readonly keepsOutput?: boolean;
   /** Opens the log file; called in a monitor only when it has something to tell. */
-  readonly openLog: () => void;
+  readonly openLog?: () => void;
 }
 
 export async function daemonize(context: DaemonizeContext): Promise<Daemonized> {
@@ -250,7 +250,7 @@ async function monitor(context: DaemonizeContext, tellStarter: boolean): Promise
       if (options.detach) leaveTerminal(context.keepsOutput === true);
     }
     await child.process.exited;
-    openLog();
+    openLog?.();
     const { pid, exitCode, signalCode } = child.process;
     const how = signalCode === null ? `exit status ${exitCode}` : `killed (${signalCode})`;
     if (signalCode === null || !CRASHES.has(String(signalCode))) {
