@@ -29,6 +29,7 @@ import { formatDatapathId } from "./bridge/identity.ts";
 import { Reconciler } from "./bridge/reconciler.ts";
 import type { Clock } from "./clock.ts";
 import { registerCommands } from "./control/appctl.ts";
+import { openOperate, type Operate } from "./operate.ts";
 import { UnixctlServer } from "./unixctl.ts";
 
 export interface VswitchOptions {
@@ -77,6 +78,8 @@ export interface VswitchStatus {
 export interface Vswitch {
   bridges(): readonly BridgeView[];
   status(): VswitchStatus;
+  /** Flows, MAC tables, connections: for the HTTP API. */
+  readonly operate: Operate;
   /** Resolves when everything that the database held when it was called is in force. */
   settled(): Promise<void>;
   /** Closes connections, detaches ports, removes sockets. The database is left as it is. */
@@ -98,6 +101,7 @@ export async function startVswitch(options: VswitchOptions): Promise<Vswitch> {
 }
 
 class SlowPath implements Vswitch {
+  readonly operate: Operate;
   private readonly reconciler: Reconciler;
   private backend: Backend | undefined;
   private opening: Promise<Backend> | undefined;
@@ -106,6 +110,12 @@ class SlowPath implements Vswitch {
   constructor(private readonly options: VswitchOptions) {
     const { replica, devices, clock, log, runDir, tls } = options;
     const { type, version } = readOsRelease();
+    this.operate = openOperate({
+      bridges: () => this.reconciler.all,
+      backend: () => this.backend,
+      counters: () => this.counters(),
+      log,
+    });
     this.reconciler = new Reconciler({
       replica,
       devices,

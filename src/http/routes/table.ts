@@ -2,6 +2,17 @@
 import type { Needs } from "../auth/roles.ts";
 import { readAudit } from "./audit.ts";
 import { listBridges, showBridge } from "./bridges.ts";
+import {
+  addFlows,
+  changeFlows,
+  listConnections,
+  listCounters,
+  listDatapathFlows,
+  listFlows,
+  listLogLevels,
+  listMacs,
+  removeFlows,
+} from "./flows.ts";
 import { health, ready } from "./health.ts";
 import { showOpenApi } from "./openapi.ts";
 import { changePassword, login, logout, setUp, showSession } from "./session.ts";
@@ -52,6 +63,16 @@ const TABLE: readonly Line[] = [
   ["reader", "GET", "/api/v1/bridges/:name/ports/:port", showPort],
   ["operator", "PATCH", "/api/v1/bridges/:name/ports/:port", changePort],
   ["operator", "DELETE", "/api/v1/bridges/:name/ports/:port", removePort],
+
+  ["reader", "GET", "/api/v1/bridges/:name/flows", listFlows],
+  ["operator", "POST", "/api/v1/bridges/:name/flows", addFlows],
+  ["operator", "PATCH", "/api/v1/bridges/:name/flows", changeFlows],
+  ["operator", "DELETE", "/api/v1/bridges/:name/flows", removeFlows],
+  ["reader", "GET", "/api/v1/bridges/:name/macs", listMacs],
+  ["reader", "GET", "/api/v1/bridges/:name/connections", listConnections],
+  ["reader", "GET", "/api/v1/datapath/flows", listDatapathFlows],
+  ["reader", "GET", "/api/v1/counters", listCounters],
+  ["reader", "GET", "/api/v1/logs/levels", listLogLevels],
 
   ["reader", "GET", "/api/v1/tables", listTables],
   ["reader", "GET", "/api/v1/tables/:table", listRows],

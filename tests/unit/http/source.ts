@@ -14,6 +14,7 @@ import { AccessStore } from "../../../src/http/auth/store.ts";
 import { hashSecret } from "../../../src/http/auth/secrets.ts";
 import { type HttpParts, HttpSource } from "../../../src/http/source.ts";
 import { LogSink } from "../../../src/log/log.ts";
+import { openOperate } from "../../../src/slowpath/operate.ts";
 import type { Vswitch } from "../../../src/slowpath/vswitch.ts";
 
 export const PASSWORD = "correct horse battery";
@@ -158,6 +159,12 @@ export function vswitchOf(changed: Partial<Vswitch> = {}): Vswitch {
       flows: 12,
       controllers: [{ target: "tcp:127.0.0.1:6633", connected: true }],
     }],
+    operate: openOperate({
+      bridges: () => new Map(),
+      backend: () => undefined,
+      counters: () => ({ miss: 3 }),
+      log: new LogSink(() => {}),
+    }),
     settled: () => Promise.resolve(),
     close: () => Promise.resolve(),
     ...changed,
