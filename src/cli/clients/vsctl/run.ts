@@ -9,7 +9,7 @@
  * Reference: ovs-vsctl(8) of Open vSwitch 3.1, and of 3.6 for the exit code of such interfaces.
  */
 import { readFileSync } from "node:fs";
-import { DatabaseCopy } from "../../../db/client/copy.ts";
+import { DatabaseCopy, type WantedColumns } from "../../../db/client/copy.ts";
 import { type CommitOutcome, Draft, type DraftRow } from "../../../db/client/draft.ts";
 import { OvsdbError } from "../../../db/error.ts";
 import type { Uuid } from "../../../db/schema/declare.ts";
@@ -145,7 +145,7 @@ class Vsctl {
     for (;;) {
       try {
         const session = await connect(this.remote, PROGRAM, this.options.tls);
-        const copy = await DatabaseCopy.open(session, this.schema, this.wanted.columns);
+        const copy = await DatabaseCopy.open(session, this.schema, inStockOrder(this.wanted));
         arrangeRows(copy);
         return copy;
       } catch (error) {
@@ -278,6 +278,12 @@ class Vsctl {
       }
     }
   }
+}
+
+/** Servers answer in the order of the question, and rows are arranged by the order of the answer. */
+function inStockOrder({ columns }: Wanted): WantedColumns {
+  const order = nameOrder([...columns.keys()].sort());
+  return new Map(order.map((table) => [table, columns.get(table) ?? new Set()]));
 }
 
 const isConnectionLost = (error: unknown): boolean =>
