@@ -94,8 +94,13 @@ export class UnixctlServer {
       this.log.warn(`${stream.peer}: received something that is no request; closing`);
       return stream.abort("not a request");
     }
-    const reply = (result: string | null, error: string | null): void =>
+    const debugging = this.log.enabled("dbg");
+    if (debugging) this.log.dbg(`received request ${method}${stringify(params)}`);
+    const reply = (result: string | null, error: string | null): void => {
+      const outcome = error === null ? "success" : "error";
+      if (debugging) this.log.dbg(`replying with ${outcome}: "${error ?? result ?? ""}"`);
       stream.write(new TextEncoder().encode(stringify({ id, result, error })));
+    };
     try {
       reply(wholeLines(await this.execute(method, params)), null);
     } catch (error) {
