@@ -106,6 +106,8 @@ class LiveReplica implements Replica {
   private readonly listeners = new Set<(changes: readonly RowChange[]) => void>();
   private readonly monitorId = ["solovs", "replica", crypto.randomUUID()];
   private stopNotifications = (): void => {};
+  /** Updates that overtook the content they change: they arrive while its reply is awaited. */
+  private early: JsonObject[] | undefined = [];
 
   constructor(
     private readonly session: OvsdbSession,
@@ -118,6 +120,10 @@ class LiveReplica implements Replica {
       const [id, updates] = params;
       const mine = isArray(id) && id[2] === this.monitorId[2];
       if (method !== "update2" || !mine || !isObject(updates)) return;
+      if (this.early) {
+        this.early.push(updates);
+        return;
+      }
       const changes = this.applyOrClose(updates);
       if (changes.length > 0) this.tell(changes);
     });
@@ -125,6 +131,9 @@ class LiveReplica implements Replica {
     const content = await this.session.request("monitor_cond", params);
     if (!isObject(content)) throw new OvsdbError("protocol error", "monitor reply is no object");
     this.copy.apply(content);
+    const early = this.early ?? [];
+    this.early = undefined;
+    for (const updates of early) this.copy.apply(updates);
   }
 
   /** A server whose updates make no sense cannot be followed: the session ends. */

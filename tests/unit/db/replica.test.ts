@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { openReplica, type Replica, type RowChange } from "../../../src/db/replica.ts";
 import { connectSession } from "../../../src/db/rpc/client.ts";
 import { type DatabaseService, startDatabaseService } from "../../../src/db/service.ts";
+import type { Json } from "../../../src/db/json.ts";
+import { openVSwitchSchema } from "../../../src/db/schema/openvswitch.ts";
 import type { OvsdbSession } from "../../../src/db/session.ts";
 import { quietLogger } from "./fixture.ts";
 
@@ -146,4 +148,28 @@ describe.each(["in process", "over a socket"])("a replica %s", (how) => {
       select_src_port: [],
     });
   });
+});
+
+test("an update that overtakes the content is applied after it", async () => {
+  const uuid = "11111111-1111-4111-8111-111111111111";
+  let notify: (method: string, params: readonly Json[]) => void = () => {};
+  const session: OvsdbSession = {
+    who: "test",
+    notify: () => {},
+    request: (method, params) => {
+      if (method === "get_schema") return Promise.resolve(openVSwitchSchema);
+      const id = params[1] as Json;
+      // In one chunk with the reply: seen before the awaiting side goes on.
+      notify("update2", [id, { Open_vSwitch: { [uuid]: { modify: { cur_cfg: 2 } } } }]);
+      return Promise.resolve({ Open_vSwitch: { [uuid]: { initial: { cur_cfg: 1 } } } });
+    },
+    onNotification: (listener) => {
+      notify = listener;
+      return () => {};
+    },
+    onClose: () => () => {},
+    close: () => {},
+  };
+  const early = await openReplica(session, ["Open_vSwitch"]);
+  expect(early.rows("Open_vSwitch").get(uuid)?.cur_cfg).toBe(2);
 });
