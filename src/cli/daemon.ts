@@ -164,6 +164,7 @@ async function startParts(
         database: service.database,
         replica,
         vswitch,
+        log,
       },
       sideTables: service.sideTables(),
       logger: log.logger("http"),

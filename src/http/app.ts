@@ -52,6 +52,10 @@ type AppContext = Context<{ Bindings: Connection }>;
 export function createApp(options: AppOptions): Hono<{ Bindings: Connection }> {
   const { logger, hostNames = [] } = options;
   const app = new Hono<{ Bindings: Connection }>();
+  app.use(async (c, next) => {
+    await next();
+    options.source.countRequest(countedMethod(c.req.method), c.res.status);
+  });
   app.use(protect(hostNames.map((name) => name.toLowerCase())));
   const methods = new Map<string, string[]>();
   for (const route of ROUTES) {
@@ -77,6 +81,10 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Connection }> {
   app.onError((error, c) => failure(error, c.req.method, c.req.path, logger));
   return app;
 }
+
+/** Methods are counted by name, but nobody may make up as many as they like. */
+const countedMethod = (method: string): string =>
+  ["GET", "HEAD", "POST", "PATCH", "DELETE"].includes(method) ? method : "other";
 
 /** The answer to an error that a handler threw. */
 function failure(error: unknown, method: string, path: string, logger: Logger): Response {
@@ -115,6 +123,7 @@ async function answer(c: AppContext, route: Route, options: AppOptions): Promise
       header,
       signal: c.req.raw.signal,
       keepOpen: () => c.env?.keepOpen?.(),
+      stillAllowed: () => isAllowed(access, route, header),
     };
     output = await route.operation.handle(call);
     response = respond(output, route);
@@ -145,6 +154,17 @@ async function answer(c: AppContext, route: Route, options: AppOptions): Promise
  */
 const isJudged = ({ needs }: Route, status: number): boolean =>
   needs === "anyone" && (status < 300 || status === 401 || status === 403);
+
+/** Whether who asked may go on listening: tokens expire, users go. */
+function isAllowed(access: Access, { needs, method }: Route, header: Call["header"]): boolean {
+  try {
+    authorize(access, needs, method, authenticate(access, header), header);
+    return true;
+  } catch (error) {
+    if (error instanceof HttpProblem) return false;
+    throw error;
+  }
+}
 
 function respond(output: Output, { operation }: Route): Response {
   const { json, text, stream, headers = {} } = output;

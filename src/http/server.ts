@@ -47,7 +47,8 @@ const MAX_REQUEST_BYTES = 16 << 20;
 export function startHttp(options: HttpOptions): HttpServer {
   const { address, port, parts, logger, hostNames = [] } = options;
   const access = new Access({ store: new AccessStore(options.sideTables) });
-  const app = createApp({ source: new HttpSource(parts), access, logger, hostNames });
+  const source = new HttpSource(parts);
+  const app = createApp({ source, access, logger, hostNames });
   let server: Bun.Server<undefined>;
   try {
     server = Bun.serve({
@@ -65,6 +66,7 @@ export function startHttp(options: HttpOptions): HttpServer {
       reusePort: false,
     });
   } catch (error) {
+    source.close();
     throw new HttpStartError(startMessage(address, port, error));
   }
   const bound = server.port ?? port;
@@ -83,6 +85,7 @@ export function startHttp(options: HttpOptions): HttpServer {
     port: bound,
     setupUrl,
     close: async () => {
+      source.close();
       await server.stop(true);
     },
   };

@@ -1,7 +1,10 @@
 /** What the HTTP room is given: the database, its typed copy, and the running switch. */
 import type { Database } from "../db/database.ts";
 import type { Replica } from "../db/replica.ts";
+import type { LogSink } from "../log/log.ts";
 import type { Vswitch } from "../slowpath/vswitch.ts";
+import { LogTail } from "./log-tail.ts";
+import { Streams } from "./streams.ts";
 
 export interface HttpParts {
   readonly version: string;
@@ -12,6 +15,8 @@ export interface HttpParts {
   /** The switch's own copy. */
   readonly replica: Pick<Replica, "rows">;
   readonly vswitch: Vswitch;
+  /** To show what is logged. */
+  readonly log: LogSink;
 }
 
 export class HttpSource implements HttpParts {
@@ -20,6 +25,11 @@ export class HttpSource implements HttpParts {
   readonly database: Database;
   readonly replica: Pick<Replica, "rows">;
   readonly vswitch: Vswitch;
+  readonly log: LogSink;
+  readonly logTail: LogTail;
+  readonly streams = new Streams();
+  private readonly stopCounting: () => void;
+  private readonly counts = { commits: 0, changedRows: 0, requests: new Map<string, number>() };
 
   constructor(parts: HttpParts) {
     this.version = parts.version;
@@ -27,6 +37,28 @@ export class HttpSource implements HttpParts {
     this.database = parts.database;
     this.replica = parts.replica;
     this.vswitch = parts.vswitch;
+    this.log = parts.log;
+    this.logTail = new LogTail(parts.log);
+    this.stopCounting = parts.database.onCommit(({ deltas }) => {
+      this.counts.commits++;
+      this.counts.changedRows += deltas.length;
+    });
+  }
+
+  /** Answers are counted by method and status. */
+  countRequest(method: string, status: number): void {
+    const key = `${method} ${status}`;
+    this.counts.requests.set(key, (this.counts.requests.get(key) ?? 0) + 1);
+  }
+
+  get counted(): Readonly<typeof this.counts> {
+    return this.counts;
+  }
+
+  close(): void {
+    this.stopCounting();
+    this.logTail.close();
+    this.streams.close();
   }
 
   /** What is asked of the switch, and what it has done: in force when the second reaches the first. */

@@ -25,6 +25,7 @@ export class LogSink {
   private sequence = 0;
   private readonly levels = new Map<string, LogLevel>();
   private readonly names = new Set<string>();
+  private readonly listeners = new Set<(line: string) => void>();
 
   /** `write` gets whole lines without the newline. */
   constructor(
@@ -45,6 +46,12 @@ export class LogSink {
     return this.levels.get(module) ?? this.defaultLevel;
   }
 
+  /** Calls back with each line that is written. Returns what ends it. A listener must not log. */
+  listen(listener: (line: string) => void): () => void {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+
   /** Modules that have a logger, sorted. */
   modules(): readonly string[] {
     return [...this.names].sort();
@@ -57,7 +64,10 @@ export class LogSink {
       this.sequence++;
       const text = message.replace(/[\r\n]+/g, "\\n");
       const number = String(this.sequence).padStart(5, "0");
-      this.write(`${new Date().toISOString()}|${number}|${module}|${level.toUpperCase()}|${text}`);
+      const time = new Date().toISOString();
+      const line = `${time}|${number}|${module}|${level.toUpperCase()}|${text}`;
+      this.write(line);
+      for (const listener of this.listeners) listener(line);
     };
     return {
       module,

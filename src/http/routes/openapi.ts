@@ -54,11 +54,12 @@ function schemaOf(schema: z.ZodType, io: "input" | "output"): Json {
 
 function describe({ needs, method, path, operation }: Route): Json {
   const { tag, summary, description, response, status = 200, alsoAnswers = [] } = operation;
-  const content = (schema: Json, more: readonly string[]): Json =>
+  const content = (schema: Json | undefined, more: readonly string[]): Json =>
     Object.fromEntries([
-      ["application/json", { schema }],
+      ...(schema === undefined ? [] : [["application/json", { schema }]]),
       ...more.map((type) => [type, { schema: { type: "string" } }]),
     ]);
+  const answers = content(response && schemaOf(response, "output"), alsoAnswers);
   const body = requestBody(operation.body, operation.bodyText, content);
   return {
     operationId: `${method.toLowerCase()} ${path}`.replace(/[^a-z0-9]+/gi, "_"),
@@ -72,7 +73,7 @@ function describe({ needs, method, path, operation }: Route): Json {
     responses: {
       [status]: {
         description: summary,
-        ...(response && { content: content(schemaOf(response, "output"), alsoAnswers) }),
+        ...(Object.keys(answers).length > 0 && { content: answers }),
       },
       default: {
         description: "Why it was refused, and what to do",
@@ -87,7 +88,7 @@ function describe({ needs, method, path, operation }: Route): Json {
 function requestBody(
   schema: z.ZodType | undefined,
   text: string | undefined,
-  content: (schema: Json, more: readonly string[]) => Json,
+  content: (schema: Json | undefined, more: readonly string[]) => Json,
 ): Json | undefined {
   if (schema === undefined) return undefined;
   const types = text === undefined ? [] : ["text/plain"];

@@ -31,6 +31,8 @@ export interface Call<Query = unknown, Body = unknown> {
   readonly signal: AbortSignal;
   /** The connection may be idle from now on without being closed. */
   readonly keepOpen: () => void;
+  /** For whoever goes on sending: whether the caller may still read this. */
+  readonly stillAllowed: () => boolean;
 }
 
 export interface Output {

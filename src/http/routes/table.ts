@@ -14,6 +14,8 @@ import {
   removeFlows,
 } from "./flows.ts";
 import { health, ready } from "./health.ts";
+import { listLog, streamChanges, streamLog } from "./events.ts";
+import { showMetrics } from "./metrics.ts";
 import { showOpenApi } from "./openapi.ts";
 import { changePassword, login, logout, setUp, showSession } from "./session.ts";
 import {
@@ -72,7 +74,11 @@ const TABLE: readonly Line[] = [
   ["reader", "GET", "/api/v1/bridges/:name/connections", listConnections],
   ["reader", "GET", "/api/v1/datapath/flows", listDatapathFlows],
   ["reader", "GET", "/api/v1/counters", listCounters],
+  ["reader", "GET", "/api/v1/logs", listLog],
   ["reader", "GET", "/api/v1/logs/levels", listLogLevels],
+  ["reader", "GET", "/api/v1/logs/stream", streamLog],
+  ["reader", "GET", "/api/v1/events", streamChanges],
+  ["reader", "GET", "/metrics", showMetrics],
 
   ["reader", "GET", "/api/v1/tables", listTables],
   ["reader", "GET", "/api/v1/tables/:table", listRows],

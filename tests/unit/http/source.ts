@@ -91,6 +91,7 @@ export class Bench {
       database,
       replica,
       vswitch: vswitchOf(),
+      log: new LogSink(() => {}),
     };
     return new Bench(database, session, replica, { ...parts, ...changed(parts) });
   }
