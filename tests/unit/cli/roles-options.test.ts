@@ -89,6 +89,7 @@ describe("ovsdb-server's options", () => {
     [["-vnobody"], 'processing "nobody": no destination, level, or module "nobody"'],
     [["--sync-from=tcp:x:1"], "--sync-from is not supported"],
     [["--replay"], "--replay is not supported"],
+    [["relay:OVN_Southbound:tcp:1.2.3.4:6642"], "relays are not supported"],
     [["--user=ovs"], "--user is not supported"],
     [["--syslog-method=udp:1.2.3.4:5"], "unsupported syslog method 'udp:1.2.3.4:5'"],
   ])("%p is refused", (words, message) => {

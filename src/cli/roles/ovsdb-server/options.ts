@@ -173,6 +173,8 @@ export function parseServerOptions(
       }
     }
   });
+  const relay = files.find((file) => file.startsWith("relay:"));
+  if (relay !== undefined) throw new Fatal(`${relay}: relays are not supported by solovs`);
   const databases = files.length > 0
     ? [...new Set(files)]
     : defaultDatabase
