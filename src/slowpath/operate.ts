@@ -79,7 +79,7 @@ export interface Operate {
   has(bridge: string): boolean;
   /** `filter`: as `ovs-ofctl dump-flows` takes it. */
   flows(bridge: string, filter: string): readonly FlowView[];
-  /** The lines of `ovs-ofctl dump-flows`. */
+  /** The text of `ovs-ofctl dump-flows`. */
   flowsText(bridge: string, filter: string): string;
   /** Returns how many flows the bridge has afterwards. */
   changeFlows(bridge: string, command: FlowCommand, flows: readonly string[]): Promise<number>;
@@ -123,11 +123,11 @@ export function openOperate(context: OperateContext): Operate {
     flowsText(name, filter) {
       const bridge = find(name);
       const now = bridge.clock.now();
-      // As OpenFlow 1.0 carries them to ovs-ofctl: without ages.
-      return select(bridge, filter).map((rule) => {
-        const { idleAge: _, hardAge: __, ...stats } = describeRule(rule, now);
-        return ` ${formatFlow(stats)}\n`;
-      }).join("");
+      // What ovs-ofctl gets over OpenFlow 1.0 with Nicira's extensions, which carry no flags.
+      const lines = select(bridge, filter).map((rule) =>
+        ` ${formatFlow({ ...describeRule(rule, now), flags: 0, importance: 0 })}\n`
+      );
+      return `NXST_FLOW reply (xid=0x4):\n${lines.join("")}`;
     },
     async changeFlows(name, command, texts) {
       const bridge = find(name);

@@ -91,6 +91,19 @@ describePrivileged("HTTP", SWITCH_TOOLS, () => {
     expect(await sw.clients.vsctl("list-br")).toBe("br0");
   }, 20_000);
 
+  test("flows: what curl adds, ovs-ofctl shows; the text is the same", async () => {
+    const path = "/api/v1/bridges/br0/flows";
+    const body = "priority=100,tcp,in_port=1,tp_dst=80,actions=output:2,controller:64";
+    expect((await api.request("POST", path, { body })).status).toBe(201);
+    const lines = (text: string): string[] =>
+      text.split("\n").map((line) => line.trim().replace(/duration=[\d.]+s|idle_age=\d+/g, ""))
+        .filter(Boolean);
+    const { body: text } = await get(path, { headers: { accept: "text/plain" } });
+    expect(lines(text).sort()).toEqual(lines(await sw.clients.ofctl("dump-flows", "br0")).sort());
+    expect((await api.request("DELETE", `${path}?filter=tcp`)).status).toBe(200);
+    expect(await sw.clients.ofctl("dump-flows", "br0")).not.toContain("tcp");
+  }, 20_000);
+
   test("what is not there is 404, what cannot be done is 405", async () => {
     expect((await get("/nosuch")).status).toBe(404);
     expect((await get("/api/v1/bridges/nosuch")).status).toBe(404);
