@@ -3,7 +3,7 @@ import { OfError } from "../../../openflow/errors.ts";
 import type { PacketOut } from "../../../openflow/messages/types.ts";
 import { PORTS } from "../../../openflow/version.ts";
 import type { PreparedPacketOut } from "../../cache/upcalls.ts";
-import { unsupportedAction } from "../../pipeline/supported.ts";
+import { groupsOf, unsupportedAction } from "../../pipeline/supported.ts";
 import type { Agent } from "../agent.ts";
 import type { BufferedPacket } from "../buffers.ts";
 
@@ -24,6 +24,10 @@ export function preparePacketOut(agent: Agent, request: PacketOut): PreparedPack
   }
   const refused = unsupportedAction(actions);
   if (refused) throw new OfError("OFPBAC_BAD_TYPE", 0, `action ${refused} is not supported`);
+  for (const group of groupsOf(actions)) {
+    if (agent.bridge.tables.groups.get(group)) continue;
+    throw new OfError("OFPBAC_BAD_OUT_GROUP", 0, `there is no group ${group}`);
+  }
   if (request.bufferId !== undefined) {
     const { packet } = releaseBuffer(agent, request.bufferId);
     return agent.bridge.preparePacketOut(packet, inPort, actions, request.metadata);
