@@ -15,6 +15,7 @@
  * Limits: a session lives SESSION_LIFE_MS, and IDLE_MS when it is not used; a token at most
  * LONGEST_TOKEN_DAYS. Model for the link: PocketBase's installer.
  */
+import { StorageError } from "../../db/storage/storage.ts";
 import { HttpProblem } from "../problem.ts";
 import { allows, lesser, type Principal, type Role } from "./roles.ts";
 import { csrfOf, hashSecret, newSecret, Passwords, sameSecret, TooBusy } from "./secrets.ts";
@@ -152,7 +153,9 @@ export class Access {
     const user = session && this.live(session) ? this.store.user(session.user) : undefined;
     if (session === undefined || user === undefined) return undefined;
     const { hash } = session;
-    if (this.now() - session.seenMs > MINUTE_MS) this.store.sessionSeen(hash, this.now());
+    if (this.now() - session.seenMs > MINUTE_MS) {
+      unlessDiskFails(() => this.store.sessionSeen(hash, this.now()));
+    }
     const via = { kind: "session", hash, csrf: csrfOf(secret) } as const;
     return { user: user.name, role: user.role, via };
   }
@@ -167,7 +170,9 @@ export class Access {
     const user = this.store.user(token.user);
     if (user === undefined) return undefined;
     const { id, name, seenMs } = token;
-    if (this.now() - (seenMs ?? 0) > MINUTE_MS) this.store.tokenSeen(id, this.now());
+    if (this.now() - (seenMs ?? 0) > MINUTE_MS) {
+      unlessDiskFails(() => this.store.tokenSeen(id, this.now()));
+    }
     return {
       user: user.name,
       role: lesser(token.role, user.role),
@@ -288,6 +293,15 @@ export class Access {
 
   private verified(password: string, hash: string | undefined): Promise<boolean> {
     return unlessBusy(this.passwords.verify(password, hash));
+  }
+}
+
+/** Notes of last use: a disk that is full is no reason to let nobody look. */
+function unlessDiskFails(write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
   }
 }
 

@@ -324,6 +324,19 @@ describe("the audit log", () => {
     expect(bench.store.audit(100)).toHaveLength(5);
   });
 
+  test("a disk that fails does not change the answer, and the log tells", async () => {
+    bench.token("admin");
+    bench.nowMs += 3600_000;
+    bench.side.tables.db.run("PRAGMA query_only = ON");
+    const reply = await bench.ask("DELETE", "/api/v1/users/nobody", { as: "admin" });
+    expect(reply.status).toBe(404);
+    expect(bench.lines.at(-1)).toContain("the audit log lacks");
+    const body = { name: "bob", role: "reader", password: PASSWORD };
+    expect((await bench.ask("POST", "/api/v1/users", { as: "admin", body })).status).toBe(503);
+    bench.side.tables.db.run("PRAGMA query_only = OFF");
+    expect(bench.store.user("bob")).toBeUndefined();
+  });
+
   test("it is bounded", () => {
     const entry = {
       timeMs: 0,
