@@ -18,22 +18,22 @@ function dieOf(signal: Ending, log: ClientLog): void {
   process.kill(process.pid, signal);
 }
 
-/** Tells which signal ended the program; whoever started it sees that it died of it. */
-export function tellEndings(log: ClientLog): void {
-  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => dieOf(signal, log));
-  }
-}
-
 /**
- * `--timeout`: ends the program after so many seconds; with 0 as `OVS_CTL_TIMEOUT` says, or never.
- * Returns what `clearTimeout` takes.
+ * Tells which signal ended the program, so that whoever started it sees that it died of it; with
+ * `timeoutSeconds` (0: as `OVS_CTL_TIMEOUT` says, or never) the program ends so itself. Returns the
+ * function that gives the signals back and stops the clock: for when the client has ended otherwise.
  */
-export function setAlarm(
-  seconds: number,
-  log: ClientLog,
-): ReturnType<typeof setTimeout> | undefined {
+export function watchEndings(timeoutSeconds: number, log: ClientLog): () => void {
+  const handlers = (["SIGHUP", "SIGINT", "SIGTERM"] as const).map((signal) => {
+    const handler = () => dieOf(signal, log);
+    process.once(signal, handler);
+    return () => process.off(signal, handler);
+  });
   const fromEnvironment = process.env["OVS_CTL_TIMEOUT"] ?? "";
-  const limit = seconds || (/^\d+$/.test(fromEnvironment) ? Number(fromEnvironment) : 0);
-  return limit === 0 ? undefined : setTimeout(() => dieOf("SIGALRM", log), limit * 1000);
+  const limit = timeoutSeconds || (/^\d+$/.test(fromEnvironment) ? Number(fromEnvironment) : 0);
+  const alarm = limit === 0 ? undefined : setTimeout(() => dieOf("SIGALRM", log), limit * 1000);
+  return () => {
+    clearTimeout(alarm);
+    for (const giveBack of handlers) giveBack();
+  };
 }

@@ -16,7 +16,7 @@ import {
 } from "../../roles/daemon.ts";
 import { UnixctlServer } from "../../../slowpath/unixctl.ts";
 import { OVS_VERSION } from "../../version.ts";
-import { setAlarm, tellEndings } from "../endings.ts";
+import { watchEndings } from "../endings.ts";
 import { ClientLog } from "../client-log.ts";
 import { logDir, runDir } from "../connect.ts";
 import { Exit, Fatal } from "../fatal.ts";
@@ -222,11 +222,10 @@ async function inItsPlace(
 /** Resolves with the exit code. */
 export async function runOvsdbClient(words: readonly string[]): Promise<number> {
   const log = new ClientLog(PROGRAM, toStderr, "info");
-  let alarm: ReturnType<typeof setTimeout> | undefined;
+  let unwatch = (): void => {};
   try {
     const parsed = parse(words, log);
-    tellEndings(log);
-    alarm = setAlarm(parsed.timeoutSeconds, log);
+    unwatch = watchEndings(parsed.timeoutSeconds, log);
     return await inItsPlace(parsed, words);
   } catch (error) {
     if (error instanceof Information) {
@@ -238,7 +237,7 @@ export async function runOvsdbClient(words: readonly string[]): Promise<number> 
     toStderr(`${PROGRAM}: ${error.message}\n`);
     return 1;
   } finally {
-    clearTimeout(alarm);
+    unwatch();
   }
 }
 

@@ -22,7 +22,7 @@ import { arrangeRows, nameOrder } from "../hash-order.ts";
 import { jsonText } from "../json-text.ts";
 import { toStderr, toStdout } from "../output.ts";
 import { type Table, TablePrinter } from "../table.ts";
-import { setAlarm, tellEndings } from "../endings.ts";
+import { watchEndings } from "../endings.ts";
 import { type RowSymbol, Symbols } from "../value-text.ts";
 import { escapeArguments, parseCommands, type ParsedCommand } from "./arguments.ts";
 import { type Running, Wanted } from "./command.ts";
@@ -48,12 +48,11 @@ export async function runVsctl(calledAs: string, words: readonly string[]): Prom
     const list = parseCommands(parsed.words, parsed.options.local, commands);
     const writes = list.some(({ declaration }) => declaration.writes);
     log.log("vsctl", writes ? "info" : "dbg", `Called as ${called}`);
-    tellEndings(log);
-    const alarm = setAlarm(parsed.options.timeoutSeconds, log);
+    const unwatch = watchEndings(parsed.options.timeoutSeconds, log);
     try {
       return await new Vsctl(parsed.options, list, called, log).run();
     } finally {
-      clearTimeout(alarm);
+      unwatch();
     }
   } catch (error) {
     return await ending(error, log);
