@@ -14,7 +14,6 @@
 import { join, resolve } from "node:path";
 import { openReplica, type Replica, type TableName } from "../db/replica.ts";
 import { startDatabaseService } from "../db/service.ts";
-import type { TlsSettings } from "../db/tls/settings.ts";
 import type { Datapath } from "../fastpath/datapath.ts";
 import { type Devices, DummyDevices } from "../fastpath/devices.ts";
 import { openDevices } from "../fastpath/host-devices.ts";
@@ -27,6 +26,7 @@ import { systemClock } from "../slowpath/clock.ts";
 import { startVswitch, type Vswitch } from "../slowpath/vswitch.ts";
 import { reason } from "./exit.ts";
 import type { RunOptions } from "./options.ts";
+import { tlsSettings } from "./tls-options.ts";
 import { SOLOVS_VERSION } from "./version.ts";
 
 /** What a switch reads of its database: all of it, but for what the database server itself needs. */
@@ -178,20 +178,5 @@ async function startParts(
     httpUrl: http?.url,
     setupUrl: http?.setupUrl,
     stop: () => parts.stop(),
-  };
-}
-
-/** File names are made absolute: messages that name them are then of use to anybody. */
-function tlsSettings(options: RunOptions): TlsSettings {
-  const file = (name: string | undefined): string | undefined =>
-    name === undefined || name === "none" || name.startsWith("db:") ? name : resolve(name);
-  return {
-    privateKey: file(options.privateKey),
-    certificate: file(options.certificate),
-    caCert: file(options.caCert),
-    bootstrapCaCert: file(options.bootstrapCaCert),
-    peerCaCert: file(options.peerCaCert),
-    protocols: options.sslProtocols,
-    ciphers: options.sslCiphers,
   };
 }

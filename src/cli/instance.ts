@@ -61,12 +61,17 @@ function removeLeftovers(runDir: string): void {
   }
 }
 
+/** Claims the database alone, or throws a `CommandError` that names the process in the way. */
+export function claimDatabase(db: string): FileLock {
+  const database = resolve(db);
+  makeDirectory(dirname(database), "--db");
+  return claim(`${database}.lock`, `the database ${db}`, "--db");
+}
+
 /** Claims both, or throws a `CommandError` that names the process in the way, holding nothing. */
 export function claimInstance(runDir: string, db: string): Instance {
-  const database = resolve(db);
   const directory = resolve(runDir);
   makeDirectory(directory, "--run-dir");
-  makeDirectory(dirname(database), "--db");
   const pidFiles: FileLock[] = [];
   const releasePidFiles = () => pidFiles.forEach((lock) => lock.release({ remove: true }));
   let databaseLock: FileLock;
@@ -75,7 +80,7 @@ export function claimInstance(runDir: string, db: string): Instance {
       const path = join(directory, `${daemon}.pid`);
       pidFiles.push(claim(path, `the run directory ${runDir}`, "--run-dir"));
     }
-    databaseLock = claim(`${database}.lock`, `the database ${db}`, "--db");
+    databaseLock = claimDatabase(db);
   } catch (error) {
     releasePidFiles();
     throw error;

@@ -1,4 +1,4 @@
-/** The options of `solovs run`, as values that were checked. */
+/** The options of `solovs run` and `solovs ovsdb`, as values that were checked. */
 import type { LogLevel } from "../log/log.ts";
 
 /** Where a TCP server listens. An IPv6 host stands without brackets. */
@@ -14,14 +14,11 @@ export interface LevelChange {
   readonly level: LogLevel;
 }
 
-export interface RunOptions {
-  /** Sockets and the pid file are made here. */
-  readonly runDir: string;
-  /** The SQLite file. */
+/** What `run` and `ovsdb` share: a database that is served, and the log. */
+export interface ServerOptions {
+  /** The database file. */
   readonly db: string;
-  /** Where the HTTP API listens. */
-  readonly http: ListenAddress | "none";
-  /** Further places where the database is served, in OVSDB's notation. */
+  /** Places where the database is served (`run`: besides RUNDIR/db.sock), in OVSDB's notation. */
   readonly remote: readonly string[];
   readonly logLevel: readonly LevelChange[];
   /** For remotes and controllers over TLS; what is left open is read from the SSL table. */
@@ -32,6 +29,18 @@ export interface RunOptions {
   readonly peerCaCert?: string;
   readonly sslProtocols?: string;
   readonly sslCiphers?: string;
+}
+
+export interface OvsdbOptions extends ServerOptions {
+  /** File with the schema of a new database, and to which an older one is converted. */
+  readonly schema?: string;
+}
+
+export interface RunOptions extends ServerOptions {
+  /** Sockets and the pid file are made here. */
+  readonly runDir: string;
+  /** Where the HTTP API listens. */
+  readonly http: ListenAddress | "none";
   /** Neither devices nor packets: the datapath in memory, which needs no privileges. */
   readonly dummy: boolean;
 }

@@ -16,7 +16,7 @@ import { declareDb } from "./db/declare.ts";
 import { CommandError, EXIT, reason } from "./exit.ts";
 import { stockProgram } from "./names.ts";
 import { defaultDatabase, defaultRunDir } from "./options.ts";
-import type { RunOptions } from "./options.ts";
+import type { OvsdbOptions, RunOptions } from "./options.ts";
 import { runRole } from "./roles/role.ts";
 import { OVS_VERSION, SOLOVS_VERSION } from "./version.ts";
 
@@ -30,24 +30,10 @@ function gather<T>(parse: (text: string) => T): (text: string, previous: readonl
   return (text, previous) => [...previous, parse(text)];
 }
 
-function declareRun(program: Command, outcome: Outcome): void {
-  program
-    .command("run", { isDefault: true })
-    .description("run the switch in the foreground (what 'solovs' alone does)")
-    .option("--run-dir <dir>", "directory of the sockets", defaultRunDir(process.env))
-    .option("--db <file>", "configuration database, SQLite", defaultDatabase(process.env))
-    .option(
-      "--http <address:port>",
-      "where the HTTP API listens, or 'none'",
-      parseListenAddress,
-      parseListenAddress("127.0.0.1:8080"),
-    )
-    .option(
-      "--remote <remote>",
-      "serve the database there too: ptcp:PORT[:ADDRESS], pssl:… or punix:FILE (repeatable)",
-      gather(parsePassiveRemote),
-      [],
-    )
+/** `--remote`, TLS and the log: the same for every command that serves a database. */
+function serverOptions(command: Command, remote: string): Command {
+  return command
+    .option("--remote <remote>", remote, gather(parsePassiveRemote), [])
     .option("--private-key <file>", "TLS for remotes and controllers: the private key, PEM")
     .option("--certificate <file>", "TLS: the certificate that belongs to it")
     .option("--ca-cert <file>", "TLS: the CA that must have signed the peers' certificates")
@@ -60,12 +46,47 @@ function declareRun(program: Command, outcome: Outcome): void {
       "off, emer, err, warn, info or dbg, for one module or for all (repeatable)",
       gather(parseLogLevel),
       [],
-    )
+    );
+}
+
+function declareRun(program: Command, outcome: Outcome): void {
+  const command = program
+    .command("run", { isDefault: true })
+    .description("run the switch in the foreground (what 'solovs' alone does)")
+    .option("--run-dir <dir>", "directory of the sockets", defaultRunDir(process.env))
+    .option("--db <file>", "configuration database, SQLite", defaultDatabase(process.env))
+    .option(
+      "--http <address:port>",
+      "where the HTTP API listens, or 'none'",
+      parseListenAddress,
+      parseListenAddress("127.0.0.1:8080"),
+    );
+  serverOptions(
+    command,
+    "serve the database there too: ptcp:PORT[:ADDRESS], pssl:… or punix:FILE (repeatable)",
+  )
     .showHelpAfterError("Run 'solovs run --help' to see the options.")
     .option("--dummy", "no devices, no packets, no root: for trying out and for tests", false)
     .action(async (options: RunOptions) => {
       const { run } = await import("./run.ts");
       outcome.exitCode = await run(options);
+    });
+}
+
+function declareOvsdb(program: Command, outcome: Outcome): void {
+  const command = program
+    .command("ovsdb")
+    .description("a database server alone, for any schema (OVN's, vtep's), without a switch")
+    .requiredOption("--db <file>", "the database; a new one is SQLite")
+    .option("--schema <file>", "its schema (JSON); Open_vSwitch's unless given");
+  serverOptions(
+    command,
+    "serve the database there: punix:FILE, ptcp:PORT[:ADDRESS] or pssl:… (at least one; repeatable)",
+  )
+    .showHelpAfterError("Run 'solovs ovsdb --help' to see the options.")
+    .action(async (options: OvsdbOptions) => {
+      const { ovsdb } = await import("./ovsdb.ts");
+      outcome.exitCode = await ovsdb(options);
     });
 }
 
@@ -112,6 +133,7 @@ function declareProgram(outcome: Outcome): Command {
   // Set on the parent before the commands are declared: they inherit it.
   declareRun(program, outcome);
   declareLab(program, outcome);
+  declareOvsdb(program, outcome);
   // For the help only: these read their own command lines.
   for (const { word, help } of clients) program.command(word).description(help);
   declareConfig(program, outcome);
