@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { OpenFlowVersion } from "../support/clients.ts";
 import { eventually } from "../support/eventually.ts";
-import { normalise, normalised, Pair } from "../support/pair.ts";
+import { Comparison, lines, normalise, Pair } from "../support/pair.ts";
 import { describePrivileged } from "../support/privileged.ts";
 import { STOCK_TOOLS } from "../support/stock.ts";
 import { SWITCH_TOOLS } from "../support/switch.ts";
@@ -91,10 +91,6 @@ const ERRORS: readonly (readonly string[])[] = [
   ["packet-out", "br0", "in_port=1 packet=00 actions=2"],
 ];
 
-function lines(text: string): string[] {
-  return normalise(text).split("\n");
-}
-
 /** Port statistics without the counts; ports in the order of their names, for a switch has none. */
 function counters(text: string): string[] {
   return normalise(text).replaceAll(/=\d+/g, "=N").split(/\n(?= +port)/)
@@ -113,18 +109,7 @@ describePrivileged(
       await pair?.dispose();
     }, 30_000);
 
-    const same = async (...args: readonly string[]): Promise<string> => {
-      const { ours, theirs } = await pair.ofctl(...args);
-      expect(normalised(ours)).toEqual(normalised(theirs));
-      return theirs.stdout;
-    };
-
-    /** As `same`, for flows in any order: both switches keep them in hash tables. */
-    const sameFlows = async (...args: readonly string[]): Promise<void> => {
-      const { ours, theirs } = await pair.ofctl(...args);
-      expect({ code: ours.code, stderr: ours.stderr }).toEqual({ code: 0, stderr: "" });
-      expect(lines(ours.stdout).sort()).toEqual(lines(theirs.stdout).sort());
-    };
+    const { same, sameInAnyOrder: sameFlows } = new Comparison(() => pair);
 
     for (const version of ["OpenFlow10", "OpenFlow13"] satisfies OpenFlowVersion[]) {
       const o = ["-O", version];

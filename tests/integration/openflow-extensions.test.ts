@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { OpenFlowVersion } from "../support/clients.ts";
 import { eventually } from "../support/eventually.ts";
 import { run } from "../support/exec.ts";
-import { normalise, normalised, Pair } from "../support/pair.ts";
+import { Comparison, normalise, normalised, Pair } from "../support/pair.ts";
 import { describePrivileged } from "../support/privileged.ts";
 import { STOCK_TOOLS } from "../support/stock.ts";
 import { type RunningSwitch, SWITCH_TOOLS } from "../support/switch.ts";
@@ -61,16 +61,7 @@ describePrivileged(
       await pair?.dispose();
     }, 30_000);
 
-    const same = async (...args: readonly string[]): Promise<string> => {
-      const { ours, theirs } = await pair.ofctl(...args);
-      expect(normalised(ours)).toEqual(normalised(theirs));
-      return theirs.stdout;
-    };
-    const sameInAnyOrder = async (...args: readonly string[]): Promise<void> => {
-      const { ours, theirs } = await pair.ofctl(...args);
-      expect({ code: ours.code, stderr: ours.stderr }).toEqual({ code: 0, stderr: "" });
-      expect(lines(ours.stdout).sort()).toEqual(lines(theirs.stdout).sort());
-    };
+    const { same, sameInAnyOrder } = new Comparison(() => pair, lines);
     /** `ovs-ofctl COMMAND br0 -` with a text to read. */
     const fed = async (text: string, ...args: readonly string[]): Promise<void> => {
       const { ours, theirs } = await pair.each((sw) =>

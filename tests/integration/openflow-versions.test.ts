@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { OpenFlowVersion } from "../support/clients.ts";
 import { eventually } from "../support/eventually.ts";
-import { normalise, normalised, Pair } from "../support/pair.ts";
+import { Comparison, lines, normalise, Pair } from "../support/pair.ts";
 import { describePrivileged } from "../support/privileged.ts";
 import { STOCK_TOOLS } from "../support/stock.ts";
 import { SWITCH_TOOLS } from "../support/switch.ts";
@@ -73,7 +73,6 @@ const ERRORS: readonly (readonly string[])[] = [
   ["packet-out", "br0", "in_port=1 packet=00 actions=2"],
 ];
 
-const lines = (text: string): string[] => normalise(text).split("\n");
 const PACKET = "ffffffffffff020000000009080600010800060400010200000000090a000009" +
   "0000000000000a00000a";
 
@@ -89,16 +88,7 @@ describePrivileged(
       await pair?.dispose();
     }, 30_000);
 
-    const same = async (...args: readonly string[]): Promise<string> => {
-      const { ours, theirs } = await pair.ofctl(...args);
-      expect(normalised(ours)).toEqual(normalised(theirs));
-      return theirs.stdout;
-    };
-    const sameInAnyOrder = async (...args: readonly string[]): Promise<void> => {
-      const { ours, theirs } = await pair.ofctl(...args);
-      expect({ code: ours.code, stderr: ours.stderr }).toEqual({ code: 0, stderr: "" });
-      expect(lines(ours.stdout).sort()).toEqual(lines(theirs.stdout).sort());
-    };
+    const { same, sameInAnyOrder } = new Comparison(() => pair);
 
     for (const n of [1, 2, 4, 5] as const) {
       const version: OpenFlowVersion = `OpenFlow1${n}`;

@@ -2,6 +2,7 @@
  * The switch under test and stock Open vSwitch side by side, given the same bridge, ports and
  * addresses, so that what the stock clients print for both can be compared line by line.
  */
+import { expect } from "bun:test";
 import type { Result } from "./exec.ts";
 import { Sandbox } from "./netns.ts";
 import { StockSwitch } from "./stock.ts";
@@ -79,5 +80,30 @@ export function normalised(result: Result): Result {
     code: result.code,
     stdout: normalise(result.stdout),
     stderr: normalise(result.stderr),
+  };
+}
+
+export const lines = (text: string): string[] => normalise(text).split("\n");
+
+/** What a comparison with stock Open vSwitch asks for most. */
+export class Comparison {
+  /** `parts` cuts an output into what may come in any order. */
+  constructor(
+    private readonly pair: () => Pair,
+    private readonly parts: (text: string) => string[] = lines,
+  ) {}
+
+  /** Runs `ovs-ofctl` on both: all that it prints, and its exit code, are the same. */
+  readonly same = async (...args: readonly string[]): Promise<string> => {
+    const { ours, theirs } = await this.pair().ofctl(...args);
+    expect(normalised(ours)).toEqual(normalised(theirs));
+    return theirs.stdout;
+  };
+
+  /** As `same` for what succeeds, in any order: both switches keep flows in hash tables. */
+  readonly sameInAnyOrder = async (...args: readonly string[]): Promise<void> => {
+    const { ours, theirs } = await this.pair().ofctl(...args);
+    expect({ code: ours.code, stderr: ours.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(this.parts(ours.stdout).sort()).toEqual(this.parts(theirs.stdout).sort());
   };
 }

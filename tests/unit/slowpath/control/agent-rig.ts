@@ -7,6 +7,7 @@ import type {
   Bucket,
   FlowMod,
   GroupMod,
+  MessageOf,
   OfMessage,
 } from "../../../../src/openflow/messages/types.ts";
 import { GROUP_ANY, type OfVersion, PORTS } from "../../../../src/openflow/version.ts";
@@ -150,6 +151,8 @@ export class AgentRig {
         stream.receive(version, message, xid);
         return stream.take();
       },
+      packetIns: () =>
+        stream.take().filter((m): m is MessageOf<"packet_in"> => m.type === "packet_in"),
     };
   }
 

@@ -1,26 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { DummyDevices } from "../../../../src/fastpath/devices.ts";
-import {
-  type MemoryDatapath,
-  openMemoryDatapath,
-} from "../../../../src/fastpath/memory/datapath.ts";
-import { LogSink } from "../../../../src/log/log.ts";
-import type { Action } from "../../../../src/openflow/actions/types.ts";
 import {
   FLOW_FLAGS,
-  type FlowMod,
-  type MessageOf,
   type OfMessage,
   PORT_CONFIG,
 } from "../../../../src/openflow/messages/types.ts";
 import { OF10, OF13, type OfVersion, PORTS } from "../../../../src/openflow/version.ts";
 import { anyMatch } from "../../../../src/packet/key.ts";
-import { Backend } from "../../../../src/slowpath/bridge/backend.ts";
-import { Bridge } from "../../../../src/slowpath/bridge/bridge.ts";
-import { ManualClock } from "../../../../src/slowpath/clock.ts";
-import { Agent, type AgentKind } from "../../../../src/slowpath/control/agent.ts";
-import { Connection } from "../../../../src/slowpath/control/connection.ts";
-import { FakeStream } from "./fake-stream.ts";
+import type { AgentKind } from "../../../../src/slowpath/control/agent.ts";
+import { AgentRig, flowMod, output } from "./agent-rig.ts";
 
 const frame = (length = 200, source = 1): Uint8Array => {
   const bytes = new Uint8Array(length).fill(0xab);
@@ -28,114 +15,20 @@ const frame = (length = 200, source = 1): Uint8Array => {
   return bytes;
 };
 
-const output = (port: number, maxLength = 0): Action => ({ type: "output", port, maxLength });
-
-const flowMod = (columns: Partial<FlowMod>): FlowMod => ({
-  type: "flow_mod",
-  command: "add",
-  table: 0,
-  match: anyMatch(),
-  priority: 1,
-  cookie: 0n,
-  cookieMask: 0n,
-  newCookie: 0n,
-  modifyCookie: false,
-  idleTimeout: 0,
-  hardTimeout: 0,
-  importance: 0,
-  flags: 0,
-  outPort: PORTS.ANY,
-  outGroup: 0xffffffff,
-  actions: [],
-  ...columns,
-});
-
 describe("an OpenFlow agent", () => {
-  let clock: ManualClock;
-  let datapath: MemoryDatapath;
-  let devices: DummyDevices;
-  let backend: Backend;
-  let bridge: Bridge;
+  let rig: AgentRig;
+  let clock: AgentRig["clock"];
+  let datapath: AgentRig["datapath"];
+  let devices: AgentRig["devices"];
+  let bridge: AgentRig["bridge"];
 
   beforeEach(async () => {
-    clock = new ManualClock();
-    datapath = openMemoryDatapath({ now: () => clock.now() });
-    devices = new DummyDevices();
-    const log = new LogSink(() => {}, "off").logger("test");
-    backend = new Backend({
-      datapath,
-      clock,
-      log,
-      portLost: () => {},
-      datapathNow: () => clock.now(),
-    });
-    bridge = new Bridge({
-      name: "br0",
-      backend,
-      devices,
-      clock,
-      log,
-      runDir: "/nonexistent",
-      statusChanged: () => {},
-    });
-    for (const [i, name] of ["p1", "p2"].entries()) {
-      const { portNo } = await datapath.addPort({ name, type: "device" });
-      bridge.attach({
-        name,
-        kind: "device",
-        bundle: name,
-        dpPort: portNo,
-        ofport: i + 1,
-        device: devices.put(name),
-      });
-    }
+    rig = await AgentRig.create();
+    ({ clock, datapath, devices, bridge } = rig);
   });
-  afterEach(async () => {
-    bridge.close();
-    await backend.close();
-  });
+  afterEach(() => rig.close());
 
-  function connect(version: OfVersion, kind: AgentKind = "primary") {
-    const stream = new FakeStream();
-    let agent: Agent | undefined;
-    const log = new LogSink(() => {}, "off").logger("test");
-    const connection: Connection = new Connection(
-      stream,
-      { clock, log, versions: 1 << version, probeMs: 0 },
-      {
-        opened: () => {
-          agent = new Agent({
-            kind,
-            bridge,
-            agents: bridge.agents,
-            connection,
-            version,
-            log,
-            enableAsync: true,
-            packetInQueue: 100,
-          });
-          bridge.agents.add(agent);
-        },
-        message: (decoded, bytes) => agent!.handle(decoded, bytes),
-        closed: () => {
-          if (agent) bridge.agents.remove(agent);
-        },
-      },
-    );
-    stream.events = connection;
-    stream.receive(version, { type: "hello", versions: 1 << version });
-    stream.take();
-    return {
-      agent: agent!,
-      stream,
-      ask(message: OfMessage): OfMessage[] {
-        stream.receive(version, message);
-        return stream.take();
-      },
-      packetIns: () =>
-        stream.take().filter((m): m is MessageOf<"packet_in"> => m.type === "packet_in"),
-    };
-  }
+  const connect = (version: OfVersion, kind?: AgentKind) => rig.connect(version, kind);
 
   /** A packet arrives by p1; everything that follows from it happens. */
   async function arrive(data: Uint8Array): Promise<void> {
