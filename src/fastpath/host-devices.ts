@@ -1,5 +1,5 @@
 /** `Devices` over rtnetlink: see devices.ts for what it promises. */
-import { ERRNO, SystemError } from "../linux/libc.ts";
+import { close, ERRNO, SystemError } from "../linux/libc.ts";
 import { Ethtool } from "../linux/ethtool.ts";
 import {
   IFF_LOOPBACK,
@@ -8,6 +8,7 @@ import {
   type Link,
   type LinkAttributes,
   type LinkWatch,
+  openLinkEvents,
   RouteSocket,
   watchLinks,
 } from "../linux/rtnetlink.ts";
@@ -29,6 +30,7 @@ export async function openDevices(logger: Logger): Promise<Devices> {
 }
 
 class HostDevices implements Devices {
+  private readonly events = openLinkEvents();
   private readonly route = new RouteSocket();
   private readonly ethtool = new Ethtool();
   private readonly byName = new Map<string, Device>();
@@ -42,6 +44,7 @@ class HostDevices implements Devices {
   /** Subscribes, then reads everything: a change in between is seen twice rather than never. */
   async watch(): Promise<void> {
     const watch = await watchLinks(
+      this.events,
       (link, removed) => this.changed(link.ifindex, removed),
       (reason) => {
         if (this.closed) return;
@@ -97,6 +100,7 @@ class HostDevices implements Devices {
     if (this.closed) return;
     this.closed = true;
     this.linkWatch?.close();
+    close(this.events);
     this.route.close();
     this.ethtool.close();
   }

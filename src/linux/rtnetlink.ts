@@ -9,7 +9,7 @@
  *
  * Link messages are declared (`LINK`) with netlink.ts; routes, addresses and tc add their own tables.
  * When the kernel drops events because the reader was late (ENOBUFS), the watch ends: `onLost` is
- * called, and the owner opens a new one and reads everything again. Nothing is silently missed.
+ * called, and the owner starts a new one and reads everything again. Nothing is silently missed.
  *
  * References: rtnetlink(7), netlink(7), linux/if_link.h.
  */
@@ -18,6 +18,7 @@ import {
   close,
   ERRNO,
   errno,
+  fcntl,
   O_CLOEXEC,
   O_NONBLOCK,
   raw,
@@ -46,6 +47,7 @@ const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const RTMGRP_LINK = 1;
+const F_DUPFD_CLOEXEC = 1030;
 
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
@@ -262,14 +264,34 @@ export interface LinkWatch {
 }
 
 /**
+ * Discards what waits. After a loss the kernel drops further events without telling, until the queue
+ * has been empty once; whoever starts a watch reads everything after this anyway.
+ */
+function drain(events: number): void {
+  const scratch = new Uint8Array(65_536);
+  for (;;) {
+    if (raw.recv(events, scratch, scratch.length, 0) >= 0) continue;
+    const number = errno();
+    if (number === ERRNO.EAGAIN) return;
+    if (number !== ERRNO.ENOBUFS && number !== ERRNO.EINTR) throw new SystemError("recv", number);
+  }
+}
+
+/**
  * Calls `onLink` for every link that appears, changes (`removed` false) or goes (`removed` true).
  * `onLost` is called once when the stream ends by itself: events were dropped, read all anew.
+ *
+ * `events` is a socket of `openLinkEvents`, which stays the caller's: the event loop gets a duplicate
+ * and closes that when events were dropped, but a new watch on the same socket stays subscribed, and
+ * in the network namespace in which it was opened.
  */
 export async function watchLinks(
+  events: number,
   onLink: (link: Link, removed: boolean) => void,
   onLost: (reason: string) => void,
 ): Promise<LinkWatch> {
-  const fd = openLinkEvents();
+  drain(events);
+  const fd = fcntl(events, F_DUPFD_CLOEXEC);
   let open = true;
   const lose = (reason: string): void => {
     if (!open) return;
