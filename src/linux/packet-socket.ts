@@ -31,6 +31,17 @@
  * storing 0 in its status. Reference: packet(7), Documentation/networking/packet_mmap.rst.
  */
 import {
+  AF_PACKET,
+  PACKET_QDISC_BYPASS,
+  PACKET_VERSION,
+  PACKET_VNET_HDR,
+  SO_SNDBUFFORCE,
+  SOCK_RAW,
+  SOL_PACKET,
+  SOL_SOCKET,
+  TPACKET_V2,
+} from "./af-packet.ts";
+import {
   bind,
   close,
   getsockopt,
@@ -65,23 +76,14 @@ export const TP_STATUS_COPY = 2;
 export const TP_STATUS_VLAN_VALID = 0x10;
 export const TP_STATUS_VLAN_TPID_VALID = 0x40;
 
-const AF_PACKET = 17;
-const SOCK_RAW = 3;
 const ETH_P_ALL_BE = 0x0300;
-const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
-const SO_SNDBUFFORCE = 32;
-const SOL_PACKET = 263;
 const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_RX_RING = 5;
 const PACKET_STATISTICS = 6;
 const PACKET_COPY_THRESH = 7;
-const PACKET_VERSION = 10;
 const PACKET_RESERVE = 12;
-const PACKET_VNET_HDR = 15;
-const PACKET_QDISC_BYPASS = 20;
 const PACKET_IGNORE_OUTGOING = 23;
-const TPACKET_V2 = 1;
 const PACKET_MR_PROMISC = 1;
 
 /** Kernel memory that whole copies of super-packets may take while they wait: not used when idle. */

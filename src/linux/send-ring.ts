@@ -24,6 +24,17 @@
  * Reference: packet(7), Documentation/networking/packet_mmap.rst.
  */
 import {
+  AF_PACKET,
+  PACKET_QDISC_BYPASS,
+  PACKET_VERSION,
+  PACKET_VNET_HDR,
+  SO_SNDBUFFORCE,
+  SOCK_RAW,
+  SOL_PACKET,
+  SOL_SOCKET,
+  TPACKET_V2,
+} from "./af-packet.ts";
+import {
   bind,
   close,
   MAP_SHARED,
@@ -48,17 +59,8 @@ export const SLOT_AVAILABLE = 0;
 export const SLOT_SEND_REQUEST = 1;
 
 const BLOCK_BYTES = 16384;
-const AF_PACKET = 17;
-const SOCK_RAW = 3;
-const SOL_SOCKET = 1;
-const SO_SNDBUFFORCE = 32;
-const SOL_PACKET = 263;
-const PACKET_VERSION = 10;
 const PACKET_TX_RING = 13;
 const PACKET_LOSS = 14;
-const PACKET_VNET_HDR = 15;
-const PACKET_QDISC_BYPASS = 20;
-const TPACKET_V2 = 1;
 const SEND_BYTES = 1 << 20;
 
 /** struct sockaddr_ll: family u16 · protocol u16 (network order) · ifindex i32 · … */
