@@ -4,6 +4,8 @@
 #   ./compile.sh                  install the build tools if they are missing, then build
 #   ./compile.sh --install-only   only the first half
 #
+# SOLOVS_OUT=FILE writes the executable there, and leaves dist/solovs alone.
+#
 # The entry points are main.ts and the workers: Bun bundles what a `new Worker` names only when it is
 # listed here. `--bytecode` spares the parsing at each start; nothing is read from the directory in
 # which solovs is started (.env, bunfig.toml).
@@ -76,5 +78,6 @@ trap 'rm -rf "$build"' EXIT
   cat "$build/log" >&2
   die "the build failed"
 }
-mv "$build/solovs" dist/solovs
-say "built dist/solovs ($(dist/solovs --version))"
+out=${SOLOVS_OUT:-dist/solovs}
+mv "$build/solovs" "$out"
+say "built $out ($("$(realpath "$out")" --version))"
