@@ -19,7 +19,8 @@ const missing = ["ovs-vsctl", "ovsdb-client"].filter((tool) => Bun.which(tool) =
 function normalise(text: string, uuids: Map<string, number> = new Map()): string {
   return text
     .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, (uuid) => {
-      if (/^0{8}|^1111/.test(uuid)) return uuid;
+      // Those that the lines themselves name; a random UUID does not start so.
+      if (/^(0{8}|1{8}|11112222)-/.test(uuid)) return uuid;
       if (!uuids.has(uuid)) uuids.set(uuid, uuids.size);
       return `<${uuids.get(uuid)}>`;
     })

@@ -15,6 +15,8 @@ const TEST_TIMEOUT_MS = 20_000;
 export interface Part {
   readonly name: string;
   readonly title: string;
+  /** Run once more if it fails, and named in the summary: other programs share its machine. */
+  readonly twice?: boolean;
   run(): Promise<Counts>;
 }
 
@@ -121,6 +123,7 @@ export function parts(bun: string): Part[] {
     ...testFiles("tests/integration").map((file): Part => ({
       name: "integration",
       title: `integration: ${file.replace(/^.*\//, "").replace(/\.test\.ts$/, "")}`,
+      twice: true,
       run: () => bunTest(bun, [file]),
     })),
   ];

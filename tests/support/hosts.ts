@@ -36,6 +36,8 @@ export interface PingResult {
   readonly received: number;
   readonly duplicates: number;
   readonly rttsMs: readonly number[];
+  /** Highest sequence number that an answer came for; 0: none did. */
+  readonly lastAnswered: number;
   readonly text: string;
 }
 
@@ -59,11 +61,13 @@ function pingArguments(to: string, options: PingOptions): string[] {
 export function parsePing(text: string): PingResult {
   const totals = /(\d+) packets transmitted, (\d+) received/.exec(text);
   const rttsMs = [...text.matchAll(/time=([\d.]+) ms/g)].map((match) => Number(match[1]));
+  const sequence = [...text.matchAll(/icmp_seq=(\d+) ttl/g)].map((match) => Number(match[1]));
   return {
     sent: Number(totals?.[1] ?? 0),
     received: Number(totals?.[2] ?? 0),
     duplicates: [...text.matchAll(/DUP!/g)].length,
     rttsMs,
+    lastAnswered: Math.max(0, ...sequence),
     text,
   };
 }
