@@ -311,6 +311,37 @@ export function encodeMany(
   return parts;
 }
 
+/** What the headers alone say of a message, whether its body can be read or not. */
+export interface MessageIdentity {
+  readonly version: OfVersion;
+  readonly xid: number;
+  readonly shape: "message" | "request" | "reply";
+  /** 0 for the standard's own. */
+  readonly vendor: number;
+  /** Message type, multipart type or the vendor's subtype. */
+  readonly number: number;
+  readonly more: boolean;
+  /** The record's type, or the specification's name of a message that is not taken apart. */
+  readonly name: string;
+}
+
+/** Reads the headers only; throws `OfError` for what they alone show to be wrong. */
+export function identify(bytes: Uint8Array): MessageIdentity {
+  const reader = new Reader(bytes, "OFPBRC_BAD_LEN");
+  const wireVersion = reader.u8();
+  const type = reader.u8();
+  reader.skip(2);
+  const xid = reader.u32();
+  const isHello = type === TYPE_HELLO && wireVersion > OF15;
+  const version = isOfVersion(wireVersion) ? wireVersion : isHello ? OF15 : undefined;
+  if (version === undefined) {
+    throw new OfError("OFPBRC_BAD_VERSION", 0, `version 0x${wireVersion.toString(16)}`);
+  }
+  const { place, more } = findPlace(reader, version, type);
+  const { shape, vendor, number, row, name } = place;
+  return { version, xid, shape, vendor, number, more, name: row?.type ?? name };
+}
+
 /** Whether records of `type` can be said in `version` at all. */
 export function hasMessage(version: OfVersion, type: MessageType): boolean {
   return TABLES.byType.has(`${version}/${type}`);
