@@ -3,7 +3,6 @@ import type { Action } from "../../openflow/actions/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import type { Prerequisite } from "../../packet/fields.ts";
 import { type Field, FIELDS } from "../../packet/layout.ts";
-import { orderActionSet } from "./action-set.ts";
 import {
   AT,
   has,
@@ -30,9 +29,10 @@ import type { Xlate } from "./xlate.ts";
 
 /** Runs the list until it ends, an error, `exit`, or an action that ends it (an expired TTL). */
 export function runActions(x: Xlate, actions: readonly Action[]): void {
+  if (actions.length === 0) x.tracer?.report("action", "drop");
   for (const action of actions) {
     if (x.error || x.exit) return;
-    x.tracer?.action(action);
+    x.tracer?.action(x.bridge, action);
     if (run(x, action) === "stop") return;
   }
 }
@@ -46,7 +46,10 @@ function run(x: Xlate, action: Action): "stop" | void {
     case "output_reg": {
       const port = readSubfield(key, action.source);
       lookSubfield(mask, action.source);
-      if (port > 0xffffn) return x.note(`output port ${port} is out of range`);
+      if (port > 0xffffn) {
+        return x.tracer?.report("warn", `output port ${port} is out of range`);
+      }
+      x.tracer?.report("detail", `output port is ${port}`);
       return output(x, Number(port), action.maxLength);
     }
     case "output_trunc":
@@ -66,8 +69,8 @@ function run(x: Xlate, action: Action): "stop" | void {
       return set(x, action.field, action.value, action.mask);
     case "move": {
       const { source, destination } = action;
-      if (!has(key, mask, source.field.prerequisite)) return x.note("move: no source field");
-      if (!has(key, mask, destination.field.prerequisite)) return x.note("move: no such field");
+      if (!has(key, mask, source.field.prerequisite)) return;
+      if (!has(key, mask, destination.field.prerequisite)) return;
       lookSubfield(mask, source);
       lookSubfield(mask, destination);
       return writeSubfield(key, destination, readSubfield(key, source));
@@ -77,7 +80,7 @@ function run(x: Xlate, action: Action): "stop" | void {
       return x.push(readSubfield(key, action.subfield));
     case "stack_pop": {
       const value = x.stack.pop();
-      if (value === undefined) return x.note("attempting to pop from an empty stack");
+      if (value === undefined) return x.tracer?.report("error", "stack underflow");
       lookSubfield(mask, action.subfield);
       return writeSubfield(key, action.subfield, value);
     }
@@ -201,11 +204,6 @@ function run(x: Xlate, action: Action): "stop" | void {
   }
 }
 
-/** The action set, put in order, runs as a list. */
-export function runActionSet(x: Xlate, written: readonly Action[]): void {
-  runActions(x, orderActionSet(written));
-}
-
 /** Sets a field if the packet has it; the written bits count as looked at (commit.ts). */
 function set(
   x: Xlate,
@@ -214,7 +212,12 @@ function set(
   bits: bigint,
   needs: Prerequisite | undefined = field.prerequisite,
 ): void {
-  if (!has(x.key, x.mask, needs)) return x.note(`unmet prerequisites for ${field.name}, ignored`);
+  if (!has(x.key, x.mask, needs)) {
+    return x.tracer?.report(
+      "warn",
+      `unmet prerequisites for ${field.name}, set_field ignored`,
+    );
+  }
   writeMasked(x.mask, field, bits, bits);
   writeMasked(x.key, field, value, bits);
   if (field.offset === AT.vlanTci) keepTpid(x);
@@ -260,6 +263,8 @@ function decTtl(x: Xlate, controllerIds: readonly number[]): "stop" | void {
     return;
   }
   const rest = { maxLength: 0xffff, userdata: undefined, meterId: undefined };
+  const version = u16(key, AT.ethType) === 0x0800 ? 4 : 6;
+  x.tracer?.report("warn", `IPv${version} decrement TTL exception`);
   for (const controllerId of controllerIds) {
     sendToController(x, { reason: "invalid_ttl", controllerId, ...rest });
   }

@@ -24,7 +24,7 @@ export function runGroup(x: Xlate, id: number): void {
   const group = lookup(x, id);
   if (!group) {
     x.effect({ type: "group", groups, id, group, bucket: undefined });
-    return x.note(`output to nonexistent group ${id}`);
+    return x.tracer?.report("warn", `output to nonexistent group ${id}`);
   }
   if (!x.step()) return;
   switch (group.type) {
@@ -40,8 +40,8 @@ export function runGroup(x: Xlate, id: number): void {
         : select(x, group);
       x.effect({ type: "group", groups, id, group, bucket: index });
       const bucket = group.buckets[index];
-      if (!bucket) return x.note("no live bucket");
-      x.note(`using bucket ${bucket.id}`);
+      if (!bucket) return x.tracer?.report("detail", "no live bucket");
+      x.tracer?.report("detail", `using bucket ${bucket.id}`);
       return runBucket(x, bucket);
     }
     default: {

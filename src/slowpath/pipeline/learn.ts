@@ -80,7 +80,7 @@ export function learn(x: Xlate, action: LearnAction): void {
     success = result !== "refused";
   } else success = learned.possible;
   if (success) x.effect({ type: "taught", learned });
-  else x.note("limit exceeded, learn failed");
+  else x.tracer?.report("detail", "Limit exceeded, learn failed");
   const { resultDestination } = action;
   if (!resultDestination) return;
   lookSubfield(x.mask, resultDestination);

@@ -16,6 +16,7 @@ import { macNumber } from "../bridge/learning.ts";
 import { AT, ETH_ARP, inPort, look16, lookBytes, setU16, u16, VLAN_CFI, VLAN_VID } from "./bits.ts";
 import type { BundleModel, PortModel } from "./model.ts";
 import { outputToPort } from "./output.ts";
+import type { Tracer } from "./tracer.ts";
 import type { Xlate } from "./xlate.ts";
 import { admitsVid, includes, innerVlans, putWireVlans, type Vlans, wireVlans } from "./vlan.ts";
 
@@ -53,19 +54,26 @@ export function normal(x: Xlate): void {
 
   const port = x.bridge.ports.get(inPort(key));
   const from = port?.bundle ?? (noPort(inPort(key)) ? NO_PORT : undefined);
-  if (!from) return;
+  if (!from) return x.tracer?.report("warn", "no input bundle, dropping");
   // A tag that was cut off.
   const type = u16(key, AT.ethType);
-  if ((type === 0x8100 || type === 0x88a8) && !(u16(key, AT.vlanTci) & VLAN_CFI)) return;
+  if ((type === 0x8100 || type === 0x88a8) && !(u16(key, AT.vlanTci) & VLAN_CFI)) {
+    return x.tracer?.report("warn", "partial VLAN tag, dropping");
+  }
 
   if (from.vlan.mode === "dot1q-tunnel") look16(mask, AT.vlan2Tci, 0xffff);
   const wire = wireVlans(key);
-  if (!admitsVid(from, wire.outer.vid)) return;
+  if (!admitsVid(from, wire.outer.vid)) {
+    if (x.tracer) reportBadVid(x.tracer, from, wire.outer.vid);
+    return x.tracer?.report("warn", "disallowed VLAN VID for this input port, dropping");
+  }
   const vlans = innerVlans(from, wire);
   const vlan = vlans.outer.vid;
 
   const destination = macNumber(key.bytes, AT.ethDst);
-  if (port && !x.bridge.forwardBpdu && isReserved(destination)) return;
+  if (port && !x.bridge.forwardBpdu && isReserved(destination)) {
+    return x.tracer?.report("detail", "packet has reserved destination MAC, dropping");
+  }
 
   if (port) {
     x.effect({
@@ -79,8 +87,44 @@ export function normal(x: Xlate): void {
   }
 
   const known = x.lookupMac(vlan, destination);
-  if (!known) return flood(x, from, vlans);
-  if (known !== from) outputToBundle(x, known, vlans);
+  if (!known) {
+    x.tracer?.report("detail", "no learned MAC for destination, flooding");
+    return flood(x, from, vlans);
+  }
+  if (known === from) {
+    return x.tracer?.report("detail", "learned port is input port, dropping");
+  }
+  x.tracer?.report("detail", "forwarding to learned port");
+  outputToBundle(x, known, vlans);
+}
+
+/** Why the bundle's configuration refuses the VLAN. */
+function reportBadVid(tracer: Tracer, { name, vlan }: BundleModel, vid: number): void {
+  switch (vlan.mode) {
+    case "access":
+      return tracer.report(
+        "error",
+        `dropping VLAN ${vid} tagged packet received on port ${name} ` +
+          `configured as VLAN ${vlan.tag} access port`,
+      );
+    case "trunk":
+    case "native-tagged":
+    case "native-untagged":
+      return tracer.report(
+        "error",
+        `dropping VLAN ${vid} packet received on port ${name} not configured for ` +
+          `trunking VLAN ${vid}`,
+      );
+    case "dot1q-tunnel":
+      return tracer.report(
+        "error",
+        `dropping VLAN ${vid} packet received on dot1q-tunnel port ${name} that excludes this VLAN`,
+      );
+    default: {
+      const never: never = vlan.mode;
+      throw new Error(`vlan mode ${never}`);
+    }
+  }
 }
 
 function flood(x: Xlate, from: BundleModel, vlans: Vlans): void {

@@ -2,6 +2,7 @@
 import type { PacketInReason } from "../../openflow/actions/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import { inPort } from "./bits.ts";
+import { formatPort } from "../../packet/text.ts";
 import type { PortModel } from "./model.ts";
 import { normal } from "./normal.ts";
 import type { Xlate } from "./xlate.ts";
@@ -35,7 +36,7 @@ export function output(x: Xlate, port: number, maxLength: number): void {
       return;
     default:
       // OpenFlow 1.3.5 §5.12.1: only IN_PORT sends a packet back.
-      if (port === inPort(x.key)) return x.note("skipping output to input port");
+      if (port === inPort(x.key)) return x.tracer?.report("warn", "skipping output to input port");
       return outputToPort(x, port);
   }
 }
@@ -51,11 +52,15 @@ function flood(x: Xlate, all: boolean): void {
 /** One port of the bridge, whether or not the packet came from there. */
 export function outputToPort(x: Xlate, ofport: number, truncate?: number): void {
   const port = x.port(ofport);
-  if (!port) return x.note("nonexistent output port");
-  if (port.config.noFwd) return x.note("OFPPC_NO_FWD set, skipping output");
-  if (isProtected(x, port)) return x.note("flow is between protected ports, skipping output");
+  if (!port) return x.tracer?.report("warn", "Nonexistent output port");
+  if (port.config.noFwd) {
+    return x.tracer?.report("detail", "OFPPC_NO_FWD set, skipping output");
+  }
+  if (isProtected(x, port)) {
+    return x.tracer?.report("warn", "Flow is between protected ports, skipping output.");
+  }
   if (port.patchPeer) return x.crossPatch(port);
-  if (port.dpPort === undefined) return x.note("output port is not in the datapath");
+  if (port.dpPort === undefined) return;
   x.commit();
   if (truncate !== undefined) x.emit({ type: "trunc", maxLength: truncate });
   x.emit({ type: "output", port: port.dpPort });
@@ -65,8 +70,12 @@ export function outputToPort(x: Xlate, ofport: number, truncate?: number): void 
 export function outputTruncated(x: Xlate, port: number, maxLength: number): void {
   const from = inPort(x.key);
   const target = port === PORTS.IN_PORT ? from : port;
-  if (port === from) return x.note("skipping output to input port");
-  if (x.port(target)?.dpPort === undefined) return x.note("output_trunc does not support the port");
+  if (port === from) return x.tracer?.report("warn", "skipping output to input port");
+  const out = x.port(target);
+  if (out?.dpPort === undefined) {
+    const name = out ? `patch port ${out.name}` : `port: ${formatPort(target)}`;
+    return x.tracer?.report(out ? "error" : "warn", `output_trunc does not support ${name}`);
+  }
   outputToPort(x, target, maxLength);
 }
 

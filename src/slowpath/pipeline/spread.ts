@@ -11,7 +11,7 @@ export function multipath(x: Xlate, action: ActionOf<"multipath">): void {
   const hash = hashFields(x, action.fields, action.basis);
   const { destination } = action;
   if (!has(x.key, x.mask, destination.field.prerequisite)) {
-    return x.note("multipath: no such field");
+    return;
   }
   lookSubfield(x.mask, destination);
   writeSubfield(x.key, destination, BigInt(link(action, hash)));
@@ -48,7 +48,7 @@ export function bundle(x: Xlate, action: ActionOf<"bundle">): void {
   const port = member(x, action);
   const { destination } = action;
   if (!destination) return output(x, port, 0);
-  if (!has(x.key, x.mask, destination.field.prerequisite)) return x.note("bundle: no such field");
+  if (!has(x.key, x.mask, destination.field.prerequisite)) return;
   lookSubfield(x.mask, destination);
   writeSubfield(x.key, destination, BigInt(port));
 }

@@ -33,7 +33,8 @@ import { AT, inPort, isIp, lookBytes } from "./bits.ts";
 import type { Effect } from "./effects.ts";
 import type { BridgeModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
-import { type MacDependency, Scratch, type Tracer, Xlate, type XlateError } from "./xlate.ts";
+import type { Tracer } from "./tracer.ts";
+import { type MacDependency, Scratch, Xlate, type XlateError } from "./xlate.ts";
 
 export interface TranslationInput {
   readonly bridge: BridgeModel;
@@ -62,6 +63,8 @@ export interface Translation {
   readonly error: XlateError | undefined;
   /** A rule was learned on the way: another packet like this may be treated otherwise. */
   readonly taught: boolean;
+  /** The packet's key at the end of the pipeline, for a tracer. */
+  readonly traced?: FlowKey | undefined;
 }
 
 export function translate(input: TranslationInput): Translation {
@@ -86,12 +89,16 @@ export function translate(input: TranslationInput): Translation {
   );
   const port = inPort(key);
   const from = bridge.ports.get(port);
+  tracer?.enter("bridge", `bridge("${bridge.name}")`);
   if (packetOut) {
     runActions(x, packetOut);
     x.finish(undefined);
   } else if (!from || x.mayReceive(from)) {
-    if (bridge.fragMode === "drop" && (key.bytes[AT.nwFrag]! & 1) !== 0) x.note("fragment, drop");
-    else {
+    if (bridge.fragMode === "drop" && (key.bytes[AT.nwFrag]! & 1) !== 0) {
+      tracer?.enterTable(bridge, 0, "fragment");
+      tracer?.report("action", "drop");
+      tracer?.leave();
+    } else {
       // The first search is no step deeper.
       x.table = -1;
       const first = x.runTable(0, port, true, true);
@@ -99,6 +106,7 @@ export function translate(input: TranslationInput): Translation {
       x.finish(first);
     }
   }
+  tracer?.leave();
   mask.bytes.fill(0, DP_KEY_BYTES, KEY_BYTES);
   return {
     actions: x.error ? [] : x.actions,
@@ -108,5 +116,6 @@ export function translate(input: TranslationInput): Translation {
     punts: x.punts,
     error: x.error,
     taught: x.taught,
+    traced: tracer && x.key.clone(),
   };
 }

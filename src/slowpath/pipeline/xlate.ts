@@ -11,7 +11,8 @@ import { PORTS } from "../../openflow/version.ts";
 import { FlowKey } from "../../packet/key.ts";
 import { DP_KEY_BYTES, FIELDS, KEY_WORDS, SLOTS } from "../../packet/layout.ts";
 import type { MacTable } from "../bridge/learning.ts";
-import { runActions, runActionSet } from "./actions.ts";
+import { orderActionSet } from "./action-set.ts";
+import { runActions } from "./actions.ts";
 import { AT, inPort, setInPort, u16 } from "./bits.ts";
 import { commit } from "./commit.ts";
 import type { Effect } from "./effects.ts";
@@ -20,6 +21,7 @@ import { sendToController } from "./output.ts";
 import type { PuntNumbers } from "./punt.ts";
 import type { Rule } from "./rule.ts";
 import { USER_TABLES } from "./tables.ts";
+import type { Tracer } from "./tracer.ts";
 
 /** How deep resubmits, patches and clones nest, and how many tables one packet may search. */
 export const MAX_DEPTH = 64;
@@ -40,14 +42,6 @@ export interface MacDependency {
   readonly macs: MacTable<BundleModel>;
   readonly vlan: number;
   readonly mac: number;
-}
-
-/** Listens to a translation step by step (`ofproto/trace`). */
-export interface Tracer {
-  table(bridge: BridgeModel, table: number, rule: Rule | undefined): void;
-  action(action: Action): void;
-  /** A remark, or why something was not done. */
-  note(text: string): void;
 }
 
 const TUNNEL = [...SLOTS.values()].filter(({ name }) => name.startsWith("tun_"));
@@ -111,17 +105,13 @@ export class Xlate {
     this.initial.set(this.key.words);
   }
 
-  note(text: string): void {
-    this.tracer?.note(text);
-  }
-
   effect(effect: Effect): void {
     this.effects.push(effect);
   }
 
   fail(error: XlateError): void {
     this.error ??= error;
-    this.note(error);
+    this.tracer?.report("error", error);
   }
 
   /** Brings the datapath's packet up to date before something is done with it. */
@@ -152,8 +142,13 @@ export class Xlate {
   /** False, and an error, when the packet has been through too much to go on. */
   step(): boolean {
     if (this.error) return false;
-    if (this.depth >= MAX_DEPTH) this.fail("recursion too deep");
-    else if (this.resubmits >= MAX_RESUBMITS) this.fail("too many resubmits");
+    if (this.depth >= MAX_DEPTH) {
+      this.tracer?.report("error", `over max translation depth ${MAX_DEPTH}`);
+      this.error = "recursion too deep";
+    } else if (this.resubmits >= MAX_RESUBMITS) {
+      this.tracer?.report("error", `over ${MAX_RESUBMITS} resubmit actions`);
+      this.error = "too many resubmits";
+    }
     if (this.error) return false;
     this.resubmits++;
     return true;
@@ -175,14 +170,18 @@ export class Xlate {
     const deepens = table <= oldTable ? 1 : 0;
     this.table = table;
     const rule = this.find(port, asPipeline);
-    this.tracer?.table(this.bridge, this.table, rule);
+    const asks = !rule && mayPacketIn && this.missAsks(port);
+    const outcome = rule ?? (asks ? "packet-in" : "no match");
+    this.tracer?.enterTable(this.bridge, oldTable < 0 ? this.table : table, outcome);
     this.depth += deepens;
     if (rule) {
       this.effect({ type: "rule", rule });
       this.rule = rule;
       this.cookie = rule.cookie;
       runActions(this, rule.actions);
-    } else if (mayPacketIn) this.miss(port);
+    } else if (asks) this.miss();
+    else this.tracer?.report("action", "drop");
+    this.tracer?.leave();
     this.depth -= deepens;
     this.rule = oldRule;
     this.cookie = oldCookie;
@@ -220,27 +219,28 @@ export class Xlate {
     return rule;
   }
 
-  /** No rule matched: the table's setting decides (OpenFlow 1.1 §A.3.3, 1.3.5 §5.4). */
-  private miss(port: number): void {
+  /** No rule matched: does the table's setting ask controllers (OpenFlow 1.1 §A.3.3, 1.3.5 §5.4)? */
+  private missAsks(port: number): boolean {
     const setting = this.bridge.tables.missSetting(this.table);
     switch (setting) {
       case "drop":
-        return this.note("no match, drop");
+        return false;
       case "default":
         // Dropped from OpenFlow 1.3 on; earlier versions ask the controller.
-        if (!this.bridge.wantsMisses()) return this.note("no match, drop");
-        break;
+        return this.bridge.wantsMisses();
       case "continue":
-      case "controller": {
-        const from = this.port(port);
-        if (!from || from.config.noPacketIn) return this.note("no match, no packet-in");
-        break;
-      }
+      case "controller":
+        return this.port(port)?.config.noPacketIn === false;
       default: {
         const never: never = setting;
         throw new Error(`miss setting ${never}`);
       }
     }
+  }
+
+  private miss(): void {
+    const setting = this.bridge.tables.missSetting(this.table);
+    this.tracer?.report("action", "CONTROLLER:65535");
     this.rule = undefined;
     this.cookie = 0n;
     sendToController(this, {
@@ -266,10 +266,13 @@ export class Xlate {
     if (this.exit || this.error || this.actionSet.length === 0) return;
     this.rule = first;
     this.cookie = first?.cookie ?? this.cookie;
-    const set = this.actionSet;
+    const actions = orderActionSet(this.actionSet);
     this.actionSet = [];
+    if (actions.length === 0) return;
     this.inActionSet = true;
-    runActionSet(this, set);
+    this.tracer?.enter("table", "--. Executing action set:");
+    runActions(this, actions);
+    this.tracer?.leave();
     this.inActionSet = false;
   }
 
@@ -300,6 +303,7 @@ export class Xlate {
       this.stack = [];
       this.actionSet = [];
       this.bridge = peer.bridge;
+      this.tracer?.enter("bridge", `bridge("${peer.bridge.name}")`);
       const { key } = this;
       setInPort(key, peer.port.ofport);
       key.bytes.fill(0, DP_KEY_BYTES);
@@ -307,10 +311,12 @@ export class Xlate {
       for (const { offset, bytes } of [...TUNNEL, ...CT]) {
         key.bytes.fill(0, offset, offset + bytes);
       }
-      if (!this.mayReceive(peer.port)) return;
       // Table 0 after table 0 counts as a step deeper: bridges patched in a circle end.
       this.table = 0;
-      this.finish(this.runTable(0, peer.port.ofport, true, true));
+      if (this.mayReceive(peer.port)) {
+        this.finish(this.runTable(0, peer.port.ofport, true, true));
+      }
+      this.tracer?.leave();
     });
     // What goes wrong in the peer is not this bridge's concern; the counts that bound the work stay.
     if (this.error !== "too many actions") this.error = undefined;
