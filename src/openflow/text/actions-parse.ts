@@ -466,3 +466,6 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["write_metadata", parseWriteMetadata],
   ["goto_table", goto],
 ]);
+
+/** Words with which an action may begin; a port's number or name outputs to it. */
+export const ACTION_WORDS: readonly string[] = ["drop", ...PARSERS.keys()];

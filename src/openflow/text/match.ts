@@ -56,6 +56,9 @@ const PROTOCOLS: ReadonlyMap<string, readonly [number, number?]> = new Map([
   ["mplsm", [ETH_TYPE.MPLS_MULTICAST]],
 ]);
 
+/** Words that a match may contain by themselves. */
+export const MATCH_WORDS: readonly string[] = [...PROTOCOLS.keys()];
+
 /** Collects `name=value` parts of one match. */
 class Parts {
   readonly list: string[] = [];

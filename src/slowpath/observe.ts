@@ -1,0 +1,150 @@
+/**
+ * What the console shows of the running switch beside its flows: traffic of every port as it is
+ * counted now, the host's devices, and the words that a flow is written in.
+ *
+ * All of it is read in place and cheap: counters are in memory that the datapath shares, devices in
+ * the live view that rtnetlink keeps. Nothing here changes anything.
+ */
+import type { Devices } from "../fastpath/devices.ts";
+import { ACTION_WORDS } from "../openflow/text/actions-parse.ts";
+import { MATCH_WORDS } from "../openflow/text/match.ts";
+import { formatMac } from "../packet/address.ts";
+import { FIELD_ROWS } from "../packet/fields.ts";
+import { RESERVED_PORTS } from "../packet/text.ts";
+import type { Bridge } from "./bridge/bridge.ts";
+
+/** Totals since the port was attached. */
+export interface PortReading {
+  readonly bridge: string;
+  readonly name: string;
+  readonly ofport: number;
+  /** `device`, `internal`, `patch` …: how the interface is realised. */
+  readonly kind: string;
+  readonly linkUp: boolean;
+  /** Bits per second; null where the device has no notion of speed. */
+  readonly linkSpeedBps: number | null;
+  readonly rxPackets: number;
+  readonly txPackets: number;
+  readonly rxBytes: number;
+  readonly txBytes: number;
+  /** Packets dropped or in error, both directions. */
+  readonly drops: number;
+}
+
+/** One network interface of the host. */
+export interface DeviceReading {
+  readonly name: string;
+  readonly ifindex: number;
+  readonly mac: string | null;
+  readonly mtu: number;
+  readonly adminUp: boolean;
+  readonly linkUp: boolean;
+  readonly loopback: boolean;
+  /** rtnetlink kind: `veth`, `bridge` …; null for hardware. */
+  readonly kind: string | null;
+  readonly driver: string | null;
+  readonly linkSpeedBps: number | null;
+  /** The bridge that has it as a port. */
+  readonly bridge: string | null;
+}
+
+/** A match field, for completion and explanation. */
+export interface FieldWord {
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly bits: number;
+  readonly format: string;
+  readonly maskable: boolean;
+  readonly writable: boolean;
+  /** What the match must say too for the field to exist. */
+  readonly needs: string | null;
+}
+
+export interface Vocabulary {
+  readonly fields: readonly FieldWord[];
+  /** Words that stand for several fields: `tcp`, `arp` … */
+  readonly words: readonly string[];
+  readonly actions: readonly string[];
+  /** Names of ports that every bridge has: `LOCAL`, `NORMAL` … */
+  readonly ports: readonly string[];
+}
+
+export interface Observe {
+  ports(): readonly PortReading[];
+  devices(): readonly DeviceReading[];
+  vocabulary(): Vocabulary;
+}
+
+export interface ObserveContext {
+  readonly bridges: () => ReadonlyMap<string, Bridge>;
+  readonly devices: Devices;
+}
+
+export function openObserve({ bridges, devices }: ObserveContext): Observe {
+  return {
+    ports: () => [...bridges().values()].flatMap(readPorts),
+    devices: () => readDevices(bridges().values(), devices),
+    vocabulary,
+  };
+}
+
+function readPorts(bridge: Bridge): PortReading[] {
+  return [...bridge.ports.values()].map((port) => {
+    const counted = port.dpPort === undefined
+      ? undefined
+      : bridge.backend.datapath.portStats(port.dpPort);
+    const traffic = port.patchStats ?? counted;
+    return {
+      bridge: bridge.name,
+      name: port.name,
+      ofport: port.ofport,
+      kind: port.kind,
+      linkUp: port.linkUp,
+      linkSpeedBps: port.device?.linkSpeedBps ?? null,
+      rxPackets: traffic?.rxPackets ?? 0,
+      txPackets: traffic?.txPackets ?? 0,
+      rxBytes: traffic?.rxBytes ?? 0,
+      txBytes: traffic?.txBytes ?? 0,
+      drops: counted === undefined
+        ? 0
+        : counted.rxDropped + counted.txDropped + counted.rxErrors + counted.txErrors,
+    };
+  });
+}
+
+function readDevices(bridges: Iterable<Bridge>, devices: Devices): DeviceReading[] {
+  const bridgeOf = new Map<string, string>();
+  for (const bridge of bridges) {
+    for (const port of bridge.ports.values()) bridgeOf.set(port.name, bridge.name);
+  }
+  return [...devices.list()].map((device) => ({
+    name: device.name,
+    ifindex: device.ifindex,
+    mac: device.mac.length === 6 ? formatMac(device.mac) : null,
+    mtu: device.mtu,
+    adminUp: device.adminUp,
+    linkUp: device.linkUp,
+    loopback: device.loopback,
+    kind: device.kind ?? null,
+    driver: device.driver ?? null,
+    linkSpeedBps: device.linkSpeedBps ?? null,
+    bridge: bridgeOf.get(device.name) ?? null,
+  })).sort((a, b) => a.ifindex - b.ifindex);
+}
+
+function vocabulary(): Vocabulary {
+  return {
+    fields: FIELD_ROWS.map(([name, row]) => ({
+      name,
+      aliases: row.aliases ?? [],
+      bits: row.bits,
+      format: row.format,
+      maskable: row.maskable ?? false,
+      writable: row.writable ?? false,
+      needs: row.prerequisite ?? null,
+    })),
+    words: MATCH_WORDS,
+    actions: ACTION_WORDS,
+    ports: [...RESERVED_PORTS.keys()],
+  };
+}
