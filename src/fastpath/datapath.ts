@@ -9,6 +9,8 @@
  *   port       addPort            (by Devices)      ports, portStats  removePort
  *   flow       putFlow            putFlow (same id) flowStats         deleteFlow
  *   packet     upcall (from it)   –                 –                 execute (to it)
+ *   meter      setMeter           setMeter          meterStats        deleteMeter
+ *   connection `ct` action        `ct` action       conntrack.dump    conntrack.flush
  *   datapath   open function      –                 counters          close
  *
  * Invariants
@@ -23,6 +25,8 @@
  */
 import type { FlowKey, Match } from "../packet/key.ts";
 import type { DpAction } from "./actions.ts";
+import type { Conntrack } from "./conntrack/types.ts";
+import type { DpMeter, DpMeterStats } from "./meters.ts";
 
 /** A packet outside the hot path: the frame from its Ethernet header on, without FCS. */
 export interface Packet {
@@ -40,7 +44,10 @@ export type UpcallReason = "miss" | "action";
 export interface Upcall {
   readonly reason: UpcallReason;
   readonly packet: Packet;
-  /** Datapath key (in_port is a datapath port number); the pipeline section is zero. */
+  /**
+   * Datapath key (in_port is a datapath port number); the pipeline section is zero. After a
+   * recirculation its recirc_id, dp_hash, ct_… and tun_… are those of the packet there.
+   */
   readonly key: FlowKey;
   /** `userdata` of the `userspace` action that sent it; 0 for a miss. */
   readonly userdata: number;
@@ -133,8 +140,27 @@ export interface Datapath {
   /** Statistics in place; zero for an id never used. Valid until the id is reused. */
   flowStats(id: number): DpFlowStats;
 
-  /** Runs the actions on one packet. `inPort` is the datapath port it counts as coming from. */
-  execute(packet: Packet, actions: readonly DpAction[], inPort: number): void;
+  /**
+   * Runs the actions on one packet. `inPort` is the datapath port it counts as coming from. With
+   * `metadata`, a datapath key, the packet goes on with what that key says and no header does:
+   * packet_type, recirc_id, dp_hash, skb_priority, pkt_mark, ct_… and tun_….
+   */
+  execute(
+    packet: Packet,
+    actions: readonly DpAction[],
+    inPort: number,
+    metadata?: FlowKey,
+  ): void;
+
+  /** Adds the meter, or changes it, its statistics and buckets begun anew. Ids are 32 bits. */
+  setMeter(id: number, meter: DpMeter): void;
+  deleteMeter(id: number): void;
+  /** Undefined for a meter that is not there. Read in place: at most a moment old. */
+  meterStats(id: number): DpMeterStats | undefined;
+  /** The connection tracker behind the `ct` action. */
+  readonly conntrack: Conntrack;
+  /** Tags that a packet is parsed for, `other_config:vlan-limit`: 1 (as Open vSwitch) or 2. */
+  setVlanLimit(limit: 1 | 2): void;
 
   barrier(): Promise<void>;
   /** Cache hits, misses, upcalls lost, and one counter per drop reason, by name. */

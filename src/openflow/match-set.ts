@@ -116,6 +116,8 @@ export function prerequisiteMet(
       return discovery(136);
     case "nsh":
       return ethType === ETH_TYPE.NSH;
+    case "pbb":
+      return ethType === 0x88e7;
     case "ct": {
       const state = key.get(FIELDS.ct_state);
       if ((state & CT_VALID) !== 0) return true;

@@ -31,7 +31,7 @@ export const OXM_CLASSES = {
 export type OxmClassName = keyof typeof OXM_CLASSES;
 
 /** `[class, field number, first OpenFlow version that has it]`. */
-export type OxmId = readonly [OxmClassName, number, ("1.2" | "1.3" | "1.5")?];
+export type OxmId = readonly [OxmClassName, number, ("1.2" | "1.3" | "1.4" | "1.5")?];
 
 export type FieldFormat =
   | "decimal"
@@ -64,6 +64,7 @@ export type Prerequisite =
   | "nd_solicit"
   | "nd_advert"
   | "nsh"
+  | "pbb"
   | "ct";
 
 export interface FieldRow {
@@ -83,6 +84,11 @@ export interface FieldRow {
   readonly prerequisite?: Prerequisite;
   /** Actions may set it. */
   readonly writable?: boolean;
+  /**
+   * One of several that share a space; where it lies there, and how long it is, a bridge's TLV table
+   * says, not this table. `bits` is the most that it may have.
+   */
+  readonly variable?: boolean;
   readonly nxm?: OxmId;
   readonly oxm?: OxmId;
   /** The standard number that OpenFlow 1.5 gave to what `oxm` carried as an extension before. */
@@ -149,12 +155,16 @@ const ROWS = {
   mpls_tc: { bits: 3, bytes: 1, slot: "mpls_lse0", shift: 9, format: "decimal", prerequisite: "mpls", writable: true, oxm: ["OXM_OF", 35, "1.2"] },
   mpls_bos: { bits: 1, bytes: 1, slot: "mpls_lse0", shift: 8, format: "decimal", prerequisite: "mpls", oxm: ["OXM_OF", 36, "1.3"] },
   mpls_ttl: { bits: 8, slot: "mpls_lse0", format: "decimal", prerequisite: "mpls", writable: true, nxm: ["NXM_NX", 30] },
+  // Provider backbone bridging (OpenFlow 1.3; Open vSwitch has none)
+  pbb_isid: { bits: 24, bytes: 3, slot: "pbb_tci", format: "hex", maskable: true, prerequisite: "pbb", writable: true, oxm: ["OXM_OF", 37, "1.3"] },
+  pbb_uca: { bits: 1, bytes: 1, slot: "pbb_tci", shift: 27, format: "decimal", prerequisite: "pbb", writable: true, oxm: ["OXM_OF", 41, "1.4"] },
   // IPv4 and IPv6
   ip_src: { bits: 32, slot: "nw_src", format: "ipv4", maskable: true, prerequisite: "ipv4", writable: true, nxm: ["NXM_OF", 7], oxm: ["OXM_OF", 11, "1.2"], aliases: ["nw_src"] },
   ip_dst: { bits: 32, slot: "nw_dst", format: "ipv4", maskable: true, prerequisite: "ipv4", writable: true, nxm: ["NXM_OF", 8], oxm: ["OXM_OF", 12, "1.2"], aliases: ["nw_dst"] },
   ipv6_src: { bits: 128, format: "ipv6", maskable: true, prerequisite: "ipv6", writable: true, nxm: ["NXM_NX", 19], oxm: ["OXM_OF", 26, "1.2"] },
   ipv6_dst: { bits: 128, format: "ipv6", maskable: true, prerequisite: "ipv6", writable: true, nxm: ["NXM_NX", 20], oxm: ["OXM_OF", 27, "1.2"] },
   ipv6_label: { bits: 20, bytes: 4, format: "hex", maskable: true, prerequisite: "ipv6", writable: true, nxm: ["NXM_NX", 27], oxm: ["OXM_OF", 28, "1.2"] },
+  ipv6_exthdr: { bits: 9, bytes: 2, format: "hex", maskable: true, prerequisite: "ipv6", oxm: ["OXM_OF", 39, "1.3"] },
   nw_proto: { bits: 8, format: "decimal", prerequisite: "ip", nxm: ["NXM_OF", 6], oxm: ["OXM_OF", 10, "1.2"], aliases: ["ip_proto"] },
   nw_tos: { bits: 8, slot: "nw_tos", format: "decimal", prerequisite: "ip", writable: true, nxm: ["NXM_OF", 5] },
   ip_dscp: { bits: 6, bytes: 1, slot: "nw_tos", shift: 2, format: "decimal", prerequisite: "ip", writable: true, oxm: ["OXM_OF", 8, "1.2"] },
@@ -201,7 +211,12 @@ const ROWS = {
 type Digit16 = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 | 11 | 12 | 13 | 14 | 15;
 type Digit8 = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7;
 export type RegisterName = `reg${Digit16}` | `xreg${Digit8}` | `xxreg${0 | 1 | 2 | 3}`;
-export type FieldName = keyof typeof ROWS | RegisterName;
+type Decimal = Digit8 | 8 | 9;
+export type TunMetadataName =
+  | `tun_metadata${Decimal}`
+  | `tun_metadata${1 | 2 | 3 | 4 | 5}${Decimal}`
+  | `tun_metadata6${0 | 1 | 2 | 3}`;
+export type FieldName = keyof typeof ROWS | RegisterName | TunMetadataName;
 
 /** Registers overlay each other: xreg0 is reg0:reg1, xxreg0 is reg0..reg3, highest first. */
 function registerRows(): [string, FieldRow][] {
@@ -224,8 +239,23 @@ function registerRows(): [string, FieldRow][] {
   return rows;
 }
 
-/** All rows in table order, registers last. layout.ts turns them into `Field`s with key offsets. */
+/** Geneve options (RFC 8926 §3.5): up to 124 bytes each, together 256. */
+function tunMetadataRows(): [string, FieldRow][] {
+  return Array.from({ length: 64 }, (_, n) => [`tun_metadata${n}`, {
+    bits: 992,
+    slot: "tun_metadata",
+    at: 0,
+    format: "hex",
+    maskable: true,
+    writable: true,
+    variable: true,
+    nxm: ["NXM_NX", 40 + n],
+  }]);
+}
+
+/** All rows in table order, registers and tunnel options last. layout.ts turns them into `Field`s with key offsets. */
 export const FIELD_ROWS: readonly (readonly [FieldName, FieldRow])[] = [
   ...Object.entries(ROWS),
   ...registerRows(),
+  ...tunMetadataRows(),
 ] as [FieldName, FieldRow][];

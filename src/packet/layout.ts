@@ -20,6 +20,14 @@
  * - `vlan_tci` has bit 0x1000 set when a tag is present, and is 0 without one.
  * - `nw_frag`: bit 0 = any fragment, bit 1 = not the first (FRAG_ANY, FRAG_LATER).
  * - `packet_type` is 0 for Ethernet frames: (namespace << 16 | type) otherwise.
+ * - Metadata stands behind all that is parsed, from `METADATA_WORD` on: parsing a packet again, after
+ *   it was rewritten or recirculated, leaves it alone. `recirc_id` is metadata in the common prefix.
+ * - `tun_flags` holds TUN_F_… bits. `tun_metadata` is, in the datapath, Geneve options as on the
+ *   wire, of which there are `tun_options_length` bytes (0..252). In the pipeline it is the space in
+ *   which a bridge's TLV table places the `tun_metadataN` fields, and bit N of
+ *   `tun_metadata_present` says that the packet has that option; a `tun_metadataN` Field's own
+ *   offset is that of the whole space.
+ * - `pbb_tci` is the I-TAG's 32-bit TCI without priority and DEI: UCA at 0x08000000, I-SID below.
  * - Slots that a packet lacks are zero; a match on a field implies its prerequisites.
  *
  * The table validates itself when this module loads: overlaps, gaps, misaligned 32-bit slots,
@@ -55,14 +63,24 @@ const DATAPATH_SLOTS = [
   ["ipv6_src", 16],
   ["ipv6_dst", 16],
   ["ipv6_label", 4],
+  ["ipv6_exthdr", 2],
+  ["pad_ipv6", 2],
   ["nd_target", 16],
   ["nd_reserved", 4],
   ["nd_options_type", 1],
   ["pad_nd", 3],
-  ["packet_type", 4],
   ["mpls_lse0", 4],
   ["mpls_lse1", 4],
   ["mpls_lse2", 4],
+  ["pbb_tci", 4],
+  ["nsh_flags", 1],
+  ["nsh_mdtype", 1],
+  ["nsh_np", 1],
+  ["nsh_ttl", 1],
+  ["nsh_path", 4],
+  ["nsh_c", 16],
+  // From here on: metadata, which no header says and parsing again keeps.
+  ["packet_type", 4],
   ["dp_hash", 4],
   ["skb_priority", 4],
   ["pkt_mark", 4],
@@ -78,12 +96,6 @@ const DATAPATH_SLOTS = [
   ["ct_tp_dst", 2],
   ["ct_ipv6_src", 16],
   ["ct_ipv6_dst", 16],
-  ["nsh_flags", 1],
-  ["nsh_mdtype", 1],
-  ["nsh_np", 1],
-  ["nsh_ttl", 1],
-  ["nsh_path", 4],
-  ["nsh_c", 16],
   ["tun_id", 8],
   ["tun_src", 4],
   ["tun_dst", 4],
@@ -102,9 +114,13 @@ const DATAPATH_SLOTS = [
   ["tun_erspan_hwid", 1],
   ["tun_gtpu_flags", 1],
   ["tun_gtpu_msgtype", 1],
+  ["tun_options_length", 1],
+  ["pad_tun", 3],
+  ["tun_metadata", 256],
 ] as const;
 
 const PIPELINE_SLOTS = [
+  ["tun_metadata_present", 8],
   ["metadata", 8],
   ["actset_output", 4],
   ["conj_id", 4],
@@ -170,6 +186,14 @@ export const KEY_BYTES = LAYOUT.total;
 export const DP_KEY_WORDS = DP_KEY_BYTES / 4;
 export const KEY_WORDS = KEY_BYTES / 4;
 export const SLOTS: ReadonlyMap<SlotName, Slot> = LAYOUT.slots;
+/** The first word of metadata. */
+export const METADATA_WORD = LAYOUT.slots.get("packet_type")!.offset / 4;
+
+/** Bits of the `tun_flags` slot. */
+export const TUN_F_OAM = 1;
+export const TUN_F_DF = 2;
+export const TUN_F_CSUM = 4;
+export const TUN_F_KEY = 8;
 
 /** The slot's place; throws on a name that is not in the table. */
 export function slot(name: SlotName): Slot {

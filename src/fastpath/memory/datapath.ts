@@ -22,6 +22,8 @@ import { FlowKey } from "../../packet/key.ts";
 import { DP_KEY_BYTES, slot } from "../../packet/layout.ts";
 import { popVlan, pushVlan } from "../../packet/rewrite.ts";
 import type { DpAction } from "../actions.ts";
+import { NO_CONNTRACK } from "../conntrack/none.ts";
+import type { DpMeter, DpMeterStats } from "../meters.ts";
 import {
   type Datapath,
   DatapathError,
@@ -179,6 +181,22 @@ class InMemory implements MemoryDatapath {
     this.run(actions);
   }
 
+  readonly conntrack = NO_CONNTRACK;
+
+  setMeter(_id: number, _meter: DpMeter): void {
+    throw new DatapathError("not-supported", "the dummy datapath has no meters");
+  }
+
+  deleteMeter(_id: number): void {}
+
+  meterStats(_id: number): DpMeterStats | undefined {
+    return undefined;
+  }
+
+  setVlanLimit(limit: 1 | 2): void {
+    this.frame.vlanLimit = limit;
+  }
+
   barrier(): Promise<void> {
     return new Promise((resolve) => queueMicrotask(resolve));
   }
@@ -279,10 +297,8 @@ class InMemory implements MemoryDatapath {
         case "set":
           if (!applySet(this.frame, action)) this.count("rewrite_no_header");
           break;
-        default: {
-          const never: never = action;
-          return never;
-        }
+        default:
+          throw new DatapathError("not-supported", `the dummy datapath cannot ${action.type}`);
       }
     }
   }

@@ -30,6 +30,8 @@ import { loadDropProgram } from "../../linux/bpf.ts";
 import { close, eventfd, O_RDONLY, open } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
 import type { DpAction } from "../actions.ts";
+import { NO_CONNTRACK } from "../conntrack/none.ts";
+import type { DpMeter, DpMeterStats } from "../meters.ts";
 import {
   type Datapath,
   DatapathError,
@@ -307,6 +309,22 @@ class UserspaceDatapath implements Datapath {
     }
     this.executeBarrier = (this.lastBarrier + 1) | 0;
     this.send(encodeExecute(inPort, packet, encodeProgram(actions)));
+  }
+
+  readonly conntrack = NO_CONNTRACK;
+
+  setMeter(_id: number, _meter: DpMeter): void {
+    throw new DatapathError("not-supported", "the userspace datapath has no meters");
+  }
+
+  deleteMeter(_id: number): void {}
+
+  meterStats(_id: number): DpMeterStats | undefined {
+    return undefined;
+  }
+
+  setVlanLimit(_limit: 1 | 2): void {
+    throw new DatapathError("not-supported", "the userspace datapath parses two tags");
   }
 
   barrier(): Promise<void> {

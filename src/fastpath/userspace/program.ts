@@ -101,10 +101,8 @@ export function encodeProgram(actions: readonly DpAction[]): Int32Array {
         literal(action.mask);
         break;
       }
-      default: {
-        const never: never = action;
-        throw new DatapathError("not-supported", `unknown datapath action ${String(never)}`);
-      }
+      default:
+        throw new DatapathError("not-supported", `the userspace datapath cannot ${action.type}`);
     }
   }
   code.push(OP_END);

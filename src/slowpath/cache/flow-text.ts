@@ -194,10 +194,8 @@ function formatAction(action: DpAction, match: Match): string {
       return "pop_vlan";
     case "trunc":
       return `trunc(${action.maxLength})`;
-    default: {
-      const never: never = action;
-      return never;
-    }
+    default:
+      return action.type;
   }
 }
 

@@ -13,7 +13,7 @@
  * - An id is given out again only when the datapath has confirmed that the old flow is gone.
  */
 import { type Datapath, DatapathError, type DpFlowStats } from "../../fastpath/datapath.ts";
-import type { DpAction } from "../../fastpath/actions.ts";
+import { type DpAction, sameActions } from "../../fastpath/actions.ts";
 import { FlowKey, type Match } from "../../packet/key.ts";
 import { DP_KEY_WORDS, FIELDS, KEY_WORDS } from "../../packet/layout.ts";
 import type { Clock } from "../clock.ts";
@@ -239,34 +239,4 @@ export function toPipelineKey(dpKey: FlowKey, ofport: number, into: FlowKey): vo
   into.words.set(dpKey.words);
   into.words.fill(0, DP_KEY_WORDS);
   into.set(FIELDS.in_port, ofport);
-}
-
-export function sameActions(a: readonly DpAction[], b: readonly DpAction[]): boolean {
-  return a.length === b.length && a.every((action, i) => sameAction(action, b[i]!));
-}
-
-function sameAction(a: DpAction, b: DpAction): boolean {
-  switch (a.type) {
-    case "output":
-      return b.type === "output" && a.port === b.port;
-    case "userspace":
-      return b.type === "userspace" && a.userdata === b.userdata;
-    case "set":
-      return b.type === "set" && a.slot === b.slot && sameBytes(a.value, b.value) &&
-        sameBytes(a.mask, b.mask);
-    case "push_vlan":
-      return b.type === "push_vlan" && a.tpid === b.tpid && a.tci === b.tci;
-    case "pop_vlan":
-      return b.type === "pop_vlan";
-    case "trunc":
-      return b.type === "trunc" && a.maxLength === b.maxLength;
-    default: {
-      const never: never = a;
-      throw new Error(`datapath action ${never}`);
-    }
-  }
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -146,6 +146,8 @@ export function has(key: FlowKey, mask: FlowKey, prerequisite: Prerequisite | un
       return icmpv6(136);
     case "nsh":
       return type === 0x894f;
+    case "pbb":
+      return type === 0x88e7;
     case "ct": {
       const { offset, bytes } = slot("ct_nw_proto");
       mask.bytes.fill(0xff, offset, offset + bytes);

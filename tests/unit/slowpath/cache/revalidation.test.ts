@@ -11,7 +11,8 @@ import { LogSink } from "../../../../src/log/log.ts";
 import type { FlowKey } from "../../../../src/packet/key.ts";
 import { FIELDS } from "../../../../src/packet/layout.ts";
 import { FlowCache } from "../../../../src/slowpath/cache/flow-cache.ts";
-import { sameActions } from "../../../../src/slowpath/cache/megaflows.ts";
+import { sameActions } from "../../../../src/fastpath/actions.ts";
+import { NO_CONNTRACK } from "../../../../src/fastpath/conntrack/none.ts";
 import { Punts } from "../../../../src/slowpath/cache/punts.ts";
 import { ManualClock } from "../../../../src/slowpath/clock.ts";
 import type { BridgeModel } from "../../../../src/slowpath/pipeline/model.ts";
@@ -76,6 +77,11 @@ function recorder() {
     deleteFlow: (id) => void flows.delete(id),
     flowStats: () => nothing,
     execute() {},
+    setMeter() {},
+    deleteMeter() {},
+    meterStats: () => undefined,
+    conntrack: NO_CONNTRACK,
+    setVlanLimit() {},
     barrier: () => Promise.resolve(),
     counters: () => ({}),
     close: () => Promise.resolve(),
