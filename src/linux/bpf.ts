@@ -1,82 +1,85 @@
 /**
- * bpf(2): loading a program and attaching it at tc ingress, without a compiler or a library.
+ * Attaching eBPF programs to a network interface's traffic control hooks, and what keeps frames from
+ * the host's stack, without a compiler or a library.
  *
  * Two ways to attach: a *tcx link* (kernel 6.6 and later), which the kernel removes with the last
- * descriptor, so nothing is left behind even by kill -9; and, before that, a clsact qdisc with a
- * cls_bpf filter over rtnetlink, which stays until it is removed (or replaced by the next run: the
+ * descriptor or pin, so nothing is left behind even by kill -9; and, before that, a clsact qdisc with
+ * a cls_bpf filter over rtnetlink, which stays until it is removed (or replaced by the next run: the
  * filter's priority and name are fixed).
  *
- * An instruction is 8 bytes: opcode u8 · dst:4 src:4 · offset i16 · immediate i32.
+ * *Ingress* is what the interface receives, *egress* what the host sends through it.
  *
- * References: linux/bpf.h (union bpf_attr), RFC 9669 (instruction set), tc-bpf(8).
+ * References: linux/bpf.h (union bpf_attr), tc-bpf(8). Programs are loaded in bpf-program.ts.
  */
-import { address, close, ERRNO, errno, raw, SYS, SystemError } from "./libc.ts";
+import { loadTcProgram } from "./bpf-program.ts";
+import { bpf, BpfAttr } from "./bpf-syscall.ts";
+import { close, ERRNO, SystemError } from "./libc.ts";
 import { encodeAttributes, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from "./netlink.ts";
 import { RouteSocket } from "./rtnetlink.ts";
 
-const BPF_PROG_LOAD = 5;
-const BPF_LINK_CREATE = 28;
-const BPF_PROG_TYPE_SCHED_CLS = 3;
 const BPF_TCX_INGRESS = 46;
-const ATTR_BYTES = 128;
-
-function bpf(command: number, attr: Uint8Array, name: string): number {
-  const result = raw.syscall(SYS.bpf, command, address(attr), attr.length, 0, 0, 0);
-  if (result < 0) throw new SystemError(`bpf(${name})`, errno());
-  return result;
-}
+const BPF_TCX_EGRESS = 47;
 
 /** `mov64 r0, 2 (TC_ACT_SHOT); exit`: drops every packet. */
 const DROP_ALL = new Uint8Array([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
-
-/** Loads a tc program of the given instructions; a descriptor. */
-export function loadTcProgram(instructions: Uint8Array, name: string): number {
-  const license = new TextEncoder().encode("Apache-2.0\0");
-  const attr = new Uint8Array(ATTR_BYTES);
-  const v = new DataView(attr.buffer);
-  v.setUint32(0, BPF_PROG_TYPE_SCHED_CLS, true);
-  v.setUint32(4, instructions.length / 8, true);
-  v.setBigUint64(8, BigInt(address(instructions)), true);
-  v.setBigUint64(16, BigInt(address(license)), true);
-  attr.set(new TextEncoder().encode(name.slice(0, 15)), 48);
-  return bpf(BPF_PROG_LOAD, attr, "BPF_PROG_LOAD");
-}
 
 /** A program that drops everything it sees; close the descriptor when all attachments are made. */
 export function loadDropProgram(): number {
   return loadTcProgram(DROP_ALL, "solovs_drop");
 }
 
+export type TcDirection = "ingress" | "egress";
+
 /** What was made: plain data, valid in every thread of the process. */
 export type TcAttachment =
   /** Closing the link's descriptor detaches. */
   | { readonly kind: "tcx"; readonly fd: number }
-  | { readonly kind: "clsact"; readonly ifindex: number; readonly ownQdisc: boolean };
+  | {
+    readonly kind: "clsact";
+    readonly ifindex: number;
+    readonly ownQdisc: boolean;
+    readonly direction: TcDirection;
+  };
 
 /** Removes an attachment. Safe when the device is gone already. Takes some milliseconds. */
 export function detachTc(attachment: TcAttachment): void {
   if (attachment.kind === "tcx") close(attachment.fd);
-  else detachClsact(attachment.ifindex, attachment.ownQdisc);
+  else detachClsact(attachment);
 }
 
 /** Attaches at the interface's tc ingress; throws the SystemError of the last way that was tried. */
 export function attachTcIngress(programFd: number, ifindex: number): TcAttachment {
+  return attachTc(programFd, ifindex, "ingress");
+}
+
+/** Attaches at either hook, by a tcx link where the kernel has them. */
+export function attachTc(
+  programFd: number,
+  ifindex: number,
+  direction: TcDirection,
+): TcAttachment {
   try {
-    return attachTcx(programFd, ifindex);
+    return attachTcx(programFd, ifindex, direction);
   } catch (error) {
     if (!(error instanceof SystemError) || error.errno === ERRNO.ENODEV) throw error;
   }
-  return attachClsact(programFd, ifindex);
+  return attachClsact(programFd, ifindex, direction);
 }
 
 /** As a tcx link. */
-export function attachTcx(programFd: number, ifindex: number): TcAttachment {
-  const attr = new Uint8Array(ATTR_BYTES);
-  const v = new DataView(attr.buffer);
-  v.setUint32(0, programFd, true);
-  v.setUint32(4, ifindex, true);
-  v.setUint32(8, BPF_TCX_INGRESS, true);
-  return { kind: "tcx", fd: bpf(BPF_LINK_CREATE, attr, "BPF_LINK_CREATE tcx") };
+export function attachTcx(
+  programFd: number,
+  ifindex: number,
+  direction: TcDirection = "ingress",
+): TcAttachment {
+  const type = direction === "ingress" ? BPF_TCX_INGRESS : BPF_TCX_EGRESS;
+  const attr = new BpfAttr().u32(0, programFd).u32(4, ifindex).u32(8, type);
+  return { kind: "tcx", fd: bpf("LINK_CREATE", attr, `tcx ${direction}`) };
+}
+
+/** Puts another program in the place of a tcx link's; packets see the one or the other. */
+export function replaceTcx(linkFd: number, programFd: number): void {
+  bpf("LINK_UPDATE", new BpfAttr().u32(0, linkFd).u32(4, programFd), "tcx");
 }
 
 const RTM_NEWQDISC = 36;
@@ -84,7 +87,7 @@ const RTM_DELQDISC = 37;
 const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
 const TC_H_CLSACT = 0xfffffff1;
-const TC_H_CLSACT_INGRESS = 0xfffffff2;
+const HOOKS: Readonly<Record<TcDirection, number>> = { ingress: 0xfffffff2, egress: 0xfffffff3 };
 const CLSACT_HANDLE = 0xffff0000;
 const FILTER_HANDLE = 1;
 /** Late in the chain, so that an administrator's own filters still see the packets. */
@@ -110,13 +113,17 @@ function tcHeader(ifindex: number, handle: number, parent: number, info = 0): Ui
 }
 
 const qdiscHeader = (ifindex: number): Uint8Array => tcHeader(ifindex, CLSACT_HANDLE, TC_H_CLSACT);
-const filterHeader = (ifindex: number): Uint8Array => {
+const filterHeader = (ifindex: number, direction: TcDirection): Uint8Array => {
   const info = ((FILTER_PRIORITY << 16) | ETH_P_ALL_BE) >>> 0;
-  return tcHeader(ifindex, FILTER_HANDLE, TC_H_CLSACT_INGRESS, info);
+  return tcHeader(ifindex, FILTER_HANDLE, HOOKS[direction], info);
 };
 
 /** As a cls_bpf filter under a clsact qdisc, which is made if there is none. */
-export function attachClsact(programFd: number, ifindex: number): TcAttachment {
+export function attachClsact(
+  programFd: number,
+  ifindex: number,
+  direction: TcDirection = "ingress",
+): TcAttachment {
   const route = new RouteSocket();
   let ownQdisc = true;
   try {
@@ -130,23 +137,25 @@ export function attachClsact(programFd: number, ifindex: number): TcAttachment {
     }
     const attributes = encodeAttributes(BPF_FILTER, {
       kind: "bpf",
-      options: { fd: programFd, name: "solovs_drop", flags: TCA_BPF_FLAG_ACT_DIRECT },
+      options: { fd: programFd, name: "solovs", flags: TCA_BPF_FLAG_ACT_DIRECT },
     });
     const replace = NLM_F_CREATE | NLM_F_REPLACE;
-    route.request("bpf filter", RTM_NEWTFILTER, replace, filterHeader(ifindex), attributes);
+    const header = filterHeader(ifindex, direction);
+    route.request("bpf filter", RTM_NEWTFILTER, replace, header, attributes);
   } catch (error) {
     if (ownQdisc) remove(() => route.request("", RTM_DELQDISC, 0, qdiscHeader(ifindex)));
     throw error;
   } finally {
     route.close();
   }
-  return { kind: "clsact", ifindex, ownQdisc };
+  return { kind: "clsact", ifindex, ownQdisc, direction };
 }
 
-function detachClsact(ifindex: number, ownQdisc: boolean): void {
+function detachClsact(attachment: TcAttachment & { readonly kind: "clsact" }): void {
+  const { ifindex, ownQdisc, direction } = attachment;
   const route = new RouteSocket();
   const kind = encodeAttributes(BPF_FILTER, { kind: "bpf" });
-  remove(() => route.request("", RTM_DELTFILTER, 0, filterHeader(ifindex), kind));
+  remove(() => route.request("", RTM_DELTFILTER, 0, filterHeader(ifindex, direction), kind));
   if (ownQdisc) remove(() => route.request("", RTM_DELQDISC, 0, qdiscHeader(ifindex)));
   route.close();
 }

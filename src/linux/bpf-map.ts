@@ -1,0 +1,171 @@
+/**
+ * eBPF maps: memory that programs in the kernel and this process share.
+ *
+ *   kind        create  read            write          remove     size
+ *   hash        yes     lookup          update, batch  delete     allocated entry by entry
+ *   lru_hash    yes     lookup          update         delete     allocated whole; drops the oldest
+ *   array       yes     lookup, mmap    update, mmap   –          allocated whole, zeroed
+ *   prog_array  yes     –               update         delete     slots for tail calls
+ *
+ * - Keys and values are bytes; their lengths are checked at each call.
+ * - A mapped array is read and written in place, without system calls: aligned numbers of up to
+ *   64 bits are read and written whole. A value's length is rounded up to 8 bytes by the kernel.
+ * - Closing the descriptor frees the map unless a program or a pin still holds it. A prog_array
+ *   loses its programs with the last descriptor or pin, even if programs still use it.
+ *
+ * References: linux/bpf.h, bpf(2), Documentation/bpf/map_*.rst.
+ */
+import { bpf, BpfAttr, openPinned, pinObject, tryBpf } from "./bpf-syscall.ts";
+import {
+  close,
+  ERRNO,
+  errno,
+  MAP_SHARED,
+  memoryAt,
+  mmap,
+  munmap,
+  PROT_READ,
+  PROT_WRITE,
+  SystemError,
+} from "./libc.ts";
+
+const KINDS = { hash: 1, array: 2, prog_array: 3, lru_hash: 9 } as const;
+export type MapKind = keyof typeof KINDS;
+
+const BPF_F_NO_PREALLOC = 1;
+const BPF_F_MMAPABLE = 1 << 10;
+const PAGE_BYTES = 4096;
+
+export interface MapSpec {
+  readonly kind: MapKind;
+  readonly name: string;
+  readonly keyBytes: number;
+  readonly valueBytes: number;
+  readonly maxEntries: number;
+  /** An array that can be mapped into this process (Linux 5.5). */
+  readonly mapped?: boolean;
+}
+
+export class BpfMap {
+  readonly name: string;
+  private memory: ArrayBuffer | undefined;
+  private mappedAt = 0;
+
+  private constructor(readonly fd: number, readonly spec: MapSpec) {
+    this.name = spec.name;
+  }
+
+  /** Throws a SystemError: EPERM without CAP_BPF, ENOMEM, E2BIG for too large a map. */
+  static create(spec: MapSpec): BpfMap {
+    const flags = spec.kind === "hash" ? BPF_F_NO_PREALLOC : spec.mapped ? BPF_F_MMAPABLE : 0;
+    const attr = new BpfAttr()
+      .u32(0, KINDS[spec.kind])
+      .u32(4, spec.keyBytes)
+      .u32(8, spec.valueBytes)
+      .u32(12, spec.maxEntries)
+      .u32(16, flags)
+      .name(28, spec.name);
+    return new BpfMap(bpf("MAP_CREATE", attr, spec.name), spec);
+  }
+
+  /** Opens a pinned map, which must have been made to the same `spec`. */
+  static openPinned(path: string, spec: MapSpec): BpfMap {
+    const fd = openPinned(path);
+    // struct bpf_map_info: type @0, id @4, key size @8, value size @12, max entries @16.
+    const info = new Uint8Array(80);
+    bpf("OBJ_GET_INFO_BY_FD", new BpfAttr().u32(0, fd).u32(4, info.length).pointer(8, info), path);
+    const v = new DataView(info.buffer);
+    const found = [0, 8, 12, 16].map((at) => v.getUint32(at, true));
+    const wanted = [KINDS[spec.kind], spec.keyBytes, spec.valueBytes, spec.maxEntries];
+    if (found.some((value, i) => value !== wanted[i])) {
+      close(fd);
+      throw new SystemError("bpf(BPF_OBJ_GET)", ERRNO.EINVAL, `${path} is another kind of map`);
+    }
+    return new BpfMap(fd, spec);
+  }
+
+  pin(path: string): void {
+    pinObject(this.fd, path);
+  }
+
+  /** Copies the value into `value`; false if there is no such key. */
+  lookup(key: Uint8Array, value: Uint8Array): boolean {
+    this.check(key, value);
+    return this.found(tryBpf("MAP_LOOKUP_ELEM", this.element(key).pointer(16, value)), "lookup");
+  }
+
+  /** Sets the value of a key; throws a SystemError E2BIG when a hash is full. */
+  update(key: Uint8Array, value: Uint8Array): void {
+    this.check(key, value);
+    bpf("MAP_UPDATE_ELEM", this.element(key).pointer(16, value), this.name);
+  }
+
+  /** `count` keys, one behind the other, and their values. Throws when one of them is refused. */
+  updateMany(keys: Uint8Array, values: Uint8Array, count: number): void {
+    const { keyBytes, valueBytes } = this.spec;
+    if (keys.length < count * keyBytes || values.length < count * valueBytes) {
+      throw new RangeError(`map ${this.name}: ${count} entries are more than were given`);
+    }
+    if (count === 0) return;
+    const attr = new BpfAttr().pointer(16, keys).pointer(24, values).u32(32, count).u32(
+      36,
+      this.fd,
+    );
+    if (tryBpf("MAP_UPDATE_BATCH", attr) >= 0) return;
+    // Linux before 5.6 has no batches; entries that went in already are set again.
+    for (let i = 0; i < count; i++) {
+      this.update(
+        keys.subarray(i * keyBytes, (i + 1) * keyBytes),
+        values.subarray(i * valueBytes, (i + 1) * valueBytes),
+      );
+    }
+  }
+
+  /** False if there is no such key. */
+  delete(key: Uint8Array): boolean {
+    return this.found(tryBpf("MAP_DELETE_ELEM", this.element(key)), "delete");
+  }
+
+  /** The array's memory, `maxEntries` values of the length rounded up to 8, until `close`. */
+  map(): ArrayBuffer {
+    if (this.memory) return this.memory;
+    const { valueBytes, maxEntries } = this.spec;
+    const length = ((valueBytes + 7) & ~7) * maxEntries;
+    this.mappedAt = mmap(
+      Math.ceil(length / PAGE_BYTES) * PAGE_BYTES,
+      PROT_READ | PROT_WRITE,
+      MAP_SHARED,
+      this.fd,
+    );
+    return this.memory = memoryAt(this.mappedAt, length);
+  }
+
+  /** Views on mapped memory may not be used after this. */
+  close(): void {
+    if (this.memory) {
+      munmap(this.mappedAt, Math.ceil(this.memory.byteLength / PAGE_BYTES) * PAGE_BYTES);
+      this.memory = undefined;
+    }
+    close(this.fd);
+  }
+
+  private element(key: Uint8Array): BpfAttr {
+    return new BpfAttr().u32(0, this.fd).pointer(8, key);
+  }
+
+  private check(key: Uint8Array, value: Uint8Array): void {
+    const { keyBytes, valueBytes } = this.spec;
+    if (key.length !== keyBytes || value.length !== valueBytes) {
+      throw new RangeError(
+        `map ${this.name} has keys of ${keyBytes} and values of ${valueBytes} bytes, ` +
+          `not ${key.length} and ${value.length}`,
+      );
+    }
+  }
+
+  private found(result: number, what: string): boolean {
+    if (result >= 0) return true;
+    if (errno() === ERRNO.ENOENT) return false;
+    throw new SystemError(`bpf(${what})`, errno(), this.name);
+  }
+}
