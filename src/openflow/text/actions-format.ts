@@ -1,28 +1,28 @@
 /** Actions as `ovs-ofctl dump-flows` prints them (ovs-actions(7)). */
 import { formatIpv4, formatIpv6, formatMac } from "../../packet/address.ts";
 import { bigToBytes } from "../../packet/address.ts";
-import { formatField, formatPort, type PortNames } from "../../packet/text.ts";
+import { formatField, formatPort } from "../../packet/text.ts";
 import { ENCAP_TYPES } from "../actions/encap.ts";
 import { NO_METER } from "../actions/controller.ts";
 import { loadSegments, wireBits } from "../actions/subfield.ts";
 import type { Action, ActionOf, CtAction, LearnAction, NatAction } from "../actions/types.ts";
 import { fullMask } from "../field-bits.ts";
 import { PORTS } from "../version.ts";
+import { formatTable, type TextNames } from "./names.ts";
 import { alternateHex, formatHexBytes, hex } from "./scan.ts";
 import { formatSubfield } from "./subfield.ts";
 import { DEFAULT_PRIORITY } from "./match.ts";
 
 /** `output:1,mod_vlan_vid:5`; `drop` for no actions at all. */
-export function formatActions(actions: readonly Action[], names?: PortNames): string {
+export function formatActions(actions: readonly Action[], names?: TextNames): string {
   if (actions.length === 0) return "drop";
   return actions.map((action) => formatAction(action, names)).join(",");
 }
 
 const ipv4 = (address: number | bigint): string => formatIpv4(bigToBytes(BigInt(address), 4));
-const table = (number: number): string => String(number);
 
 /** One action. Exhaustive: a type that is added to the union must get its text here. */
-export function formatAction(action: Action, names?: PortNames): string {
+export function formatAction(action: Action, names?: TextNames): string {
   switch (action.type) {
     case "output": {
       const port = formatPort(action.port, names);
@@ -91,6 +91,7 @@ export function formatAction(action: Action, names?: PortNames): string {
       return `set_mpls_tc(${action.tc})`;
     case "set_mpls_ttl":
       return `set_mpls_ttl(${action.ttl})`;
+    case "push_pbb":
     case "push_mpls":
     case "pop_mpls":
       return `${action.type}:0x${action.ethType.toString(16).padStart(4, "0")}`;
@@ -109,7 +110,7 @@ export function formatAction(action: Action, names?: PortNames): string {
     case "resubmit": {
       const port = action.port === PORTS.IN_PORT ? "" : formatPort(action.port, names);
       if (port !== "" && action.table === 0xff) return `resubmit:${port}`;
-      const where = action.table === 0xff ? "" : table(action.table);
+      const where = action.table === 0xff ? "" : formatTable(action.table, names);
       return `resubmit(${port},${where}${action.ct ? ",ct" : ""})`;
     }
     case "learn":
@@ -153,8 +154,11 @@ export function formatAction(action: Action, names?: PortNames): string {
       return `write_metadata:${alternateHex(action.metadata)}${mask}`;
     }
     case "goto_table":
-      return `goto_table:${table(action.table)}`;
+      return `goto_table:${formatTable(action.table, names)}`;
     case "dec_mpls_ttl":
+    case "copy_ttl_in":
+    case "copy_ttl_out":
+    case "pop_pbb":
     case "pop_queue":
     case "exit":
     case "ct_clear":
@@ -183,7 +187,7 @@ function formatController(action: ActionOf<"controller">): string {
   return `controller(${parts.join(",")})`;
 }
 
-function formatSetField(action: ActionOf<"set_field">, names?: PortNames): string {
+function formatSetField(action: ActionOf<"set_field">, names?: TextNames): string {
   const { field, value, mask } = action;
   if (action.form === "load") {
     return loadSegments(field, value, mask)
@@ -196,7 +200,7 @@ function formatSetField(action: ActionOf<"set_field">, names?: PortNames): strin
   return `set_field:${text}->${field.name}`;
 }
 
-function formatSample(action: ActionOf<"sample">, names?: PortNames): string {
+function formatSample(action: ActionOf<"sample">, names?: TextNames): string {
   const parts = [
     `probability=${action.probability}`,
     `collector_set_id=${action.collectorSet}`,
@@ -213,11 +217,11 @@ function formatSample(action: ActionOf<"sample">, names?: PortNames): string {
 /** Helpers by their port; others are printed as numbers. */
 export const CT_HELPERS: ReadonlyMap<number, string> = new Map([[21, "ftp"], [69, "tftp"]]);
 
-function formatCt(action: CtAction, names?: PortNames): string {
+function formatCt(action: CtAction, names?: TextNames): string {
   const parts: string[] = [];
   if (action.commit) parts.push("commit");
   if (action.force) parts.push("force");
-  if (action.recircTable !== 0xff) parts.push(`table=${table(action.recircTable)}`);
+  if (action.recircTable !== 0xff) parts.push(`table=${formatTable(action.recircTable, names)}`);
   if ("subfield" in action.zone) parts.push(`zone=${formatSubfield(action.zone.subfield)}`);
   else if (action.zone.value !== 0) parts.push(`zone=${action.zone.value}`);
   let rest = action.actions;
@@ -280,8 +284,8 @@ function formatEncap(action: ActionOf<"encap">): string {
   return `encap(${name}${properties.length > 0 ? `(${properties.join(",")})` : ""})`;
 }
 
-function formatLearn(action: LearnAction, names?: PortNames): string {
-  const parts = [`table=${table(action.table)}`];
+function formatLearn(action: LearnAction, names?: TextNames): string {
+  const parts = [`table=${formatTable(action.table, names)}`];
   if (action.idleTimeout !== 0) parts.push(`idle_timeout=${action.idleTimeout}`);
   if (action.hardTimeout !== 0) parts.push(`hard_timeout=${action.hardTimeout}`);
   if (action.finIdleTimeout !== 0) parts.push(`fin_idle_timeout=${action.finIdleTimeout}`);
@@ -298,7 +302,7 @@ function formatLearn(action: LearnAction, names?: PortNames): string {
   return `learn(${parts.join(",")})`;
 }
 
-function formatLearnSpec(spec: LearnAction["specs"][number], names?: PortNames): string {
+function formatLearnSpec(spec: LearnAction["specs"][number], names?: TextNames): string {
   const { source, destination, bits } = spec;
   // As a byte string of the run's width, without leading zeros but for one digit.
   const value = source.type === "value" ? hex(source.value & ((1n << BigInt(bits)) - 1n)) : "";

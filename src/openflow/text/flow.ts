@@ -6,7 +6,7 @@
  * from the HTTP API; nothing is assumed about it.
  */
 import { anyMatch } from "../../packet/key.ts";
-import { formatPort, parsePort, type PortNames, TextError } from "../../packet/text.ts";
+import { formatPort, parsePort, TextError } from "../../packet/text.ts";
 import { checkActions } from "../actions/check.ts";
 import { OfError } from "../errors.ts";
 import {
@@ -16,10 +16,11 @@ import {
   type FlowStats,
   type FlowStatsRequest,
 } from "../messages/types.ts";
-import { GROUP_ALL, GROUP_ANY, PORTS, TABLE_ALL } from "../version.ts";
+import { GROUP_ALL, GROUP_ANY, OF11, type OfVersion, PORTS, TABLE_ALL } from "../version.ts";
 import { formatActions } from "./actions-format.ts";
 import { parseActions } from "./actions-parse.ts";
 import { DEFAULT_PRIORITY, formatMatch, parseMatchPart } from "./match.ts";
+import { formatTable, type TextNames } from "./names.ts";
 import { hex, keyValues, parseTable, parseU16, parseU32, parseU64 } from "./scan.ts";
 
 const FLAG_WORDS: readonly (readonly [number, string])[] = [
@@ -33,7 +34,7 @@ const FLAG_WORDS: readonly (readonly [number, string])[] = [
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
 export interface FormatFlowOptions {
-  readonly names?: PortNames;
+  readonly names?: TextNames | undefined;
   /** False leaves out counters, ages and what is zero, as `dump-flows --no-stats` does. */
   readonly stats?: boolean;
 }
@@ -53,7 +54,9 @@ export function formatFlow(flow: FlowStats, options: FormatFlowOptions = {}): st
   let text = "";
   if (stats || flow.cookie !== 0n) text += `cookie=${hex(flow.cookie)}, `;
   if (stats) text += `duration=${formatDuration(flow.durationSeconds, flow.durationNanoseconds)}, `;
-  if (stats || flow.table !== 0) text += `table=${flow.table}, `;
+  if (stats || flow.table !== 0 || options.names?.tables?.nameOf(0) !== undefined) {
+    text += `table=${formatTable(flow.table, options.names)}, `;
+  }
   if (stats) text += `n_packets=${flow.packets ?? "?"}, n_bytes=${flow.bytes ?? "?"}, `;
   if (flow.idleTimeout !== 0) text += `idle_timeout=${flow.idleTimeout}, `;
   if (flow.hardTimeout !== 0) text += `hard_timeout=${flow.hardTimeout}, `;
@@ -76,11 +79,22 @@ const COMMAND_WORDS: Readonly<Record<FlowCommand, string>> = {
   delete_strict: "DEL_STRICT",
 };
 
+export interface FormatFlowModOptions {
+  readonly names?: TextNames | undefined;
+  /** OpenFlow 1.0 and 1.1 imply a flag, which is not told then. */
+  readonly version?: OfVersion;
+  /** Told instead of the match, with the priority behind it. */
+  readonly match?: string | undefined;
+}
+
 /** A flow-mod as `ovs-ofctl ofp-print` and `snoop` show it: ` ADD table:1 priority=9,ip actions=…`. */
-export function formatFlowMod(message: FlowMod, names?: PortNames): string {
+export function formatFlowMod(message: FlowMod, options: FormatFlowModOptions = {}): string {
+  const { names, version } = options;
   const parts = [COMMAND_WORDS[message.command]];
-  if (message.table !== 0) parts.push(`table:${message.table}`);
-  const match = formatMatch(message.match, message.priority, names);
+  if (message.table !== 0 || names?.tables?.nameOf(0) !== undefined) {
+    parts.push(`table:${formatTable(message.table, names)}`);
+  }
+  const match = options.match ?? formatMatch(message.match, message.priority, names);
   if (match !== "") parts.push(match);
   if (message.newCookie !== 0n && message.newCookie !== ALL_ONES) {
     parts.push(`cookie:${hex(message.newCookie)}`);
@@ -91,17 +105,29 @@ export function formatFlowMod(message: FlowMod, names?: PortNames): string {
   if (message.idleTimeout !== 0) parts.push(`idle:${message.idleTimeout}`);
   if (message.hardTimeout !== 0) parts.push(`hard:${message.hardTimeout}`);
   if (message.importance !== 0) parts.push(`importance:${message.importance}`);
+  if (options.match !== undefined && message.priority !== DEFAULT_PRIORITY) {
+    parts.push(`pri:${message.priority}`);
+  }
   if (message.bufferId !== undefined) parts.push(`buf:${hex(message.bufferId)}`);
   if (message.outPort !== PORTS.ANY) parts.push(`out_port:${formatPort(message.outPort, names)}`);
-  for (const [flag, word] of FLAG_WORDS) if (message.flags & flag) parts.push(word);
+  const implied = version !== undefined && version <= OF11 ? FLOW_FLAGS.RESET_COUNTS : 0;
+  for (const [flag, word] of FLAG_WORDS) if (message.flags & ~implied & flag) parts.push(word);
   parts.push(`actions=${formatActions(message.actions, names)}`);
   return ` ${parts.join(" ")}`;
+}
+
+/** What is asked of flows, as it stands in a request. */
+export function formatFlowRequest(request: FlowStatsRequest, names?: TextNames): string {
+  let text = "";
+  if (request.table !== TABLE_ALL) text += ` table=${formatTable(request.table, names)}`;
+  if (request.outPort !== PORTS.ANY) text += ` out_port=${formatPort(request.outPort, names)}`;
+  return `${text} ${formatMatch(request.match, undefined, names)}`;
 }
 
 export interface ParseFlowOptions {
   /** Absent: the text's first word says it (`add`, `modify_strict` …), else it is an add. */
   readonly command?: FlowCommand;
-  readonly names?: PortNames;
+  readonly names?: TextNames | undefined;
 }
 
 const COMMANDS: readonly FlowCommand[] = [
@@ -204,7 +230,7 @@ function parseSetting(
   command: FlowCommand | "request",
   key: string,
   value: string,
-  names?: PortNames,
+  names?: TextNames | undefined,
 ): void {
   const takes = TAKES[command];
   const flag = FLAG_WORDS.find(([, word]) => word === key);
@@ -286,7 +312,7 @@ export function parseFlow(text: string, options: ParseFlowOptions = {}): FlowMod
 /** The request of `dump-flows` or `dump-aggregate` from its argument. Throws `TextError`. */
 export function parseFlowRequest(
   text: string,
-  options: { readonly names?: PortNames; readonly aggregate?: boolean } = {},
+  options: { readonly names?: TextNames | undefined; readonly aggregate?: boolean } = {},
 ): FlowStatsRequest {
   const draft = emptyDraft();
   const match = anyMatch();

@@ -1,0 +1,110 @@
+/** A packet in words: its headers' fields as a match would name them, and its checksum. */
+import { extract } from "../../packet/extract.ts";
+import { Frame } from "../../packet/frame.ts";
+import { anyMatch, type FlowKey, type Match } from "../../packet/key.ts";
+import type { FieldName } from "../../packet/fields.ts";
+import { FIELDS } from "../../packet/layout.ts";
+import { setMatchExact } from "../match-set.ts";
+import { fullMask } from "../field-bits.ts";
+import { formatMatch } from "./match.ts";
+
+const ETHERNET = 0;
+const FRAG_LATER = 2;
+const [ICMP, IGMP, TCP, UDP, ICMPV6, SCTP] = [1, 2, 6, 17, 58, 132] as const;
+const WITH_PORTS: ReadonlySet<number> = new Set([ICMP, IGMP, TCP, UDP, ICMPV6, SCTP]);
+
+/** Where the checksum stands in the transport header, how long that is at least, and its name. */
+const CHECKSUMS: ReadonlyMap<number, readonly [string, number, number, 2 | 4]> = new Map([
+  [TCP, ["tcp_csum", 16, 20, 2] as const],
+  [UDP, ["udp_csum", 6, 8, 2] as const],
+  [SCTP, ["sctp_csum", 8, 12, 4] as const],
+  [ICMP, ["icmp_csum", 2, 8, 2] as const],
+  [ICMPV6, ["icmp6_csum", 2, 4, 2] as const],
+]);
+
+/** Fields that a packet of this kind has, besides what pipelines add. */
+function fieldsOf(key: FlowKey): FieldName[] {
+  const fields: FieldName[] = ["eth_src", "eth_dst", "eth_type", "vlan_tci"];
+  switch (key.get(FIELDS.eth_type)) {
+    case 0x0800:
+      fields.push("ip_src", "ip_dst");
+      break;
+    case 0x86dd:
+      fields.push("ipv6_src", "ipv6_dst", "ipv6_label");
+      if (isDiscovery(key)) fields.push("nd_target", "nd_sll", "nd_tll");
+      break;
+    case 0x0806:
+    case 0x8035:
+      return [...fields, "arp_spa", "arp_tpa", "arp_op", "arp_sha", "arp_tha"];
+    case 0x8847:
+    case 0x8848:
+      return [...fields, "mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"];
+    case 0x894f:
+      fields.push("nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si");
+      fields.push("nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4");
+      break;
+    default:
+      return fields;
+  }
+  fields.push("ip_frag", "nw_tos", "nw_ecn", "nw_ttl", "nw_proto");
+  const protocol = key.get(FIELDS.nw_proto);
+  if ((key.get(FIELDS.ip_frag) & FRAG_LATER) === 0 && WITH_PORTS.has(protocol)) {
+    fields.push("tcp_src", "tcp_dst");
+    if (protocol === TCP) fields.push("tcp_flags");
+  }
+  return fields;
+}
+
+function isDiscovery(key: FlowKey): boolean {
+  const type = key.get(FIELDS.icmpv6_type);
+  return key.get(FIELDS.nw_proto) === ICMPV6 && (type === 135 || type === 136) &&
+    key.get(FIELDS.icmpv6_code) === 0;
+}
+
+/** What pipelines add: told where it is not zero. */
+const CONTEXT: readonly FieldName[] = [
+  "in_port_oxm",
+  "skb_priority",
+  "pkt_mark",
+  "recirc_id",
+  "dp_hash",
+  "ct_state",
+  "ct_zone",
+  "ct_mark",
+  "ct_label",
+  "tun_id",
+  "metadata",
+  ...Array.from({ length: 16 }, (_, n) => `reg${n}` as FieldName),
+];
+
+/** A match on everything that a packet with this key shows. */
+export function matchOfKey(key: FlowKey): Match {
+  const match = anyMatch();
+  const packetType = key.get(FIELDS.packet_type);
+  if (packetType !== ETHERNET) setMatchExact(match, FIELDS.packet_type, packetType);
+  for (const name of fieldsOf(key)) setMatchExact(match, FIELDS[name], key.getBig(FIELDS[name]));
+  for (const name of CONTEXT) {
+    const value = key.getBig(FIELDS[name]);
+    if (value !== 0n) setMatchExact(match, FIELDS[name], value & fullMask(FIELDS[name]));
+  }
+  return match;
+}
+
+function checksumText(frame: Frame, bytes: Uint8Array): string {
+  const found = frame.l4 < 0 ? undefined : CHECKSUMS.get(frame.key.get(FIELDS.nw_proto));
+  if (!found) return "";
+  const [label, offset, header, width] = found;
+  if (frame.l3End - frame.l4 < header) return "";
+  let value = 0;
+  for (let i = 0; i < width; i++) value = value * 256 + (bytes[frame.l4 + offset + i] ?? 0);
+  return ` ${label}:${value.toString(16)}`;
+}
+
+/** The packet's line, with its newline. `packetType` is 0 for Ethernet frames. */
+export function formatPacket(bytes: Uint8Array, packetType = ETHERNET): string {
+  const frame = new Frame();
+  frame.set(bytes, 0, bytes.length, false, 0);
+  extract(frame, 0, 0, 0);
+  if (packetType !== ETHERNET) frame.key.set(FIELDS.packet_type, packetType);
+  return `${formatMatch(matchOfKey(frame.key))}${checksumText(frame, bytes)}\n`;
+}
