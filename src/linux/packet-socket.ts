@@ -93,7 +93,7 @@ const SEND_BYTES = 8 << 20;
 /** An interface's open sockets and rings: plain numbers, valid in every thread of the process. */
 export interface PacketDescriptors {
   readonly ifindex: number;
-  /** Receives; readable when the ring has frames. */
+  /** Receives; readable when the ring has frames. -1: does not receive. */
   readonly fd: number;
   readonly sendFd: number;
   /** The mapped receive ring. */
@@ -123,11 +123,7 @@ export function openPacketSocket(ifindex: number, frames: number): PacketDescrip
     address = mapRing(fd, frames);
     sendFd = openSender(ifindex);
     bind(fd, sockaddrLl(ifindex, ETH_P_ALL_BE));
-    const membership = new Uint8Array(16);
-    const v = new DataView(membership.buffer);
-    v.setInt32(0, ifindex, true);
-    v.setUint16(4, PACKET_MR_PROMISC, true);
-    set(PACKET_ADD_MEMBERSHIP, membership, "PACKET_ADD_MEMBERSHIP");
+    joinPromiscuous(fd, ifindex);
     return { ifindex, fd, sendFd, address, frames };
   } catch (error) {
     if (address !== 0) munmap(address, frames * RING_FRAME_BYTES);
@@ -191,6 +187,27 @@ export class PacketSocket {
     if (this.frames > 0) munmap(this.address, this.frames * RING_FRAME_BYTES);
     this.frames = 0;
     this.ring = new Uint8Array(0);
+  }
+}
+
+/** Makes the interface promiscuous as long as the socket is open. */
+function joinPromiscuous(fd: number, ifindex: number): void {
+  const membership = new Uint8Array(16);
+  const v = new DataView(membership.buffer);
+  v.setInt32(0, ifindex, true);
+  v.setUint16(4, PACKET_MR_PROMISC, true);
+  setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership, "PACKET_ADD_MEMBERSHIP");
+}
+
+/** Descriptors for an interface whose frames somebody else receives: `fd` is -1, there is no ring. */
+export function openSendingSocket(ifindex: number): PacketDescriptors {
+  const sendFd = openSender(ifindex);
+  try {
+    joinPromiscuous(sendFd, ifindex);
+    return { ifindex, fd: -1, sendFd, address: 0, frames: 0 };
+  } catch (error) {
+    close(sendFd);
+    throw error;
   }
 }
 

@@ -15,6 +15,7 @@ import { VNET_BYTES } from "../../packet/frame.ts";
 import type { Match } from "../../packet/key.ts";
 import { DatapathError, type DpPortType, type Packet } from "../datapath.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
+import type { Punts } from "../punts.ts";
 import type { OpenedPort } from "./setup.ts";
 
 export const CMD_PUT_FLOW = 1;
@@ -35,6 +36,11 @@ export interface PortRequest {
   readonly name: string;
   readonly portType: DpPortType;
   readonly mac?: readonly number[];
+  /**
+   * A program that takes the port's frames away before this process sees them, to be attached where
+   * they come in; it punts what it cannot do (../punts.ts). Absent: this process receives all.
+   */
+  readonly program?: number;
 }
 
 /** Rare commands of the forwarding worker. `id` pairs the answer with it. */
@@ -53,6 +59,7 @@ export type Request =
     readonly ifindex: number;
     readonly ring: SendRingDescriptor;
   }
+  | { readonly id: number; readonly type: "adoptPunts"; readonly punts: Punts }
   | { readonly id: number; readonly type: "removePort"; readonly portNo: number }
   | { readonly id: number; readonly type: "close" };
 

@@ -43,6 +43,7 @@ import {
   type DpPortStats,
   type Packet,
 } from "../datapath.ts";
+import type { KernelSide } from "../punts.ts";
 import { CommandQueue } from "./command-queue.ts";
 import {
   CMD_BARRIER,
@@ -76,11 +77,13 @@ const EMBEDDED_WORKER = "./src/fastpath/userspace/worker.ts";
 
 export interface UserspaceOptions {
   readonly logger: Logger;
+  /** Programs in the kernel stand in front of this datapath and hand over what they cannot do. */
+  readonly kernel?: KernelSide;
 }
 
 /** Starts a worker and opens the datapath, without ports. */
 export async function openUserspaceDatapath(options: UserspaceOptions): Promise<Datapath> {
-  const datapath = new UserspaceDatapath(options.logger);
+  const datapath = new UserspaceDatapath(options.logger, options.kernel);
   await datapath.started;
   return datapath;
 }
@@ -139,7 +142,7 @@ class UserspaceDatapath implements Datapath {
   private failure: Error | undefined;
   private closed = false;
 
-  constructor(private readonly logger: Logger) {
+  constructor(private readonly logger: Logger, private readonly kernel?: KernelSide) {
     Atomics.store(this.shared.control, CTL_MAIN_SLEEPING, 1);
     const forward: WorkerStart = {
       role: "forward",
@@ -154,6 +157,10 @@ class UserspaceDatapath implements Datapath {
       ready.push(this.start(worker, { role: "setup", dropProgram, namespace, namespaceFd }));
       return worker;
     });
+    if (kernel) {
+      const adopted = { id: ++this.lastRequest, type: "adoptPunts", punts: kernel.punts } as const;
+      ready.push(this.request(adopted).then(() => {}));
+    }
     this.started = Promise.all(ready);
   }
 
@@ -188,6 +195,7 @@ class UserspaceDatapath implements Datapath {
     // Both are taken now, so that a second call before the answer gets another number.
     this.names.add(spec.name);
     this.opening.add(portNo);
+    const program = this.kernel?.programFor(portNo);
     try {
       const [opened] = await this.requestSetup({
         id: ++this.lastRequest,
@@ -197,6 +205,7 @@ class UserspaceDatapath implements Datapath {
           name: spec.name,
           portType: spec.type,
           ...(spec.mac ? { mac: [...spec.mac] } : {}),
+          ...(program === undefined ? {} : { program }),
         },
       });
       if (!opened || opened.type === "ring") {
@@ -212,6 +221,7 @@ class UserspaceDatapath implements Datapath {
       throw error;
     } finally {
       this.opening.delete(portNo);
+      if (program !== undefined) close(program);
     }
   }
 

@@ -43,6 +43,9 @@ import { DevicePort } from "./device-port.ts";
 import { Forwarder } from "./forwarder.ts";
 import { InternalPort } from "./internal-port.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
+import type { Punts } from "../punts.ts";
+import { PuntPort } from "./punt-port.ts";
+import { SendingPort } from "./sending-port.ts";
 import { programAt } from "./program.ts";
 import { RingReader } from "./ring.ts";
 import type { OpenedPort } from "./setup.ts";
@@ -67,12 +70,16 @@ const MAX_EVENTS = 256;
 /** Tags in the epoll set beside port numbers. */
 const TAG_COMMANDS = 0x10000;
 const TAG_LINKS = 0x10001;
+const TAG_PUNTS = 0x10002;
 
 const ROUNDS = counterIndex("rounds");
 const SLEEPS = counterIndex("sleeps");
 const FLOWS = counterIndex("flows");
 const MASKS = counterIndex("masks");
 const NO_ROOM = counterIndex("drop_no_room");
+
+const canAdoptRing = (port: WorkerPort): port is DevicePort | SendingPort =>
+  port instanceof DevicePort || port instanceof SendingPort;
 
 export class WorkerLoop {
   private readonly shared: SharedState;
@@ -84,6 +91,8 @@ export class WorkerLoop {
   private readonly linkBuffer = new Uint8Array(64 * 1024);
   private readonly clock = new BigInt64Array(2);
   private readonly wakeWord = new Uint8Array(8);
+  private punts: PuntPort | undefined;
+  private puntsWait = false;
   private active: WorkerPort[] = [];
   private readonly isActive = new Set<number>();
   /** Ports that were active since the last housekeeping. */
@@ -112,7 +121,7 @@ export class WorkerLoop {
       this.runCommands();
       this.receive();
       this.wakeMain();
-      if (this.active.length === 0) this.sleep();
+      if (this.active.length === 0 && !this.puntsWait) this.sleep();
       else if (round % ROUNDS_PER_POLL === 0) this.poll(0);
       if (forwarder.nowMs - this.housekeptMs > HOUSEKEEPING_MS) this.keepHouse();
     }
@@ -122,6 +131,7 @@ export class WorkerLoop {
 
   private receive(): void {
     const { active } = this;
+    if (this.puntsWait) this.puntsWait = this.punts!.receive(BUDGET) > 0;
     let kept = 0;
     for (let i = 0; i < active.length; i++) {
       const port = active[i]!;
@@ -149,6 +159,7 @@ export class WorkerLoop {
       const tag = epoll.tag(i);
       if (tag === TAG_COMMANDS) raw.read(this.eventfd, this.wakeWord, 8);
       else if (tag === TAG_LINKS) this.readLinkEvents();
+      else if (tag === TAG_PUNTS) this.puntsWait = true;
       else {
         const port = this.ports.get(tag)?.port;
         if (!port) continue;
@@ -205,7 +216,7 @@ export class WorkerLoop {
     this.touched.delete(found.port);
     this.ports.delete(portNo);
     this.forwarder.ports[portNo] = undefined;
-    this.epoll.remove(found.port.fd);
+    if (found.port.fd >= 0) this.epoll.remove(found.port.fd);
     found.port.end();
     return [found.opened];
   }
@@ -216,10 +227,14 @@ export class WorkerLoop {
     if (opened.type === "ring") throw new DatapathError("system", "a ring is no port");
     const port = opened.type === "internal"
       ? new InternalPort(portNo, name, opened.tap, forwarder, counters)
+      : opened.packet.fd < 0
+      ? new SendingPort(portNo, name, opened.packet, forwarder, counters, () => {
+        this.post({ type: "portBusy", portNo, ifindex: opened.packet.ifindex });
+      })
       : new DevicePort(portNo, name, opened.packet, forwarder, counters, () => {
         this.post({ type: "portBusy", portNo, ifindex: opened.packet.ifindex });
       });
-    this.epoll.add(port.fd, portNo);
+    if (port.fd >= 0) this.epoll.add(port.fd, portNo);
     this.ports.set(portNo, { port, opened });
     forwarder.ports[portNo] = port;
     // It may have gone before this thread began to look for its link events.
@@ -228,9 +243,14 @@ export class WorkerLoop {
     throw new DatapathError("no-device", `cannot add port ${name}: ${REMOVED}`);
   }
 
+  private adoptPunts(punts: Punts): void {
+    this.punts = new PuntPort(punts, this.forwarder);
+    this.epoll.add(punts.fd, TAG_PUNTS);
+  }
+
   private adoptSendRing(portNo: number, ifindex: number, sendRing: SendRingDescriptor): void {
     const found = this.ports.get(portNo);
-    if (!found || !(found.port instanceof DevicePort) || found.port.ifindex !== ifindex) {
+    if (!found || !canAdoptRing(found.port) || found.port.ifindex !== ifindex) {
       throw new DatapathError("no-such-port", `port ${portNo} went before it got its ring`);
     }
     found.port.adoptSendRing(sendRing);
@@ -334,6 +354,9 @@ export class WorkerLoop {
           break;
         case "adoptSendRing":
           this.adoptSendRing(request.portNo, request.ifindex, request.ring);
+          break;
+        case "adoptPunts":
+          this.adoptPunts(request.punts);
           break;
         case "removePort":
           ports = this.dropPort(request.portNo);

@@ -9,9 +9,13 @@
  * Everything made (sockets, TAP devices, tc programs) lives in descriptors, so it vanishes with the
  * process; only where tcx is missing (before Linux 6.6) does a tc filter stay behind after kill -9.
  */
-import { attachTcIngress, detachTc, type TcAttachment } from "../../linux/bpf.ts";
+import { attachTc, attachTcIngress, detachTc, type TcAttachment } from "../../linux/bpf.ts";
 import { close, ERRNO, ifNameToIndex, munmap, SystemError } from "../../linux/libc.ts";
-import { openPacketSocket, type PacketDescriptors } from "../../linux/packet-socket.ts";
+import {
+  openPacketSocket,
+  openSendingSocket,
+  type PacketDescriptors,
+} from "../../linux/packet-socket.ts";
 import { SEND_RING_BYTES, type SendRingDescriptor } from "../../linux/send-ring.ts";
 import { openTap, type Tap } from "../../linux/tap.ts";
 import { DatapathError } from "../datapath.ts";
@@ -26,7 +30,7 @@ export type OpenedPort =
     /** Absent if the host's stack could not be kept away. */
     readonly attachment?: TcAttachment;
   }
-  | { readonly type: "internal"; readonly tap: Tap }
+  | { readonly type: "internal"; readonly tap: Tap; readonly attachment?: TcAttachment }
   /** Only the ring, on its way to a port. */
   | { readonly type: "ring"; readonly sendRing: SendRingDescriptor };
 
@@ -46,13 +50,11 @@ export class PortSetup {
     try {
       switch (request.portType) {
         case "internal":
-          return {
-            type: "internal",
-            tap: openTap(name, request.mac && new Uint8Array(request.mac)),
-          };
+          return this.openInternal(request);
         case "device": {
           const ifindex = ifNameToIndex(name);
           if (ifindex === 0) throw new DatapathError("no-device", `there is no device ${name}`);
+          if (request.program !== undefined) return this.openSending(ifindex, request.program);
           const packet = openPacketSocket(ifindex, QUIET_FRAMES);
           const attachment = this.keepFromHost(name, ifindex);
           return { type: "device", packet, ...(attachment ? { attachment } : {}) };
@@ -67,17 +69,39 @@ export class PortSetup {
     }
   }
 
+  private openInternal({ name, mac, program }: PortRequest): OpenedPort {
+    const tap = openTap(name, mac && new Uint8Array(mac));
+    if (program === undefined) return { type: "internal", tap };
+    try {
+      return { type: "internal", tap, attachment: attachTc(program, tap.ifindex, "egress") };
+    } catch (error) {
+      close(tap.fd);
+      throw error;
+    }
+  }
+
+  private openSending(ifindex: number, program: number): OpenedPort {
+    const packet = openSendingSocket(ifindex);
+    try {
+      return { type: "device", packet, attachment: attachTcIngress(program, ifindex) };
+    } catch (error) {
+      close(packet.sendFd);
+      throw error;
+    }
+  }
+
   /** Closes what `open` made; the forwarding worker has let go of it. */
   release(port: OpenedPort): void {
     switch (port.type) {
       case "internal":
+        if (port.attachment) detachTc(port.attachment);
         return close(port.tap.fd);
       case "ring":
         munmap(port.sendRing.address, SEND_RING_BYTES);
         return close(port.sendRing.fd);
       case "device": {
         const { packet, sendRing, attachment } = port;
-        close(packet.fd);
+        if (packet.fd >= 0) close(packet.fd);
         close(packet.sendFd);
         if (sendRing) close(sendRing.fd);
         if (attachment) detachTc(attachment);

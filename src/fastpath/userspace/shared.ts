@@ -2,7 +2,7 @@
  * The memory that the main thread and one worker share, and what stands where in it.
  *
  *     control words | command ring ctl | upcall ring ctl | counters | port statistics |
- *     upcall bytes by port | flow statistics | command ring | upcall ring
+ *     upcall bytes by port | flow statistics | meter statistics | command ring | upcall ring
  *
  * - Rings (ring.ts): commands main → worker, upcalls worker → main. Each side sets its *sleeping*
  *   word before it waits and looks at its ring once more after; whoever puts something into a ring
@@ -12,8 +12,9 @@
  * - `upcall bytes by port` counts what a port has in the upcall ring: the worker adds, main subtracts.
  *   The last one stands for all numbers that are no port's (packets executed "from nowhere").
  */
-import { EXTRACT_RESULTS } from "../../packet/extract.ts";
 import type { DpFlowStats, DpPortStats } from "../datapath.ts";
+import { COUNTERS } from "../engine/counters.ts";
+import { MAX_METERS, METER_STATS } from "../engine/meters.ts";
 import { RING_CONTROL_WORDS, RingMemory } from "./ring.ts";
 
 export const MAX_PORTS = 65535;
@@ -27,44 +28,6 @@ export const CTL_BARRIER = 32;
 /** 1: main holds commands that did not fit; the worker wakes it when it has made room. */
 export const CTL_BACKLOG = 48;
 const CONTROL_WORDS = 64;
-
-/** Everything counted besides packets and bytes; `drop_…` lose a packet (or a copy of it). */
-const OWN_COUNTERS = [
-  "exact_hit",
-  "masked_hit",
-  "miss",
-  "upcalls",
-  "flows",
-  "masks",
-  "rounds",
-  "sleeps",
-  "ring_grown",
-  "drop_upcall_ring_full",
-  "drop_upcall_port_share",
-  "drop_no_actions",
-  "drop_rx_ring_full",
-  "drop_rx_no_copy",
-  "drop_rx_too_big",
-  "drop_tx_no_port",
-  "drop_tx_queue_full",
-  "drop_tx_too_big",
-  "drop_tx_port_down",
-  "drop_tx_refused",
-  "drop_no_room",
-  "drop_bad_program",
-  "rewrite_no_header",
-] as const;
-const PARSE_COUNTERS = EXTRACT_RESULTS.slice(1).map((name) => `parse_${name}`);
-
-export type CounterName = (typeof OWN_COUNTERS)[number];
-/** All counters; the parse counters follow in the order of EXTRACT_RESULTS from index 1 on. */
-export const COUNTERS: readonly string[] = [...OWN_COUNTERS, ...PARSE_COUNTERS];
-/** Index of EXTRACT_RESULTS[0], which itself is not counted. */
-export const PARSE_COUNTER_BASE = OWN_COUNTERS.length - 1;
-
-export function counterIndex(name: CounterName): number {
-  return OWN_COUNTERS.indexOf(name);
-}
 
 /** Order of a port's statistics, 8 doubles. */
 export const PORT_RX_PACKETS = 0;
@@ -92,6 +55,7 @@ interface Layout {
   readonly portStats: number;
   readonly upcallBytes: number;
   readonly flowStats: number;
+  readonly meterStats: number;
   readonly commands: number;
   readonly upcalls: number;
   readonly total: number;
@@ -112,6 +76,7 @@ function layOut(): Layout {
     portStats: take(MAX_PORTS * PORT_STATS * 8),
     upcallBytes: take((MAX_PORTS + 1) * 4),
     flowStats: take(MAX_FLOWS * FLOW_STATS_DOUBLES * 8),
+    meterStats: take(MAX_METERS * METER_STATS * 8),
     commands: take(COMMAND_RING_BYTES),
     upcalls: take(UPCALL_RING_BYTES),
     total: at,
@@ -128,6 +93,8 @@ export class SharedState {
   readonly flowStats: Float64Array;
   /** The same memory as `flowStats`, for TCP flags. */
   readonly flowWords: Int32Array;
+  /** Of engine/meters.ts. */
+  readonly meterStats: Float64Array;
   readonly commands: RingMemory;
   readonly upcalls: RingMemory;
 
@@ -139,6 +106,7 @@ export class SharedState {
     const flowDoubles = MAX_FLOWS * FLOW_STATS_DOUBLES;
     this.flowStats = new Float64Array(buffer, LAYOUT.flowStats, flowDoubles);
     this.flowWords = new Int32Array(buffer, LAYOUT.flowStats, flowDoubles * 2);
+    this.meterStats = new Float64Array(buffer, LAYOUT.meterStats, MAX_METERS * METER_STATS);
     this.commands = new RingMemory(
       buffer,
       LAYOUT.commandControl,

@@ -1,0 +1,63 @@
+/**
+ * How programs in the kernel hand packets to the userspace datapath: *punts*.
+ *
+ * A packet that the programs cannot deal with (no flow, a rare header, an action they lack) is sent
+ * into one TAP device, for all ports, with a header in front. The process reads:
+ *
+ *     0                10             14      22     24       26
+ *     | virtio-net     | port number  | zero  | 0x88b5 | zero | frame, Ethernet header first …
+ *     | header         | u32, host    |       | big endian    |
+ *     '----------------'--------------- 16 bytes --------------'
+ *
+ * - The virtio-net header's offsets count from the header behind it: 16 more than in the frame.
+ * - A VLAN tag that the kernel had taken out of the frame is put back by the TAP device where it
+ *   takes the 16 bytes for an Ethernet header: at byte 22, the rest 4 bytes further on.
+ *
+ * So that a flood of one port's punts starves no other port's, each port may have at most
+ * `PUNTS_IN_FLIGHT` packets on their way. The programs count what they send, the reader what it has
+ * read, both in the port's record, which is memory that both see.
+ *
+ * A port's record, 128 bytes, all 64-bit numbers. The first line is written as the port's packets
+ * come in, the second as others' go out of it: two CPUs, mostly.
+ *
+ *      0 rx packets     8 rx bytes     16 exact hits   24 masked hits
+ *     32 dropped by empty actions      40 punted       48 read of them    56 dropped, in flight
+ *     64 tx packets    72 tx bytes
+ */
+export const PUNT_HEADER_BYTES = 16;
+export const PUNT_ETHER_TYPE = 0x88b5;
+/** Packets of one port on their way; a power of two is not needed. */
+export const PUNTS_IN_FLIGHT = 512;
+/** Room in the TAP device's queue: some ports' worth. */
+export const PUNT_QUEUE = 8192;
+
+export const PORT_RECORD_BYTES = 128;
+/** Indexes of 64-bit numbers in a port's record. */
+export const PORT_RECORD = {
+  rxPackets: 0,
+  rxBytes: 1,
+  exactHits: 2,
+  maskedHits: 3,
+  noActions: 4,
+  punted: 5,
+  read: 6,
+  puntDrops: 7,
+  txPackets: 8,
+  txBytes: 9,
+} as const;
+
+/** What the reader gets: plain numbers, valid in every thread of the process. */
+export interface Punts {
+  /** The TAP device's descriptor, non-blocking. */
+  readonly fd: number;
+  /** The ports' records: a mapped array, `ports` of them. */
+  readonly recordsFd: number;
+  readonly ports: number;
+}
+
+/** The programs, as the userspace datapath sees them. */
+export interface KernelSide {
+  readonly punts: Punts;
+  /** A program for the port of that number, to be attached and then closed; a descriptor. */
+  programFor(portNo: number): number;
+}
