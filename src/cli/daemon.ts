@@ -12,7 +12,7 @@
  * a part that fails to stop does not keep the others from stopping.
  */
 import { join, resolve } from "node:path";
-import { openReplica, type Replica, type TableName } from "../db/replica.ts";
+import { openReplica, type Replica } from "../db/replica.ts";
 import { startDatabaseService } from "../db/service.ts";
 import type { Datapath } from "../fastpath/datapath.ts";
 import { type Devices, DummyDevices } from "../fastpath/devices.ts";
@@ -23,33 +23,14 @@ import { startHttp } from "../http/server.ts";
 import { unixPeer } from "../linux/peer.ts";
 import type { LogSink } from "../log/log.ts";
 import { systemClock } from "../slowpath/clock.ts";
+import { UnixctlServer } from "../slowpath/unixctl.ts";
 import { startVswitch, type Vswitch } from "../slowpath/vswitch.ts";
+import { registerProcessCommands } from "./control-commands.ts";
 import { reason } from "./exit.ts";
 import type { RunOptions } from "./options.ts";
+import { SWITCH_TABLES } from "./switch-tables.ts";
 import { tlsSettings } from "./tls-options.ts";
 import { SOLOVS_VERSION } from "./version.ts";
-
-/** What a switch reads of its database: all of it, but for what the database server itself needs. */
-const SWITCH_TABLES: readonly TableName[] = [
-  "Open_vSwitch",
-  "Bridge",
-  "Port",
-  "Interface",
-  "Controller",
-  "Mirror",
-  "NetFlow",
-  "sFlow",
-  "IPFIX",
-  "QoS",
-  "Queue",
-  "Flow_Table",
-  "Flow_Sample_Collector_Set",
-  "SSL",
-  "AutoAttach",
-  "Datapath",
-  "CT_Zone",
-  "CT_Timeout_Policy",
-];
 
 export interface Daemon {
   readonly replica: Replica;
@@ -139,6 +120,11 @@ async function startParts(
     options.dummy
       ? openMemoryDatapath()
       : await openUserspaceDatapath({ logger: log.logger("datapath") });
+  const unixctl = parts.add(
+    "the control socket",
+    new UnixctlServer(join(runDir, `ovs-vswitchd.${process.pid}.ctl`), log.logger("unixctl")),
+    (server) => server.close(),
+  );
   const vswitch = parts.add(
     "the switch",
     await startVswitch({
@@ -148,11 +134,16 @@ async function startParts(
       clock: systemClock(),
       log,
       runDir,
+      unixctl,
       tls: service.tls,
-      onExit,
     }),
     (started) => started.close(),
   );
+  registerProcessCommands(unixctl, {
+    log,
+    counters: () => vswitch.operate.counters(),
+    exit: onExit,
+  });
   const http = options.http === "none" ? undefined : parts.add(
     "the HTTP API",
     startHttp({

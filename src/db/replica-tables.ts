@@ -58,6 +58,21 @@ export class ReplicaTables {
     }
     return changes;
   }
+
+  /** Takes the whole content at once; tells in what it differs from what was there. */
+  replace(content: JsonObject): TypedChange[] {
+    const gone: TypedChange[] = [];
+    for (const [name, { rows, fields }] of this.tables) {
+      const there = member(content, name);
+      for (const [uuid, old] of rows) {
+        if (isObject(there) && member(there, uuid) !== undefined) continue;
+        rows.delete(uuid);
+        fields.delete(uuid);
+        gone.push({ table: name, uuid, old });
+      }
+    }
+    return [...gone, ...this.apply(content)];
+  }
 }
 
 function objectAt(object: JsonObject, name: string): JsonObject {

@@ -88,6 +88,17 @@ export async function openReplica(
   const schema = parseSchema(openVSwitchSchema);
   const known = parseSchema(await session.request("get_schema", [schema.name]));
   const copy = new ReplicaTables(schema, tables);
+  const replica = new LiveReplica(session, schema, copy);
+  await replica.start(requestsFor(copy, tables, known));
+  return replica;
+}
+
+/** The `<monitor-cond-requests>` for these tables, as far as the server knows them. */
+export function requestsFor(
+  copy: ReplicaTables,
+  tables: readonly TableName[],
+  known: DatabaseSchema,
+): JsonObject {
   const requests: Record<string, Json> = {};
   for (const name of tables) {
     const served = known.tables.get(name);
@@ -97,9 +108,7 @@ export async function openReplica(
       columns: columns.filter((column) => !column.startsWith("_") && served.columns.has(column)),
     }];
   }
-  const replica = new LiveReplica(session, schema, copy);
-  await replica.start(requests);
-  return replica;
+  return requests;
 }
 
 class LiveReplica implements Replica {
@@ -171,15 +180,7 @@ class LiveReplica implements Replica {
   async transact(build: (txn: Txn) => void, options: TransactOptions = {}): Promise<void> {
     const txn = new OperationList(this.schema);
     build(txn);
-    const { operations } = txn;
-    if (operations.length === 0) return;
-    if (options.comment !== undefined) {
-      operations.push({ op: "comment", comment: options.comment });
-    }
-    const results = await this.session.request("transact", [this.schema.name, ...operations]);
-    if (!isArray(results)) throw new OvsdbError("protocol error", "transact reply is no array");
-    const failed = results.find((result) => isObject(result) && "error" in result);
-    if (failed !== undefined) throw OvsdbError.fromJson(failed);
+    await txn.send(this.session, options);
   }
 
   close(): void {
@@ -191,10 +192,25 @@ class LiveReplica implements Replica {
   }
 }
 
-class OperationList implements Txn {
-  readonly operations: JsonObject[] = [];
+/** The operations of a transaction as RFC 7047 §5.2 writes them. */
+export class OperationList implements Txn {
+  private readonly operations: JsonObject[] = [];
 
   constructor(private readonly schema: DatabaseSchema) {}
+
+  /** Has the server do them all, or none; only while this client holds `lock`, if one is named. */
+  async send(session: OvsdbSession, options: TransactOptions, lock?: string): Promise<void> {
+    if (this.operations.length === 0) return;
+    const operations: JsonObject[] = lock === undefined ? [] : [{ op: "assert", lock }];
+    operations.push(...this.operations);
+    if (options.comment !== undefined) {
+      operations.push({ op: "comment", comment: options.comment });
+    }
+    const results = await session.request("transact", [this.schema.name, ...operations]);
+    if (!isArray(results)) throw new OvsdbError("protocol error", "transact reply is no array");
+    const failed = results.find((result) => isObject(result) && "error" in result);
+    if (failed !== undefined) throw OvsdbError.fromJson(failed);
+  }
 
   private column(table: string, name: string): Column {
     const column = this.schema.tables.get(table)?.columns.get(name);

@@ -16,6 +16,7 @@
  * - The view is that of the network namespace of the thread that opened it.
  * - After a `set…` resolves, `get` shows the new state.
  */
+import type { DpPortStats } from "./datapath.ts";
 
 /** What the host says of one network interface. */
 export interface Device {
@@ -66,6 +67,19 @@ export interface Devices {
   setMac(name: string, mac: Uint8Array): Promise<void>;
   setUp(name: string, up: boolean): Promise<void>;
   close(): void;
+  /** Where devices exist because a switch wants them: the dummy ones. */
+  readonly maker?: DeviceMaker;
+}
+
+/** Makes the devices that a switch asks for, and counts what passes them. */
+export interface DeviceMaker {
+  /** Whether an interface of that type (`Interface.type`, "system" for none) is made here. */
+  makes(type: string): boolean;
+  /** Makes the device, or gives it other options (`Interface.options`). */
+  make(name: string, options: ReadonlyMap<string, string>): Device;
+  remove(name: string): void;
+  /** All that such a device counts; undefined when there is none of that name. */
+  stats(name: string): Partial<DpPortStats> | undefined;
 }
 
 export class DeviceError extends Error {

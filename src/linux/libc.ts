@@ -45,6 +45,7 @@ const SYMBOLS = {
   if_nametoindex: { args: ["cstring"], returns: "u32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   mkdir: { args: ["cstring", "u32"], returns: "i32" },
+  mlockall: { args: ["i32"], returns: "i32" },
   mmap: { args: ["ptr", "u64", "i32", "i32", "i32", "i64"], returns: "ptr" },
   mount: { args: ["cstring", "cstring", "cstring", "u64", "ptr"], returns: "i32" },
   munmap: { args: ["ptr", "u64"], returns: "i32" },

@@ -21,7 +21,12 @@ export interface Logger {
   enabled(level: LogLevel): boolean;
 }
 
-export class LogSink {
+/** Where a part gets its loggers from, whatever becomes of the lines. */
+export interface Loggers {
+  logger(module: string): Logger;
+}
+
+export class LogSink implements Loggers {
   private sequence = 0;
   private readonly levels = new Map<string, LogLevel>();
   private readonly names = new Set<string>();

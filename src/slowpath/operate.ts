@@ -6,7 +6,6 @@
  * - Several flow changes are one transaction of the bridge's tables: no packet sees half of them.
  * - A change resolves when it is in force for all later packets.
  */
-import type { LogLevel, LogSink } from "../log/log.ts";
 import { OfError } from "../openflow/errors.ts";
 import { FLOW_FLAGS, type FlowCommand, type FlowMod } from "../openflow/messages/types.ts";
 import { readNxMatch, writeNxMatch } from "../openflow/match.ts";
@@ -56,6 +55,14 @@ export interface FlowView {
   readonly bytes: number | null;
 }
 
+/** What tells a bridge's flows apart. */
+export interface FlowName {
+  readonly table: number;
+  readonly priority: number;
+  /** As in `FlowView`. */
+  readonly match: string;
+}
+
 export interface MacView {
   readonly mac: string;
   readonly vlan: number;
@@ -81,22 +88,22 @@ export interface Operate {
   flows(bridge: string, filter: string): readonly FlowView[];
   /** The text of `ovs-ofctl dump-flows`. */
   flowsText(bridge: string, filter: string): string;
+  /** The flow as it would be added; an OperateError says why it would not. */
+  checkFlow(bridge: string, flow: string): FlowName & { readonly actions: string };
   /** Returns how many flows the bridge has afterwards. */
   changeFlows(bridge: string, command: FlowCommand, flows: readonly string[]): Promise<number>;
   macs(bridge: string): readonly MacView[];
   macsText(bridge: string): string;
   connections(bridge: string): readonly ConnectionView[];
-  /** As `ovs-appctl dpctl/dump-flows` writes them; of one bridge or all. */
-  datapathFlows(bridge?: string): readonly string[];
+  /** As `ovs-appctl dpctl/dump-flows` writes them; of one bridge or all, or made from one flow. */
+  datapathFlows(bridge?: string, of?: FlowName): readonly string[];
   counters(): Readonly<Record<string, number>>;
-  logLevels(): Readonly<Record<string, LogLevel>>;
 }
 
 export interface OperateContext {
   readonly bridges: () => ReadonlyMap<string, Bridge>;
   readonly backend: () => Backend | undefined;
   readonly counters: () => Readonly<Record<string, number>>;
-  readonly log: LogSink;
 }
 
 const FLAGS: readonly (readonly [number, string])[] = [
@@ -139,6 +146,19 @@ export function openOperate(context: OperateContext): Operate {
       await bridge.settle();
       return bridge.tables.size;
     },
+    checkFlow(name, text) {
+      const names = namesOf(find(name));
+      const mod = guarded(undefined, () => parseFlow(text, { command: "add", names }));
+      guarded(undefined, () => verify(mod));
+      const { table, priority, match, actions } = mod;
+      return {
+        // A flow without a table goes into the first.
+        table: table === 0xff ? 0 : table,
+        priority,
+        match: formatMatch(match),
+        actions: formatActions(actions),
+      };
+    },
     macs: (name) => macsOf(find(name)),
     macsText(name) {
       const rows = macsOf(find(name)).map(({ port, vlan, mac, ageSeconds }) =>
@@ -157,24 +177,28 @@ export function openOperate(context: OperateContext): Operate {
         packetInsDropped: agent.connection.counters.packetInsDropped,
         badMessages: agent.connection.counters.badMessages,
       })),
-    datapathFlows(name) {
+    datapathFlows(name, of) {
       const only = name === undefined ? undefined : find(name);
+      const maker = only === undefined || of === undefined ? undefined : ruleOf(only, of);
+      if (of !== undefined && maker === undefined) {
+        throw new OperateError("there is no such flow (any more)");
+      }
       const backend = context.backend();
       if (backend === undefined) return [];
       const { cache, clock } = backend;
       cache.readStats();
       const lines: string[] = [];
       for (const flow of cache.flows) {
-        if (only !== undefined && flow.bridge !== only) continue;
+        if (maker !== undefined) {
+          // Through patches, a flow of one bridge makes datapath flows of another.
+          const uses = flow.effects.some((each) => each.type === "rule" && each.rule === maker);
+          if (!uses) continue;
+        } else if (only !== undefined && flow.bridge !== only) continue;
         lines.push(formatMegaflow(flow, cache.flows.dpMatch(flow), clock.now()));
       }
       return lines;
     },
     counters: () => context.counters(),
-    logLevels: () =>
-      Object.fromEntries(
-        context.log.modules().map((module) => [module, context.log.level(module)]),
-      ),
   };
 }
 
@@ -185,7 +209,19 @@ function select(bridge: Bridge, filter: string): Rule[] {
   });
 }
 
+function ruleOf(bridge: Bridge, { table, priority, match }: FlowName): Rule | undefined {
+  return select(bridge, `table=${table}`).find((rule) =>
+    rule.priority === priority && formatMatch(rule.match()) === match
+  );
+}
+
 function apply(bridge: Bridge, mod: FlowMod): void {
+  verify(mod);
+  bridge.tables.apply(mod);
+}
+
+/** Throws unless the flow can be one. */
+function verify(mod: FlowMod): void {
   if (mod.flags & FLOW_FLAGS.EMERGENCY) throw new OperateError("there is no emergency flow table");
   // The text says matches that no message can carry (tp_dst without a protocol): as a message, each
   // field is checked for what it needs.
@@ -199,7 +235,6 @@ function apply(bridge: Bridge, mod: FlowMod): void {
     );
   }
   checkActions(mod.actions, mod.match, { table: mod.table, lenient: false });
-  bridge.tables.apply(mod);
 }
 
 function guarded<T>(index: number | undefined, work: () => T): T {

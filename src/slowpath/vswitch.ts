@@ -7,7 +7,8 @@
  *                  Devices       Backend ──> FlowCache ──> Datapath           (one for all bridges)
  *
  * - `bridge/` makes the machine match the database, `control/` speaks OpenFlow, `pipeline/` and
- *   `cache/` decide what happens to packets, `unixctl.ts` answers `ovs-appctl`.
+ *   `cache/` decide what happens to packets, `unixctl.ts` answers `ovs-appctl` (the composition root
+ *   makes that server, and adds the commands that are about the process).
  * - Everything runs on the caller's event loop, and nothing in it blocks.
  * - There is one datapath, opened when the first bridge needs it. `Bridge.datapath_type` "", "system"
  *   and "netdev" all mean it; "dummy" does where the datapath is the dummy one.
@@ -17,20 +18,21 @@
  * compatible with, and what scripts and controllers compare with.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Replica } from "../db/replica.ts";
 import type { Tls } from "../db/tls/tls.ts";
 import type { Datapath } from "../fastpath/datapath.ts";
 import type { Devices } from "../fastpath/devices.ts";
-import type { LogSink } from "../log/log.ts";
+import type { Loggers } from "../log/log.ts";
 import { Backend, datapathTypes } from "./bridge/backend.ts";
 import { type Bridge, COMPATIBLE_VERSION } from "./bridge/bridge.ts";
+import { INTERFACE_TYPES } from "./bridge/outcome.ts";
 import { formatDatapathId } from "./bridge/identity.ts";
 import { Reconciler } from "./bridge/reconciler.ts";
 import type { Clock } from "./clock.ts";
 import { registerCommands } from "./control/appctl.ts";
+import { type Observe, openObserve } from "./observe.ts";
 import { openOperate, type Operate } from "./operate.ts";
-import { UnixctlServer } from "./unixctl.ts";
+import type { UnixctlServer } from "./unixctl.ts";
 
 export interface VswitchOptions {
   /** The Open_vSwitch database: every table that a switch reads, its status columns writable. */
@@ -39,13 +41,19 @@ export interface VswitchOptions {
   readonly openDatapath: () => Promise<Datapath>;
   readonly devices: Devices;
   readonly clock: Clock;
-  readonly log: LogSink;
-  /** Where BRIDGE.mgmt, BRIDGE.snoop and ovs-vswitchd.PID.ctl are made; it must exist. */
+  readonly log: Loggers;
+  /** Where BRIDGE.mgmt and BRIDGE.snoop are made; it must exist. */
   readonly runDir: string;
+  /** Gets the commands that are about the switch; whoever made it closes it. */
+  readonly unixctl?: UnixctlServer;
   /** For controllers over TLS. */
   readonly tls?: Tls;
-  /** Called by `ovs-appctl exit`; the process is expected to call `close()` and end. */
-  readonly onExit: () => void;
+  /** What `Bridge.datapath_type` may be; unless given, what the datapath stands for. */
+  readonly datapathTypes?: readonly string[];
+  /** Interface types to show in the database; unless given, those of the host. */
+  readonly interfaceTypes?: readonly string[];
+  /** Whether the switch writes versions and the system's name into the database itself. */
+  readonly writesVersions?: boolean;
   /** The clock of the datapath's statistics, where it is not CLOCK_MONOTONIC (tests). */
   readonly datapathNow?: () => number;
 }
@@ -80,6 +88,8 @@ export interface Vswitch {
   status(): VswitchStatus;
   /** Flows, MAC tables, connections: for the HTTP API. */
   readonly operate: Operate;
+  /** Traffic of ports, the host's devices: for the console. */
+  readonly observe: Observe;
   /** Resolves when everything that the database held when it was called is in force. */
   settled(): Promise<void>;
   /** Closes connections, detaches ports, removes sockets. The database is left as it is. */
@@ -88,7 +98,7 @@ export interface Vswitch {
 
 const DB_VERSION = "8.3.1";
 
-/** Resolves once everything that the database holds is in force; rejects if a socket cannot be made. */
+/** Resolves once everything that the database holds is in force. */
 export async function startVswitch(options: VswitchOptions): Promise<Vswitch> {
   const vswitch = new SlowPath(options);
   try {
@@ -102,10 +112,10 @@ export async function startVswitch(options: VswitchOptions): Promise<Vswitch> {
 
 class SlowPath implements Vswitch {
   readonly operate: Operate;
+  readonly observe: Observe;
   private readonly reconciler: Reconciler;
   private backend: Backend | undefined;
   private opening: Promise<Backend> | undefined;
-  private unixctl: UnixctlServer | undefined;
 
   constructor(private readonly options: VswitchOptions) {
     const { replica, devices, clock, log, runDir, tls } = options;
@@ -114,8 +124,8 @@ class SlowPath implements Vswitch {
       bridges: () => this.reconciler.all,
       backend: () => this.backend,
       counters: () => this.counters(),
-      log,
     });
+    this.observe = openObserve({ bridges: () => this.reconciler.all, devices });
     this.reconciler = new Reconciler({
       replica,
       devices,
@@ -125,31 +135,26 @@ class SlowPath implements Vswitch {
       runDir,
       tls,
       facts: {
-        datapathTypes: () => datapathTypes(this.backend?.datapath),
-        ovsVersion: COMPATIBLE_VERSION,
-        dbVersion: DB_VERSION,
-        systemType: type,
-        systemVersion: version,
+        datapathTypes: () => options.datapathTypes ?? datapathTypes(this.backend?.datapath),
+        interfaceTypes: options.interfaceTypes ?? INTERFACE_TYPES,
+        versions: options.writesVersions === false ? undefined : {
+          ovsVersion: COMPATIBLE_VERSION,
+          dbVersion: DB_VERSION,
+          systemType: type,
+          systemVersion: version,
+        },
       },
       backend: () => this.opening ??= this.openBackend(),
     });
   }
 
   async start(): Promise<void> {
-    const { log, runDir, replica, onExit } = this.options;
-    const path = join(runDir, `ovs-vswitchd.${process.pid}.ctl`);
-    this.unixctl = new UnixctlServer(path, log.logger("unixctl"));
-    registerCommands(this.unixctl, {
-      bridges: () => this.reconciler.all,
-      backend: () => this.backend,
-      counters: () => this.counters(),
-      log,
-      version: `ovs-vswitchd (Open vSwitch) ${COMPATIBLE_VERSION}`,
-      exit: onExit,
-    });
-    if (replica.rows("Open_vSwitch").size === 0) {
-      // ovs-vsctl may have made the row in the meantime: then there is nothing to do.
-      await replica.transact((txn) => void txn.insert("Open_vSwitch", {})).catch(() => {});
+    const { unixctl } = this.options;
+    if (unixctl) {
+      registerCommands(unixctl, {
+        bridges: () => this.reconciler.all,
+        backend: () => this.backend,
+      });
     }
     this.reconciler.start();
     await this.reconciler.settled();
@@ -174,7 +179,6 @@ class SlowPath implements Vswitch {
   }
 
   async close(): Promise<void> {
-    this.unixctl?.close();
     await this.reconciler.close();
     const opened = await this.opening?.catch(() => undefined);
     await opened?.close();
@@ -182,7 +186,7 @@ class SlowPath implements Vswitch {
   }
 
   private async openBackend(): Promise<Backend> {
-    const { clock, log, openDatapath, datapathNow } = this.options;
+    const { clock, log, openDatapath, datapathNow, datapathTypes } = this.options;
     try {
       const datapath = await openDatapath();
       log.logger("bridge").info(`opened the ${datapath.type} datapath`);
@@ -194,6 +198,7 @@ class SlowPath implements Vswitch {
         // The dummy datapath has no kernel under it, and so this process's clock.
         ...(datapath.type === "dummy" && { datapathNow: () => performance.now() }),
         ...(datapathNow && { datapathNow }),
+        ...(datapathTypes && { types: datapathTypes }),
       });
       return this.backend;
     } catch (error) {

@@ -15,6 +15,10 @@ export async function runRole(
       const { ovsdbServer } = await import("./ovsdb-server/main.ts");
       return process.exit(await ovsdbServer(words));
     }
+    case "ovs-vswitchd": {
+      const { ovsVswitchd } = await import("./ovs-vswitchd/main.ts");
+      return process.exit(await ovsVswitchd(words));
+    }
     default:
       return undefined;
   }

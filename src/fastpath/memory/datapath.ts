@@ -63,6 +63,8 @@ export interface MemoryDatapathOptions {
   readonly devices?: ReadonlySet<string>;
   readonly maxFlows?: number;
   readonly maxUpcalls?: number;
+  /** The number of a new port; the first free one from 0 if it is left out. */
+  readonly portNumber?: (name: string, isTaken: (portNo: number) => boolean) => number;
   /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
 }
@@ -125,8 +127,7 @@ class InMemory implements MemoryDatapath {
     if (spec.type === "device" && devices && !devices.has(spec.name)) {
       return refuse("no-device", `no device named ${spec.name}; create it, or check its name`);
     }
-    let portNo = 0;
-    while (this.portMap.has(portNo)) portNo++;
+    const portNo = this.freeNumber(spec.name);
     const port: MemoryPort = {
       ...spec,
       portNo,
@@ -136,6 +137,14 @@ class InMemory implements MemoryDatapath {
     };
     this.portMap.set(portNo, port);
     return Promise.resolve(port);
+  }
+
+  private freeNumber(name: string): number {
+    const isTaken = (portNo: number): boolean => this.portMap.has(portNo);
+    if (this.options.portNumber) return this.options.portNumber(name, isTaken);
+    let portNo = 0;
+    while (isTaken(portNo)) portNo++;
+    return portNo;
   }
 
   removePort(portNo: number): Promise<void> {

@@ -315,5 +315,7 @@ export const listLogLevels = operation({
   tag: "Switch",
   summary: "Log level of each module",
   response: levelsSchema,
-  handle: ({ source }) => ({ json: { levels: source.vswitch.operate.logLevels() } }),
+  handle: ({ source: { log } }) => ({
+    json: { levels: Object.fromEntries(log.modules().map((name) => [name, log.level(name)])) },
+  }),
 });

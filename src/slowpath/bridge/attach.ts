@@ -17,6 +17,7 @@ import type { WantedInterface, WantedPort } from "./wanted.ts";
 
 /** How long to wait for the kernel's word of an internal port's device. */
 const DEVICE_WAIT_MS = 500;
+const NO_OPTIONS: ReadonlyMap<string, string> = new Map();
 
 export class SetupError extends Error {
   override readonly name = "SetupError";
@@ -51,9 +52,9 @@ export function openAhead(
   port: WantedPort,
   iface: WantedInterface,
 ): Promise<DpPort> | undefined {
-  const refused = refusedPort(port) ?? refusedType(iface);
-  if (refused !== undefined || kindOf(port, iface) !== "device") return undefined;
-  if (!devices.get(iface.name)) return undefined;
+  const refused = refusedPort(port) ?? refusedType(iface, devices);
+  if (refused !== undefined || kindOf(port, iface, devices) !== "device") return undefined;
+  if (devices.maker || !devices.get(iface.name)) return undefined;
   const opening = backend.datapath.addPort({ name: iface.name, type: "device" });
   // Whoever awaits it learns of the failure.
   opening.catch(() => {});
@@ -61,11 +62,17 @@ export function openAhead(
 }
 
 /** What the interface is to be, or the reason why it cannot be set up at all. */
-export function kindOf(port: WantedPort, iface: WantedInterface): PortKind {
-  const refused = refusedPort(port) ?? refusedType(iface);
+export function kindOf(port: WantedPort, iface: WantedInterface, devices: Devices): PortKind {
+  const refused = refusedPort(port) ?? refusedType(iface, devices);
   if (refused !== undefined) throw new SetupError(refused);
   if (iface.type === "internal") return "internal";
   return iface.type === "patch" ? "patch" : "device";
+}
+
+/** What people are told of its type, as Open vSwitch names it. */
+function typeNameOf(iface: WantedInterface, kind: PortKind, devices: Devices): string {
+  if (kind !== "internal") return iface.type || "system";
+  return devices.maker ? "dummy-internal" : "internal";
 }
 
 /** `options:peer` of a patch port, checked as Open vSwitch checks it. */
@@ -92,11 +99,13 @@ export async function attachInterface(
   iface: WantedInterface,
 ): Promise<BridgePort> {
   const { bridge, backend, devices, clock, former } = context;
-  const kind = kindOf(port, iface);
+  const kind = kindOf(port, iface, devices);
+  const typeName = typeNameOf(iface, kind, devices);
   if (former) {
     return bridge.attach({
       name: iface.name,
       kind,
+      typeName,
       bundle: port.name,
       dpPort: former.dpPort,
       ofport: numberFor(context, iface),
@@ -110,6 +119,7 @@ export async function attachInterface(
     return bridge.attach({
       name: iface.name,
       kind,
+      typeName,
       bundle: port.name,
       dpPort: undefined,
       ofport: numberFor(context, iface),
@@ -119,6 +129,7 @@ export async function attachInterface(
     });
   }
   const { opening } = context;
+  devices.maker?.make(iface.name, iface.row?.options ?? NO_OPTIONS);
   if (kind === "device" && !opening && !devices.get(iface.name)) throw noSuchDevice(iface.name);
   let portNo: number | undefined;
   try {
@@ -136,6 +147,7 @@ export async function attachInterface(
     return bridge.attach({
       name: iface.name,
       kind,
+      typeName,
       bundle: port.name,
       dpPort: portNo,
       ofport: numberFor(context, iface),
@@ -143,6 +155,7 @@ export async function attachInterface(
     });
   } catch (error) {
     if (portNo !== undefined) await backend.datapath.removePort(portNo);
+    devices.maker?.remove(iface.name);
     if (!(error instanceof DatapathError)) throw error;
     // It went before the view of devices knew: when it is back, no time is to be lost.
     if (error.code === "no-device") throw noSuchDevice(iface.name);
@@ -159,11 +172,13 @@ function noSuchDevice(name: string): SetupError {
 
 export async function detachPort(
   backend: Backend,
+  devices: Devices,
   bridge: Bridge,
   port: BridgePort,
 ): Promise<void> {
   bridge.detach(port);
   if (port.dpPort === undefined) return;
+  devices.maker?.remove(port.name);
   try {
     await backend.datapath.removePort(port.dpPort);
   } catch (error) {

@@ -20,10 +20,13 @@ export interface BackendOptions {
   readonly portLost: (port: BridgePort, reason: string) => void;
   /** The clock of the datapath's statistics, where it is not CLOCK_MONOTONIC. */
   readonly datapathNow?: () => number;
+  /** What `Bridge.datapath_type` may be: all of them mean this datapath. */
+  readonly types?: readonly string[];
 }
 
 export class Backend {
   readonly datapath: Datapath;
+  readonly types: readonly string[];
   readonly cache: FlowCache;
   readonly clock: Clock;
   private readonly attached = new Map<number, BridgePort>();
@@ -31,6 +34,7 @@ export class Backend {
   constructor(options: BackendOptions) {
     const { datapath, clock, log, portLost } = options;
     this.datapath = datapath;
+    this.types = options.types ?? datapathTypes(datapath);
     this.clock = clock;
     this.cache = new FlowCache({
       datapath,
@@ -50,6 +54,10 @@ export class Backend {
       },
     });
     this.cache.start();
+  }
+
+  accepts(datapathType: string): boolean {
+    return this.types.includes(datapathType === "" ? "system" : datapathType);
   }
 
   /** Packets of the port's datapath port belong to its bridge from now on. */
@@ -104,7 +112,7 @@ export class Backend {
   }
 }
 
-/** What `datapath_type` may be with this datapath; all of them mean it. */
+/** What `datapath_type` may be with this datapath, unless something else was chosen. */
 export function datapathTypes(datapath: Datapath | undefined): readonly string[] {
   return datapath?.type === "dummy" ? ["dummy", "netdev", "system"] : ["netdev", "system"];
 }

@@ -43,6 +43,7 @@ export interface BridgeOptions {
 export interface AttachSpec {
   readonly name: string;
   readonly kind: PortKind;
+  readonly typeName?: string;
   readonly bundle: string;
   readonly dpPort: number | undefined;
   readonly ofport: number;
@@ -139,6 +140,7 @@ export class Bridge implements Switch {
       bridge: this,
       name: spec.name,
       kind: spec.kind,
+      typeName: spec.typeName ?? (spec.kind === "device" ? "system" : spec.kind),
       ofport: spec.ofport,
       dpPort: spec.dpPort,
       bundle,
@@ -203,6 +205,8 @@ export class Bridge implements Switch {
 
   portStats(port: BridgePort): PortCounts | undefined {
     if (port.dpPort === undefined) return undefined;
+    const made = this.options.devices.maker?.stats(port.name);
+    if (made) return made;
     const counted = this.backend.datapath.portStats(port.dpPort);
     return counted && { ...counted, ...this.options.devices.counters(port.name) };
   }

@@ -17,10 +17,14 @@ export const INTERFACE_TYPES = ["internal", "patch", "system"] as const;
 
 export interface SystemFacts {
   readonly datapathTypes: () => readonly string[];
-  readonly ovsVersion: string;
-  readonly dbVersion: string;
-  readonly systemType: string;
-  readonly systemVersion: string;
+  readonly interfaceTypes: readonly string[];
+  /** Undefined where somebody else tells the database (`ovs-ctl` does). */
+  readonly versions: {
+    readonly ovsVersion: string;
+    readonly dbVersion: string;
+    readonly systemType: string;
+    readonly systemVersion: string;
+  } | undefined;
 }
 
 export interface OutcomeSource {
@@ -84,16 +88,19 @@ function collect(
   const { root } = wanted;
   if (root) {
     const { facts } = source;
+    const { versions } = facts;
     put("Open_vSwitch", root._uuid, {
       ...(options.curCfg !== undefined && { cur_cfg: options.curCfg }),
-      iface_types: INTERFACE_TYPES,
+      iface_types: facts.interfaceTypes,
       datapath_types: facts.datapathTypes(),
       dpdk_initialized: false,
       dpdk_version: "none",
-      ovs_version: facts.ovsVersion,
-      db_version: facts.dbVersion,
-      system_type: root.system_type ?? facts.systemType,
-      system_version: root.system_version ?? facts.systemVersion,
+      ...(versions && {
+        ovs_version: versions.ovsVersion,
+        db_version: versions.dbVersion,
+        system_type: root.system_type ?? versions.systemType,
+        system_version: root.system_version ?? versions.systemVersion,
+      }),
     });
   }
   return updates;

@@ -27,7 +27,7 @@ import { sameMac } from "./identity.ts";
 import { PLAIN_TRUNK } from "./vlan.ts";
 
 /** The datapath's counts of a port with those that only its device keeps. */
-export type PortCounts = DpPortStats & Partial<DeviceCounters>;
+export type PortCounts = Partial<DpPortStats & DeviceCounters>;
 
 /** How an interface is realised. */
 export type PortKind = "device" | "internal" | "patch";
@@ -54,6 +54,8 @@ export interface BridgePortSpec {
   readonly bridge: BridgeModel;
   readonly name: string;
   readonly kind: PortKind;
+  /** As people see it: "system", "dummy", "dummy-internal", "patch", … */
+  readonly typeName: string;
   readonly ofport: number;
   readonly dpPort: number | undefined;
   readonly bundle: Bundle;
@@ -67,6 +69,7 @@ export class BridgePort implements PortModel {
   readonly bridge: BridgeModel;
   readonly name: string;
   readonly kind: PortKind;
+  readonly typeName: string;
   readonly ofport: number;
   readonly dpPort: number | undefined;
   readonly bundle: Bundle;
@@ -85,6 +88,7 @@ export class BridgePort implements PortModel {
     this.bridge = spec.bridge;
     this.name = spec.name;
     this.kind = spec.kind;
+    this.typeName = spec.typeName;
     this.ofport = spec.ofport;
     this.dpPort = spec.dpPort;
     this.bundle = spec.bundle;

@@ -33,7 +33,7 @@ import {
   requestedOfport,
   SetupError,
 } from "./attach.ts";
-import { type Backend, datapathTypes } from "./backend.ts";
+import type { Backend } from "./backend.ts";
 import { Bridge } from "./bridge.ts";
 import { isConfigChange } from "./config-change.ts";
 import { chooseIdentity, configureBridge, linkPatches } from "./configure.ts";
@@ -192,7 +192,7 @@ export class Reconciler {
     }
     for (const bridge of [...this.bridges.values()]) {
       const want = wanted.bridges.get(bridge.name);
-      if (!want || !acceptsType(bridge.backend, want.row.datapath_type)) {
+      if (!want || !bridge.backend.accepts(want.row.datapath_type)) {
         await this.destroyBridge(bridge);
       } else await this.removePorts(bridge, want);
     }
@@ -234,8 +234,8 @@ export class Reconciler {
     try {
       if (want.name.includes("/")) throw new Error("a bridge's name must not contain a slash");
       const backend = await this.options.backend();
-      if (!acceptsType(backend, type)) {
-        const types = datapathTypes(backend.datapath).join(", ");
+      if (!backend.accepts(type)) {
+        const types = backend.types.join(", ");
         throw new Error(`there is no datapath type "${type}"; use one of ${types}`);
       }
       const bridge = new Bridge({
@@ -316,7 +316,9 @@ export class Reconciler {
     const iface = wantedPort?.interfaces.find(({ name }) => name === port.name);
     if (!wantedPort || !iface) return "it is no longer configured";
     try {
-      if (kindOf(wantedPort, iface) !== port.kind) return `its type is now "${iface.type}"`;
+      if (kindOf(wantedPort, iface, this.options.devices) !== port.kind) {
+        return `its type is now "${iface.type}"`;
+      }
       if (port.kind === "patch") {
         port.peerName = peerOf(iface);
         return undefined;
@@ -328,7 +330,9 @@ export class Reconciler {
     const { datapath } = bridge.backend;
     const dpPort = port.dpPort === undefined ? undefined : datapath.ports().get(port.dpPort);
     if (!dpPort) return "the datapath lost it";
-    const device = this.options.devices.get(port.name);
+    const { devices } = this.options;
+    devices.maker?.make(port.name, iface.row?.options ?? new Map());
+    const device = devices.get(port.name);
     if (port.kind === "device") {
       if (!device) return "its device is gone";
       if (port.device && device.ifindex !== port.device.ifindex) {
@@ -342,7 +346,7 @@ export class Reconciler {
     const { log } = this.options;
     if (!port.isLocal) this.remembered.set(`${bridge.name}/${port.name}`, port.ofport);
     try {
-      await detachPort(bridge.backend, bridge, port);
+      await detachPort(bridge.backend, this.options.devices, bridge, port);
       log.info(
         `bridge ${bridge.name}: deleted interface ${port.name} on port ${port.ofport}: ${why}`,
       );
@@ -453,11 +457,6 @@ export class Reconciler {
 
 function numberInDatabase(ofport: number | undefined): number | undefined {
   return ofport !== undefined && ofport >= 1 && ofport < PORTS.MAX ? ofport : undefined;
-}
-
-/** One datapath serves every type that it accepts: changing between them changes nothing. */
-function acceptsType({ datapath }: Backend, type: string): boolean {
-  return type === "" || datapathTypes(datapath).includes(type);
 }
 
 const collator = new Intl.Collator("en", { numeric: true });

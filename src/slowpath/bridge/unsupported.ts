@@ -3,6 +3,7 @@
  * each is named once in the log, and what concerns one interface in its `error` column too.
  */
 import type { Row } from "../../db/replica.ts";
+import type { Devices } from "../../fastpath/devices.ts";
 import type { WantedBridge, WantedInterface, WantedPort } from "./wanted.ts";
 
 /** Interface types that Open vSwitch has and this switch has not yet. */
@@ -27,7 +28,8 @@ const LATER_TYPES = new Set([
 ]);
 
 /** Why the type cannot be set up, or undefined if it can. */
-export function refusedType(iface: WantedInterface): string | undefined {
+export function refusedType(iface: WantedInterface, { maker }: Devices): string | undefined {
+  if (maker?.makes(iface.type || "system")) return undefined;
   switch (iface.type) {
     case "":
     case "system":

@@ -1,10 +1,9 @@
 /**
  * The commands that `ovs-appctl` can give the switch (ovs-vswitchd(8), "Runtime Management
- * Commands"): those that make sense so far. Texts are laid out as Open vSwitch lays them out, because
+ * Commands"): those that are about the switch. Those about the process (`version`, `exit`, `vlog/…`)
+ * belong to whoever made the process. Texts are laid out as Open vSwitch lays them out, because
  * scripts read them.
  */
-import type { LogLevel, LogSink } from "../../log/log.ts";
-import { LOG_LEVELS } from "../../log/log.ts";
 import { formatActions } from "../../openflow/text/actions-format.ts";
 import { formatMatch } from "../../openflow/text/match.ts";
 import { GROUP_ANY, PORTS, TABLE_ALL } from "../../openflow/version.ts";
@@ -22,10 +21,6 @@ import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
 export interface AppctlContext {
   readonly bridges: () => ReadonlyMap<string, Bridge>;
   readonly backend: () => Backend | undefined;
-  readonly counters: () => Readonly<Record<string, number>>;
-  readonly log: LogSink;
-  readonly version: string;
-  readonly exit: () => void;
 }
 
 export function registerCommands(server: UnixctlServer, context: AppctlContext): void {
@@ -43,17 +38,6 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
   const some = (name: string | undefined): Bridge[] =>
     name === undefined ? [...context.bridges().values()] : [bridge(name)];
 
-  add("version", "", [0, 0], () => `${context.version}\n`);
-  add("exit", "[--cleanup]", [0, 1], () => {
-    // The reply is to arrive before the socket goes.
-    setTimeout(context.exit, 10);
-    return "";
-  });
-  add("vlog/list", "", [0, 0], () => listLevels(context.log));
-  add("vlog/set", "{spec | PATTERN:facility:pattern}", [0, 64], (specs) => {
-    for (const spec of specs) setLevels(context.log, spec);
-    return "";
-  });
   add("ofproto/list", "", [0, 0], () => lines([...context.bridges().keys()].sort()));
   add("bridge/reconnect", "[bridge]", [0, 1], ([name]) => {
     for (const each of some(name)) each.services.reconnect();
@@ -76,13 +60,6 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
   add("dpctl/dump-flows", "[-m] [dp]", [0, 3], () => dumpFlows(context, undefined));
   add("dpif/dump-flows", "[-m] bridge", [1, 3], (args) => {
     return dumpFlows(context, bridge(args.findLast((arg) => !arg.startsWith("-"))));
-  });
-  add("coverage/show", "", [0, 0], () => {
-    const width = Math.max(0, ...Object.keys(context.counters()).map((name) => name.length));
-    return lines(
-      Object.entries(context.counters()).sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([name, value]) => `${name.padEnd(width)} total: ${value}`),
-    );
   });
   add("revalidator/purge", "", [0, 0], () => {
     context.backend()?.cache.purge();
@@ -167,27 +144,4 @@ function describePort(port: BridgePort): string {
   const type = port.kind === "device" ? "system" : port.kind;
   const config = port.peerName === undefined ? "" : `: peer=${port.peerName}`;
   return `${port.name} ${port.ofport}/${port.dpPort ?? "none"}: (${type}${config})`;
-}
-
-function listLevels(log: LogSink): string {
-  const rows = ["                 console", "                 -------"];
-  for (const module of log.modules()) {
-    rows.push(`${module.padEnd(17)}${log.level(module).toUpperCase().padStart(7)}`);
-  }
-  return lines(rows);
-}
-
-/** `[MODULE][:DESTINATION][:LEVEL]`, words in any order, as `vlog/set` takes them. There is one destination. */
-function setLevels(log: LogSink, spec: string): void {
-  let module: string | undefined;
-  let level: LogLevel = "dbg";
-  for (const word of spec.split(/[ ,:]+/).filter((part) => part !== "")) {
-    const lower = word.toLowerCase();
-    const found = LOG_LEVELS.find((each) => each === lower);
-    if (found) level = found;
-    else if (lower === "any" || ["console", "syslog", "file"].includes(lower)) continue;
-    else if (log.modules().includes(word)) module = word;
-    else throw new CommandError(`no destination, level, or module "${word}"`);
-  }
-  log.setLevel(level, module);
 }

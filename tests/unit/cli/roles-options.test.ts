@@ -1,8 +1,8 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import { Exit } from "../../../src/cli/clients/fatal.ts";
+import { directories } from "../../../src/cli/roles/directories.ts";
 import { runRole } from "../../../src/cli/roles/role.ts";
 import {
-  directories,
   parseServerOptions,
   type ServerOptions,
 } from "../../../src/cli/roles/ovsdb-server/options.ts";

@@ -164,8 +164,12 @@ export function vswitchOf(changed: Partial<Vswitch> = {}): Vswitch {
       bridges: () => new Map(),
       backend: () => undefined,
       counters: () => ({ miss: 3 }),
-      log: new LogSink(() => {}),
     }),
+    observe: {
+      ports: () => [],
+      devices: () => [],
+      vocabulary: () => ({ fields: [], words: ["tcp"], actions: ["drop"], ports: ["LOCAL"] }),
+    },
     settled: () => Promise.resolve(),
     close: () => Promise.resolve(),
     ...changed,

@@ -25,17 +25,25 @@ import { OvsdbServer } from "../../../db/server.ts";
 import { resolveSettings } from "../../../db/tls/settings.ts";
 import { Tls } from "../../../db/tls/tls.ts";
 import { lockFile } from "../../../linux/lock.ts";
-import { UnixctlServer } from "../../../slowpath/unixctl.ts";
-import { errnoOf, errnoText, Exit, Fatal } from "../../clients/fatal.ts";
+import { Exit, Fatal } from "../../clients/fatal.ts";
 import { toStderr } from "../../clients/output.ts";
 import { reason } from "../../exit.ts";
 import { OVS_VERSION } from "../../version.ts";
 import { registerCommonCommands } from "../commands.ts";
-import { daemonize, type DaemonProcess, inDirectory } from "../daemon.ts";
-import { Vlog, VlogError } from "../vlog.ts";
+import { daemonize, type DaemonProcess } from "../daemon.ts";
+import { directories } from "../directories.ts";
+import {
+  endBySignal,
+  type Ended,
+  openControlSocket,
+  openLogFile,
+  Undo,
+  watchForEnd,
+} from "../process.ts";
+import { Vlog } from "../vlog.ts";
 import { registerServerCommands } from "./commands.ts";
 import { OVSDB_SERVER_MODULES } from "./modules.ts";
-import { directories, parseServerOptions, PROGRAM, type ServerOptions } from "./options.ts";
+import { parseServerOptions, PROGRAM, type ServerOptions } from "./options.ts";
 
 /** Runs the program; resolves to its exit status. */
 export async function ovsdbServer(words: readonly string[]): Promise<number> {
@@ -63,19 +71,6 @@ export async function ovsdbServer(words: readonly string[]): Promise<number> {
   }
 }
 
-/** What is undone, last first, when the program ends, however it ends. */
-class Undo {
-  private readonly steps: (() => void)[] = [];
-
-  add(step: () => void): void {
-    this.steps.push(step);
-  }
-
-  run(): void {
-    for (const step of this.steps.splice(0).reverse()) step();
-  }
-}
-
 async function serve(
   options: ServerOptions,
   runDir: string,
@@ -97,21 +92,6 @@ async function serve(
   }
 }
 
-function openLogFile(vlog: Vlog, file: string | undefined): void {
-  if (file === undefined) return;
-  try {
-    vlog.openFile(file);
-  } catch (error) {
-    // It has been logged: a daemon goes on without its log file.
-    if (!(error instanceof VlogError)) throw error;
-  }
-}
-
-interface Ended {
-  readonly exitCode: number;
-  readonly signal?: NodeJS.Signals;
-}
-
 /** What the next daemon is to know if this one crashes. */
 interface SavedState {
   readonly databases: readonly string[];
@@ -127,16 +107,7 @@ function start(
 ): Promise<Ended> {
   const logger = vlog.logger("ovsdb_server");
   const { promise, resolve: end } = Promise.withResolvers<Ended>();
-  const unexpected = (error: unknown): void => {
-    logger.emer(`unexpected error: ${error instanceof Error ? error.stack : String(error)}`);
-    // A crash, to a monitor.
-    end({ exitCode: 1, signal: "SIGABRT" });
-  };
-  process.on("uncaughtException", unexpected);
-  process.on("unhandledRejection", unexpected);
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGALRM"] as const) {
-    process.once(signal, () => end({ exitCode: 1, signal }));
-  }
+  watchForEnd(vlog, "ovsdb_server", end);
   const server = new OvsdbServer(logger);
   server.socketDirectory = runDir;
   undo.add(() => server.close());
@@ -155,7 +126,7 @@ function start(
       JSON.stringify({ databases: files.paths, remotes: remotes.list() } satisfies SavedState),
     );
 
-  const unixctl = openControlSocket(options, runDir, vlog);
+  const unixctl = openControlSocket(PROGRAM, options.unixctl, runDir, vlog);
   if (unixctl !== undefined) {
     undo.add(() => unixctl.close());
     registerServerCommands(unixctl, {
@@ -178,21 +149,6 @@ function start(
   if (options.daemon.detach) vlog.setLevel(undefined, "console", "off");
   if (options.run === undefined) logger.info(`${PROGRAM} (Open vSwitch) ${OVS_VERSION}`);
   return promise;
-}
-
-function openControlSocket(
-  { unixctl: path }: ServerOptions,
-  runDir: string,
-  vlog: Vlog,
-): UnixctlServer | undefined {
-  if (path === "none") return undefined;
-  const socket = inDirectory(runDir, path ?? `${PROGRAM}.${process.pid}.ctl`);
-  try {
-    return new UnixctlServer(socket, vlog.logger("unixctl"));
-  } catch (error) {
-    const why = errnoText(errnoOf(error) ?? reason(error));
-    throw new Fatal(`could not initialize control socket ${socket} (${why})`);
-  }
 }
 
 /** The lock that Open vSwitch's own programs take on a database file. */
@@ -239,10 +195,4 @@ function memoryUsage(server: OvsdbServer): Record<string, number> {
   }
   const { size: sessions } = server.sessions;
   return { atoms, cells, ...(sessions > 0 ? { sessions } : {}) };
-}
-
-/** Ends as the signal would have ended it, so that whoever started the program sees that. */
-function endBySignal(signal: NodeJS.Signals): void {
-  process.removeAllListeners(signal);
-  process.kill(process.pid, signal);
 }

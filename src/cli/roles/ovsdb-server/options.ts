@@ -12,28 +12,11 @@ import {
   noDaemonOptions,
   takeDaemonOption,
 } from "../daemon.ts";
+import type { Directories } from "../directories.ts";
 import { LOG_OPTIONS, type LogKey, type LogOptions, takeLogOption } from "../log-options.ts";
 import type { Vlog } from "../vlog.ts";
 
 export const PROGRAM = "ovsdb-server";
-
-/** Where files are looked for and made unless the command line says otherwise. */
-export interface Directories {
-  readonly run: string;
-  readonly log: string;
-  readonly db: string;
-}
-
-export function directories(
-  environment: Readonly<Record<string, string | undefined>>,
-): Directories {
-  const { OVS_RUNDIR, OVS_LOGDIR, OVS_DBDIR, OVS_SYSCONFDIR } = environment;
-  return {
-    run: OVS_RUNDIR || "/var/run/openvswitch",
-    log: OVS_LOGDIR || "/var/log/openvswitch",
-    db: OVS_DBDIR || (OVS_SYSCONFDIR ? `${OVS_SYSCONFDIR}/openvswitch` : "/etc/openvswitch"),
-  };
-}
 
 export interface ServerOptions {
   readonly databases: readonly string[];

@@ -66,7 +66,6 @@ export class SwitchFixture {
       clock: systemClock(),
       log: new LogSink((line) => this.log.push(line)),
       runDir: this.dir,
-      onExit: () => {},
     });
   }
 
