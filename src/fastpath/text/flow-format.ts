@@ -162,9 +162,8 @@ class Formatter {
       !this.mask || (numberOf(slotBytes(this.mask.bytes, name)) & 0xff) === 0xff;
     if (!whole("tp_src") || !whole("tp_dst")) return;
     this.header("nd");
-    if (this.number("nd_reserved") !== 0 || this.number("nd_options_type") !== 0) {
-      this.header("nd_ext");
-    }
+    // Every solicitation has options; Open vSwitch's datapath does not tell of them.
+    if (this.mask) this.header("nd_ext");
   }
 
   private tcpFlags(): void {
@@ -240,7 +239,9 @@ class Formatter {
 
   private header(name: HeaderName): void {
     const looked = HEADERS[name].some(({ slot }) => this.shows(slot));
-    if (looked || this.verbose) this.parts.push(this.headerText(name, this.verbose));
+    if (looked || (this.verbose && name !== "nd_ext")) {
+      this.parts.push(this.headerText(name, this.verbose));
+    }
   }
 
   private headerText(name: HeaderName, verbose: boolean): string {
