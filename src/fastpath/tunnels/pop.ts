@@ -1,0 +1,254 @@
+/**
+ * `tnl_pop`: takes the outer headers off a packet, in place, and leaves what they said as tunnel
+ * metadata in the frame's key. The frame has been parsed; it begins with the outer Ethernet header.
+ *
+ * Whatever is wrong with the outer headers drops the packet under a name of its own (PopDrop).
+ * References: header.ts.
+ */
+import { fold, pseudoSum, sumBytes } from "../../packet/checksum.ts";
+import { extractAgain } from "../../packet/extract.ts";
+import type { Frame } from "../../packet/frame.ts";
+import { slot, type SlotName, TUN_F_CSUM, TUN_F_KEY, TUN_F_OAM } from "../../packet/layout.ts";
+import { closeGap } from "../../packet/rewrite.ts";
+import type { TunnelKind } from "../actions.ts";
+import {
+  ETH_IPV4,
+  ETH_IPV6,
+  ETH_TEB,
+  GENEVE_BYTES,
+  GPE_NEXT,
+  GRE_F_CSUM,
+  GRE_F_KEY,
+  GRE_F_SEQ,
+  greBytes,
+  GTPU_BYTES,
+  GTPU_F_SEQ,
+  GTPU_GPDU,
+  PROTOCOL_GRE,
+  PROTOCOL_UDP,
+  UDP_BYTES,
+  VXLAN_BYTES,
+  VXLAN_F_GBP,
+  VXLAN_F_GPE,
+  VXLAN_F_VNI,
+} from "./header.ts";
+
+/** Names of drop counters, but for `ok`. */
+export const POP_RESULTS = [
+  "ok",
+  "tunnel_not_ip",
+  "tunnel_truncated",
+  "tunnel_bad_checksum",
+  "tunnel_bad_version",
+  "tunnel_unknown_protocol",
+  "tunnel_reserved_bits",
+  "tunnel_oam",
+] as const;
+export type PopResult = (typeof POP_RESULTS)[number];
+
+const AT = {
+  id: at("tun_id"),
+  src: at("tun_src"),
+  dst: at("tun_dst"),
+  ipv6Src: at("tun_ipv6_src"),
+  ipv6Dst: at("tun_ipv6_dst"),
+  flags: at("tun_flags"),
+  tos: at("tun_tos"),
+  ttl: at("tun_ttl"),
+  tpSrc: at("tun_tp_src"),
+  tpDst: at("tun_tp_dst"),
+  gbpId: at("tun_gbp_id"),
+  gbpFlags: at("tun_gbp_flags"),
+  gtpuFlags: at("tun_gtpu_flags"),
+  gtpuType: at("tun_gtpu_msgtype"),
+  optionsLength: at("tun_options_length"),
+  options: at("tun_metadata"),
+} as const;
+const TUNNEL_END = slot("tun_metadata").offset + slot("tun_metadata").bytes;
+const NS_ETHERTYPE = 0x10000;
+/** GPE bits of the first word: version, instance, next protocol, OAM. */
+const GPE_USED = 0x350000ff;
+const GPE_OAM = 0x01000000;
+const GBP_USED = 0x80ffffff;
+
+function at(name: SlotName): number {
+  return slot(name).offset;
+}
+
+/** The tunnel metadata of the frame's key is overwritten; in_port is the caller's to change. */
+export function popTunnel(frame: Frame, kind: TunnelKind): PopResult {
+  const { key, bytes, offset } = frame;
+  if (frame.l3 < 0 || frame.l3Type !== ETH_IPV4 && frame.l3Type !== ETH_IPV6) {
+    return "tunnel_not_ip";
+  }
+  const ipv6 = frame.l3Type === ETH_IPV6;
+  const ip = offset + frame.l3;
+  const end = offset + frame.l3End;
+  const headerBytes = ipv6 ? 40 : (bytes[ip]! & 0xf) * 4;
+  const l4 = frame.l4 >= 0 ? offset + frame.l4 : ip + headerBytes;
+  key.bytes.fill(0, AT.id, TUNNEL_END);
+  frame.keyWords = Math.max(frame.keyWords, TUNNEL_END / 4);
+  readIp(frame, ip, ipv6);
+  const result = kind === "gre" ? gre(frame, l4, end) : overUdp(frame, kind, ip, l4, end, ipv6);
+  return result;
+}
+
+function readIp({ key, bytes }: Frame, ip: number, ipv6: boolean): void {
+  if (ipv6) {
+    for (let i = 0; i < 16; i++) {
+      key.bytes[AT.ipv6Src + i] = bytes[ip + 8 + i]!;
+      key.bytes[AT.ipv6Dst + i] = bytes[ip + 24 + i]!;
+    }
+    key.bytes[AT.tos] = ((bytes[ip]! & 0xf) << 4) | (bytes[ip + 1]! >> 4);
+    key.bytes[AT.ttl] = bytes[ip + 7]!;
+  } else {
+    for (let i = 0; i < 4; i++) {
+      key.bytes[AT.src + i] = bytes[ip + 12 + i]!;
+      key.bytes[AT.dst + i] = bytes[ip + 16 + i]!;
+    }
+    key.bytes[AT.tos] = bytes[ip + 1]!;
+    key.bytes[AT.ttl] = bytes[ip + 8]!;
+  }
+}
+
+function overUdp(
+  frame: Frame,
+  kind: TunnelKind,
+  ip: number,
+  l4: number,
+  end: number,
+  ipv6: boolean,
+): PopResult {
+  const { key, bytes } = frame;
+  if (key.bytes[slot("nw_proto").offset] !== PROTOCOL_UDP) return "tunnel_unknown_protocol";
+  if (l4 + UDP_BYTES > end) return "tunnel_truncated";
+  key.bytes.set(bytes.subarray(l4, l4 + 4), AT.tpSrc);
+  if (read16(bytes, l4 + 6) !== 0) {
+    // A partial checksum came from this machine and is right by definition.
+    if (!frame.vnet || (bytes[frame.offset - 10]! & 3) === 0) {
+      const pseudo = pseudoSum(
+        bytes,
+        ip + (ipv6 ? 8 : 12),
+        ipv6 ? 16 : 4,
+        PROTOCOL_UDP,
+        end - l4,
+      );
+      if (fold(sumBytes(bytes, l4, end, pseudo)) !== 0xffff) return "tunnel_bad_checksum";
+    }
+    key.bytes[AT.flags + 1]! |= TUN_F_CSUM;
+  }
+  const own = l4 + UDP_BYTES;
+  switch (kind) {
+    case "vxlan":
+      return vxlan(frame, own, end);
+    case "geneve":
+      return geneve(frame, own, end);
+    case "gtpu":
+      return gtpu(frame, own, end);
+    case "gre":
+    case "erspan":
+      return "tunnel_unknown_protocol";
+    default: {
+      const never: never = kind;
+      throw new Error(`tunnel kind ${never}`);
+    }
+  }
+}
+
+function vxlan(frame: Frame, own: number, end: number): PopResult {
+  const { key, bytes } = frame;
+  if (own + VXLAN_BYTES > end) return "tunnel_truncated";
+  let flags = read32(bytes, own);
+  let inner = ETH_TEB;
+  if (flags & VXLAN_F_GPE) {
+    if (flags & GPE_OAM) return "tunnel_oam";
+    const next = GPE_NEXT.find(([number]) => number === (flags & 0xff));
+    if (!next) return "tunnel_unknown_protocol";
+    inner = next[1];
+    flags &= ~GPE_USED;
+  } else if (flags & VXLAN_F_GBP) {
+    key.bytes[AT.gbpId] = bytes[own + 2]!;
+    key.bytes[AT.gbpId + 1] = bytes[own + 3]!;
+    key.bytes[AT.gbpFlags] = bytes[own + 1]! & 0x48;
+    flags &= ~GBP_USED;
+  }
+  if (flags >>> 0 !== VXLAN_F_VNI || bytes[own + 7] !== 0) return "tunnel_reserved_bits";
+  setId24(frame, own + 4);
+  return strip(frame, own + VXLAN_BYTES, inner);
+}
+
+function geneve(frame: Frame, own: number, end: number): PopResult {
+  const { key, bytes } = frame;
+  if (own + GENEVE_BYTES > end) return "tunnel_truncated";
+  const optionBytes = (bytes[own]! & 0x3f) * 4;
+  if (own + GENEVE_BYTES + optionBytes > end) return "tunnel_truncated";
+  if (bytes[own]! >> 6 !== 0) return "tunnel_bad_version";
+  if (read16(bytes, own + 2) !== ETH_TEB) return "tunnel_unknown_protocol";
+  if (bytes[own + 1]! & 0x80) key.bytes[AT.flags + 1]! |= TUN_F_OAM;
+  setId24(frame, own + 4);
+  for (let i = 0; i < optionBytes; i++) key.bytes[AT.options + i] = bytes[own + GENEVE_BYTES + i]!;
+  key.bytes[AT.optionsLength] = optionBytes;
+  return strip(frame, own + GENEVE_BYTES + optionBytes, ETH_TEB);
+}
+
+function gtpu(frame: Frame, own: number, end: number): PopResult {
+  const { key, bytes } = frame;
+  if (own + GTPU_BYTES > end) return "tunnel_truncated";
+  const flags = bytes[own]!;
+  const type = bytes[own + 1]!;
+  key.bytes[AT.gtpuFlags] = flags;
+  key.bytes[AT.gtpuType] = type;
+  for (let i = 0; i < 4; i++) key.bytes[AT.id + 4 + i] = bytes[own + 4 + i]!;
+  // The protocol's own messages stay as they came, for a controller.
+  if (type !== GTPU_GPDU) return "ok";
+  const inner = own + GTPU_BYTES + (flags & GTPU_F_SEQ ? 4 : 0);
+  if (inner >= end) return "tunnel_truncated";
+  const version = bytes[inner]! >> 4;
+  if (version !== 4 && version !== 6) return "tunnel_unknown_protocol";
+  return strip(frame, inner, version === 4 ? ETH_IPV4 : ETH_IPV6);
+}
+
+function gre(frame: Frame, l4: number, end: number): PopResult {
+  const { key, bytes } = frame;
+  if (key.bytes[slot("nw_proto").offset] !== PROTOCOL_GRE) return "tunnel_unknown_protocol";
+  if (l4 + 4 > end) return "tunnel_truncated";
+  const flags = read16(bytes, l4);
+  if (flags & ~(GRE_F_CSUM | GRE_F_KEY | GRE_F_SEQ)) return "tunnel_reserved_bits";
+  const length = greBytes(flags);
+  if (l4 + length > end) return "tunnel_truncated";
+  let option = l4 + 4;
+  if (flags & GRE_F_CSUM) {
+    if (fold(sumBytes(bytes, l4, end)) !== 0xffff) return "tunnel_bad_checksum";
+    key.bytes[AT.flags + 1]! |= TUN_F_CSUM;
+    option += 4;
+  }
+  if (flags & GRE_F_KEY) {
+    for (let i = 0; i < 4; i++) key.bytes[AT.id + 4 + i] = bytes[option + i]!;
+    key.bytes[AT.flags + 1]! |= TUN_F_KEY;
+  }
+  const inner = read16(bytes, l4 + 2);
+  if (inner < 0x600) return "tunnel_unknown_protocol";
+  return strip(frame, l4 + length, inner);
+}
+
+function setId24({ key, bytes }: Frame, from: number): void {
+  for (let i = 0; i < 3; i++) key.bytes[AT.id + 5 + i] = bytes[from + i]!;
+  key.bytes[AT.flags + 1]! |= TUN_F_KEY;
+}
+
+/** Everything before `inner` goes; padding of the outer frame too. The rest is parsed anew. */
+function strip(frame: Frame, inner: number, ethType: number): PopResult {
+  frame.length = frame.l3End;
+  closeGap(frame, 0, inner - frame.offset);
+  frame.packetType = ethType === ETH_TEB ? 0 : NS_ETHERTYPE | ethType;
+  extractAgain(frame);
+  return "ok";
+}
+
+function read16(bytes: Uint8Array, from: number): number {
+  return (bytes[from]! << 8) | bytes[from + 1]!;
+}
+
+function read32(bytes: Uint8Array, from: number): number {
+  return (read16(bytes, from) * 0x10000 + read16(bytes, from + 2)) | 0;
+}
