@@ -32,6 +32,7 @@ import type { MessageContext, MessageRow } from "./messages/rows.ts";
 import { KIND_VENDORS } from "./messages/session.ts";
 import type { Decoded, MessageType, OfMessage } from "./messages/types.ts";
 import { MAX_MESSAGE_BYTES } from "./stream.ts";
+import type { TunnelFields } from "./tunnel-fields.ts";
 import { isOfVersion, NX_VENDOR, OF10, OF15, type OfVersion, ONF_VENDOR } from "./version.ts";
 import { parseVersions } from "./version-range.ts";
 import { Reader, Writer } from "./wire.ts";
@@ -43,6 +44,8 @@ export interface CodecOptions {
   readonly loose?: boolean;
   /** Written into instead of a new one: saves the allocation when many messages are made. */
   readonly writer?: Writer;
+  /** What the `tun_metadata` fields are; without it there are none. */
+  readonly tunnelFields?: TunnelFields | undefined;
   /** `encodeMany`: called for each item that is too long for any message. */
   readonly dropped?: (what: string) => void;
 }
@@ -168,6 +171,7 @@ function knownVendor(reader: Reader): number {
  */
 export function decode(bytes: Uint8Array, options: CodecOptions = {}): Decoded {
   const reader = new Reader(bytes, "OFPBRC_BAD_LEN");
+  reader.tunnelFields = options.tunnelFields;
   const wireVersion = reader.u8();
   const type = reader.u8();
   const length = reader.u16();
@@ -186,6 +190,7 @@ export function decode(bytes: Uint8Array, options: CodecOptions = {}): Decoded {
     return { version, xid, more, message };
   }
   const message = place.row.read(reader, makeContext(version, options, bytes)) as OfMessage;
+  reader.finish(message.type);
   return { version, xid, more, message };
 }
 
@@ -252,6 +257,7 @@ export function encode(
   const place = placeOf(message, context);
   const row = place.row!;
   const writer = options.writer ?? new Writer();
+  writer.tunnelFields = options.tunnelFields;
   writer.truncate(0);
   const open = writer.open(2);
   const flagsAt = writeHeaders(writer, version, xid, place);
@@ -284,6 +290,7 @@ export function encodeMany(
   }
   const parts: Uint8Array[] = [];
   const writer = options.writer ?? new Writer(MAX_MESSAGE_BYTES + 1024);
+  writer.tunnelFields = options.tunnelFields;
   writer.truncate(0);
   const flagsAt = writeHeaders(writer, version, xid, place);
   row.write(writer, message as never, context);

@@ -7,6 +7,8 @@ import type { FlowKey } from "../packet/key.ts";
 
 /** By field id: the bits of the field in its slot's bytes. */
 const ONES: readonly Uint8Array[] = FIELD_LIST.map((field) => {
+  // Their bits are where a table says, and whole bytes.
+  if (field.variable) return new Uint8Array(0);
   const ones = new Uint8Array(field.slotBytes);
   let bits = fullMask(field) << BigInt(field.shift);
   for (let i = field.slotBytes - 1; i >= 0; i--) {
@@ -33,6 +35,7 @@ export function fieldIsZero(key: FlowKey, field: Field): boolean {
   let any = 0;
   for (let word = offset >> 2; word <= last; word++) any |= words[word]!;
   if (any === 0) return true;
+  if (field.variable) return bytes.subarray(offset, offset + slotBytes).every((byte) => byte === 0);
   const ones = ONES[field.id]!;
   for (let i = 0; i < ones.length; i++) {
     if (bytes[offset + i]! & ones[i]!) return false;
@@ -42,6 +45,10 @@ export function fieldIsZero(key: FlowKey, field: Field): boolean {
 
 /** Every bit of the field is set in `mask`. */
 export function fieldIsFull(mask: FlowKey, field: Field): boolean {
+  if (field.variable) {
+    const { offset, slotBytes } = field;
+    return mask.bytes.subarray(offset, offset + slotBytes).every((byte) => byte === 0xff);
+  }
   const ones = ONES[field.id]!;
   for (let i = 0; i < ones.length; i++) {
     if ((mask.bytes[field.offset + i]! & ones[i]!) !== ones[i]) return false;

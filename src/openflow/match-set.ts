@@ -9,6 +9,7 @@ import type { Prerequisite } from "../packet/fields.ts";
 import { type Field, FIELDS } from "../packet/layout.ts";
 import type { FlowKey, Match } from "../packet/key.ts";
 import { fullMask } from "./field-bits.ts";
+import { setTunnelOption, tunnelIndex } from "./tunnel-fields.ts";
 
 export const ETH_TYPE = {
   IPV4: 0x0800,
@@ -18,6 +19,7 @@ export const ETH_TYPE = {
   MPLS: 0x8847,
   MPLS_MULTICAST: 0x8848,
   NSH: 0x894f,
+  PBB: 0x88e7,
   /** What 802.3 frames without SNAP match as. */
   NOT_ETHERNET_II: 0x05ff,
 } as const;
@@ -34,6 +36,11 @@ const CT_VALID = 0x01 | 0x02 | 0x04 | 0x08 | 0x40 | 0x80;
  * priority implies that there is a tag; `dl_vlan` likewise.
  */
 export function setMatchField(match: Match, named: Field, value: bigint, mask: bigint): void {
+  if (named.variable) {
+    const index = tunnelIndex(named);
+    setTunnelOption(match.key, index);
+    setTunnelOption(match.mask, index);
+  }
   if (mask === 0n) return;
   if (named.name === "in_port") {
     // One thing with two widths: keep one mask for it, or equal matches would differ.

@@ -19,6 +19,7 @@ import { fieldIsFull, fieldIsZero, fullMask, isWholeSlot } from "./field-bits.ts
 import { prerequisiteMet, setMatchField, valueIsValid } from "./match-set.ts";
 import { portFromWide, portToWide } from "./ports.ts";
 import { OF15, type OfVersion } from "./version.ts";
+import { hasTunnelOption, tunnelIndex, tunnelOptions } from "./tunnel-fields.ts";
 import type { Reader, Writer } from "./wire.ts";
 
 /** The wire version, or 0 where NXM numbers are preferred to standard ones. */
@@ -92,12 +93,25 @@ export function readOxmHeader(reader: Reader): OxmHeader {
     : fieldByOxm(oxmClass, number, experimenter);
   const cookie = oxmClass === COOKIE.class && number === COOKIE.number && value === 8;
   return {
-    field: found && value === found.bytes ? found : undefined,
+    field: found && (found.variable ? placed(reader, found, value, at) : fitting(found, value)),
     cookie,
     masked,
     payload,
     text: `class ${oxmClass} field ${number} length ${length}`,
   };
+}
+
+const fitting = (field: Field, bytes: number): Field | undefined =>
+  field.bytes === bytes ? field : undefined;
+
+/** A tunnel option as these bytes' table places it, with a value of `bytes` bytes. */
+function placed(reader: Reader, field: Field, bytes: number, at: number): Field | undefined {
+  if (!Number.isInteger(bytes) || bytes > field.bytes) return undefined;
+  const found = reader.tunnelFields?.resolve(tunnelIndex(field), bytes);
+  if (!found) {
+    throw new OfError("NXFMFC_INVALID_TLV_FIELD", at, `${field.name} stands for no option`);
+  }
+  return found.bytes === bytes || bytes === 0 ? found : { ...found, bytes };
 }
 
 /** The field that a header in an action names: `OFPBAC_BAD_SET_TYPE` or `_LEN` if it is none. */
@@ -211,9 +225,10 @@ export function readOxmFields(reader: Reader, options: OxmOptions = {}): OxmMatc
       throw new OfError("OFPBMC_BAD_PREREQ", at, `${field.name} needs ${field.prerequisite} first`);
     }
     // A priority shares the tag's presence bit with the VLAN id; only its own bits count here.
-    if (!fieldIsZero(match.mask, field)) {
-      throw new OfError("OFPBMC_DUP_FIELD", at, `${field.name} is given twice`);
-    }
+    const twice = field.variable
+      ? hasTunnelOption(match.mask, tunnelIndex(field))
+      : !fieldIsZero(match.mask, field);
+    if (twice) throw new OfError("OFPBMC_DUP_FIELD", at, `${field.name} is given twice`);
     setMatchField(match, field, value, mask);
   }
   return { match, cookie, cookieMask };
@@ -370,6 +385,17 @@ export function writeOxmEntry(
   if (masked) writer.big(mask, field.bytes);
 }
 
+/** Tunnel options come before it. */
+const AFTER_TUNNEL = FIELDS.nsh_flags;
+
+/** An option that is only asked to be there has an empty mask. */
+function writeTunnelOptions(writer: Writer, version: OxmVersion, { key, mask }: Match): void {
+  for (const index of tunnelOptions(mask)) {
+    const field = writer.tunnelFields?.resolve(index);
+    if (field) writeOxmEntry(writer, field, version, key.getBig(field), mask.getBig(field));
+  }
+}
+
 /** Writes the entries of a match, and the cookie pseudo-field when its mask is not zero. */
 export function writeOxmFields(
   writer: Writer,
@@ -380,6 +406,7 @@ export function writeOxmFields(
 ): void {
   const { key, mask } = match;
   for (const field of ORDERS[version === 0 ? 0 : version < OF15 ? 1 : 2]!) {
+    if (field === AFTER_TUNNEL) writeTunnelOptions(writer, version, match);
     if (fieldIsZero(mask, field) || !prerequisiteMet(field.prerequisite, key, mask)) continue;
     if (isWholeSlot(field) && fieldIsFull(mask, field)) {
       writeOxmHeader(writer, field, version, false);

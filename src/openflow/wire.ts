@@ -7,10 +7,13 @@
  * structure is complete, and every byte it hands out was written, never left over.
  */
 import { type ErrorName, OfError } from "./errors.ts";
+import type { TunnelFields } from "./tunnel-fields.ts";
 
 const roundUp8 = (length: number): number => (length + 7) & ~7;
 
 export class Reader {
+  /** What the `tun_metadata` fields of these bytes are; parts of them have the same. */
+  tunnelFields: TunnelFields | undefined;
   private readonly view: DataView;
   private at: number;
 
@@ -129,13 +132,19 @@ export class Reader {
   /** The next `count` bytes as a reader of their own. */
   sub(count: number, error: ErrorName = this.error): Reader {
     const start = this.take(count);
-    return new Reader(this.bytes, error, start, start + count, this.view);
+    return this.part(error, start, start + count);
+  }
+
+  private part(error: ErrorName, start: number, end: number): Reader {
+    const part = new Reader(this.bytes, error, start, end, this.view);
+    part.tunnelFields = this.tunnelFields;
+    return part;
   }
 
   /** Like `sub`, then skips the padding up to a multiple of 8 bytes. */
   subPadded(count: number, error: ErrorName = this.error): Reader {
     const start = this.take(roundUp8(count));
-    return new Reader(this.bytes, error, start, start + count, this.view);
+    return this.part(error, start, start + count);
   }
 
   /** Throws unless everything was read. */
@@ -151,6 +160,8 @@ export interface OpenLength {
 }
 
 export class Writer {
+  /** As a `Reader`'s. */
+  tunnelFields: TunnelFields | undefined;
   private bytes: Uint8Array<ArrayBuffer>;
   private view: DataView;
   private at = 0;

@@ -167,6 +167,15 @@ function checkOne(action: Action, state: State): void {
     case "pop_mpls":
       soft(state, isMpls(key), "pop_mpls needs MPLS");
       return key.set(FIELDS.eth_type, action.ethType);
+    case "copy_ttl_in":
+    case "copy_ttl_out":
+      return soft(state, isMpls(key) || isIp(key), `${action.type} needs MPLS or IP`);
+    case "push_pbb":
+      key.set(FIELDS.nw_proto, 0);
+      return key.set(FIELDS.eth_type, action.ethType);
+    case "pop_pbb":
+      soft(state, key.get(FIELDS.eth_type) === ETH_TYPE.PBB, "pop_pbb needs PBB");
+      return key.set(FIELDS.eth_type, 0);
     case "learn":
       return checkLearn(action, key);
     case "clone": {

@@ -33,6 +33,7 @@ function inRange(value: number, limit: number, at: number, what: string): number
 }
 
 const isVlanType = (ethType: number): boolean => ethType === 0x8100 || ethType === 0x88a8;
+const isPbbType = (ethType: number): boolean => ethType === 0x88e7;
 const isMplsType = (ethType: number): boolean => ethType === 0x8847 || ethType === 0x8848;
 
 function checkEthType(ethType: number, at: number, good: (ethType: number) => boolean): number {
@@ -403,6 +404,16 @@ export const SET_ROWS: readonly ActionRow[] = [
     (ttl) => ({ type: "set_mpls_ttl", ttl }),
     (action) => action.ttl,
   ),
+  bare<"copy_ttl_out">("copy_ttl_out", "OF1.1+(11)", { type: "copy_ttl_out" }),
+  bare<"copy_ttl_in">("copy_ttl_in", "OF1.1+(12)", { type: "copy_ttl_in" }),
+  integer<"push_pbb">(
+    "push_pbb",
+    "OF1.3+(26)",
+    2,
+    (ethType, at) => ({ type: "push_pbb", ethType: checkEthType(ethType, at, isPbbType) }),
+    (action) => action.ethType,
+  ),
+  bare<"pop_pbb">("pop_pbb", "OF1.3+(27)", { type: "pop_pbb" }),
   bare<"dec_mpls_ttl">("dec_mpls_ttl", "OF1.1+(16)", { type: "dec_mpls_ttl" }),
   bare<"dec_mpls_ttl">("dec_mpls_ttl", "NX1.0(26)", { type: "dec_mpls_ttl" }),
   ...legacy<"push_mpls">(

@@ -98,6 +98,11 @@ export type Action =
   | { readonly type: "dec_mpls_ttl" }
   | { readonly type: "push_mpls"; readonly ethType: number }
   | { readonly type: "pop_mpls"; readonly ethType: number }
+  /** TTL between the two outermost headers that have one (OpenFlow 1.3.5 §5.12). */
+  | { readonly type: "copy_ttl_in" }
+  | { readonly type: "copy_ttl_out" }
+  | { readonly type: "push_pbb"; readonly ethType: number }
+  | { readonly type: "pop_pbb" }
   /** `wide` is the 64-bit wire form (NXAST_SET_TUNNEL64). */
   | { readonly type: "set_tunnel"; readonly id: bigint; readonly wide: boolean }
   | { readonly type: "set_queue"; readonly queue: number }

@@ -8,26 +8,58 @@ import { GROUP_ANY, OF13, OF14 } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
 import { readOxs, writeOxs } from "./oxs.ts";
 import { isNicira, isStandard, list, type MessageContext, type MessageRow, row } from "./rows.ts";
-import type { FlowStats, FlowStatsReply, FlowStatsRequest } from "./types.ts";
+import type { FlowCountsReply, FlowStats, FlowStatsReply, FlowStatsRequest } from "./types.ts";
 import { readFlags, writeFlags } from "./flow-mod.ts";
 
-function flowRequest(type: FlowStatsRequest["type"], number: number, nicira: number): MessageRow[] {
-  const make = (
-    match: Match,
-    table: number,
-    outPort: number,
-    rest: Partial<FlowStatsRequest> = {},
-  ): never =>
-    ({
-      type,
-      table,
-      match,
-      outPort,
-      outGroup: GROUP_ANY,
-      cookie: 0n,
-      cookieMask: 0n,
-      ...rest,
-    }) as never;
+type RequestType = FlowStatsRequest["type"];
+
+function makeRequest(
+  type: RequestType,
+  match: Match,
+  table: number,
+  outPort: number,
+  rest: Partial<FlowStatsRequest> = {},
+): never {
+  const request: FlowStatsRequest = {
+    type,
+    table,
+    match,
+    outPort,
+    outGroup: GROUP_ANY,
+    cookie: 0n,
+    cookieMask: 0n,
+    ...rest,
+  };
+  return request as never;
+}
+
+/** The request of OpenFlow 1.1 and later. */
+function modernRequest(type: RequestType, id: string): MessageRow {
+  return row<typeof type>({
+    type,
+    ids: [id],
+    when: isStandard,
+    read: (reader, { version }) => {
+      const table = reader.u8();
+      reader.skip(3);
+      const outPort = readPort(reader, version);
+      const outGroup = reader.u32();
+      reader.skip(4);
+      const cookie = reader.u64();
+      const cookieMask = reader.u64();
+      const match = readMatch(reader, version);
+      return makeRequest(type, match, table, outPort, { outGroup, cookie, cookieMask });
+    },
+    write: (writer, message: FlowStatsRequest, { version }) => {
+      writer.u8(message.table).zeros(3);
+      writePort(writer, version, message.outPort);
+      writer.u32(message.outGroup).zeros(4).u64(message.cookie).u64(message.cookieMask);
+      writeMatch(writer, version, message.match);
+    },
+  });
+}
+
+function flowRequest(type: RequestType, number: number, nicira: number): MessageRow[] {
   return [
     row<typeof type>({
       type,
@@ -37,35 +69,14 @@ function flowRequest(type: FlowStatsRequest["type"], number: number, nicira: num
         const match = readMatch10(reader);
         const table = reader.u8();
         reader.skip(1);
-        return make(match, table, reader.u16());
+        return makeRequest(type, match, table, reader.u16());
       },
       write: (writer, message: FlowStatsRequest, { version }) => {
         writeMatch(writer, version, message.match);
         writer.u8(message.table).zeros(1).u16(message.outPort);
       },
     }),
-    row<typeof type>({
-      type,
-      ids: [`OFPST_REQUEST 1.1+(${number})`],
-      when: isStandard,
-      read: (reader, { version }) => {
-        const table = reader.u8();
-        reader.skip(3);
-        const outPort = readPort(reader, version);
-        const outGroup = reader.u32();
-        reader.skip(4);
-        const cookie = reader.u64();
-        const cookieMask = reader.u64();
-        const match = readMatch(reader, version);
-        return make(match, table, outPort, { outGroup, cookie, cookieMask });
-      },
-      write: (writer, message: FlowStatsRequest, { version }) => {
-        writer.u8(message.table).zeros(3);
-        writePort(writer, version, message.outPort);
-        writer.u32(message.outGroup).zeros(4).u64(message.cookie).u64(message.cookieMask);
-        writeMatch(writer, version, message.match);
-      },
-    }),
+    modernRequest(type, `OFPST_REQUEST 1.1+(${number})`),
     row<typeof type>({
       type,
       ids: [`NXST_REQUEST 1.0(${nicira})`],
@@ -77,7 +88,7 @@ function flowRequest(type: FlowStatsRequest["type"], number: number, nicira: num
         reader.skip(3);
         const { match, cookie, cookieMask } = readNxMatch(reader, matchLength, { cookie: true });
         reader.finish("flow statistics request");
-        return make(match, table, outPort, { form: "nicira", cookie, cookieMask });
+        return makeRequest(type, match, table, outPort, { form: "nicira", cookie, cookieMask });
       },
       write: (writer, message: FlowStatsRequest) => {
         writer.u16(message.outPort);
@@ -329,7 +340,50 @@ function aggregateReply(id: string, form: "nicira" | undefined): MessageRow {
   });
 }
 
+/** OpenFlow 1.5.1 §7.3.5.3: `ofp_flow_stats`. */
+type FlowCounts = FlowCountsReply["flows"][number];
+const COUNT_REASONS: readonly FlowCounts["reason"][] = ["request", "trigger"];
+
+function readCounts(reader: Reader, { version, loose }: MessageContext): FlowCounts {
+  const at = reader.offset;
+  const body = entry(reader, 16);
+  body.skip(2);
+  const table = body.u8();
+  const reason = COUNT_REASONS[body.u8()];
+  if (!reason) throw new OfError("OFPBPC_BAD_VALUE", at, "no such reason for statistics");
+  const priority = body.u16();
+  const match = readMatch(body, version, { loose });
+  const stats = readOxs(body);
+  return {
+    table,
+    reason,
+    priority,
+    match,
+    durationSeconds: stats.durationSeconds ?? 0,
+    durationNanoseconds: stats.durationNanoseconds ?? 0,
+    ...(stats.idleSeconds !== undefined && { idleAge: stats.idleSeconds }),
+    packets: stats.packets,
+    bytes: stats.bytes,
+  };
+}
+
+function writeCounts(writer: Writer, flow: FlowCounts, { version }: MessageContext): void {
+  const open = writer.open(0);
+  writer.u16(0).zeros(2).u8(flow.table).u8(COUNT_REASONS.indexOf(flow.reason)).u16(flow.priority);
+  writeMatch(writer, version, flow.match);
+  writeOxs(writer, { ...flow, idleSeconds: flow.idleAge });
+  writer.end(open);
+}
+
 export const FLOW_STATS_ROWS: readonly MessageRow[] = [
+  // The rows of the three kinds of request differ in their numbers only.
+  modernRequest("flow_counts_request", "OFPST_REQUEST 1.5(17)"),
+  list<"flow_counts_reply", FlowCounts>("flow_counts_reply", ["OFPST_REPLY 1.5(17)"], {
+    make: (flows) => ({ type: "flow_counts_reply", flows }),
+    items: (message) => message.flows,
+    readItem: readCounts,
+    writeItem: writeCounts,
+  }),
   ...flowRequest("flow_stats_request", 1, 0),
   ...flowRequest("aggregate_stats_request", 2, 1),
   flowReply("OFPST_REPLY 1.0(1)", undefined, readFlow10, writeFlow10),

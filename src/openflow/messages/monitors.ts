@@ -21,10 +21,17 @@ import {
   row,
 } from "./rows.ts";
 import { FLOW_MONITOR_FLAGS } from "./types.ts";
-import type { FlowMonitorReply, FlowMonitorRequest, FlowUpdate, WireForm } from "./types.ts";
+import type {
+  FlowMonitorPause,
+  FlowMonitorReply,
+  FlowMonitorRequest,
+  FlowUpdate,
+  FullFlowUpdate,
+  WireForm,
+} from "./types.ts";
 
 type Monitor = FlowMonitorRequest["monitors"][number];
-type Full = Exclude<FlowUpdate, { event: "abbrev" }>;
+type Full = FullFlowUpdate;
 
 const REASONS: readonly Full["reason"][] = [
   "idle_timeout",
@@ -37,7 +44,15 @@ const REASONS: readonly Full["reason"][] = [
 const COMMANDS: readonly Monitor["command"][] = ["add", "modify", "delete"];
 /** NXFME_ADDED, _DELETED, _MODIFIED, _ABBREV; OFPFME_INITIAL … _ABBREV. */
 const NX_EVENTS = ["added", "deleted", "modified", "abbrev"] as const;
-const EVENTS = ["initial", "added", "deleted", "modified", "abbrev"] as const;
+const EVENTS = [
+  "initial",
+  "added",
+  "deleted",
+  "modified",
+  "abbrev",
+  "paused",
+  "resumed",
+] as const;
 
 /** Bits that ask for some kind of change; at least one must be set. */
 const CHANGES = FLOW_MONITOR_FLAGS.ADD | FLOW_MONITOR_FLAGS.DELETE | FLOW_MONITOR_FLAGS.MODIFY;
@@ -126,6 +141,7 @@ function readUpdate(reader: Reader, { version, loose }: MessageContext): FlowUpd
   const event = (nicira ? NX_EVENTS : EVENTS)[number];
   if (!event) throw new OfError("NXBRC_FM_BAD_EVENT", at, `event ${number} is unknown`);
   if (event === "abbrev") return { event, xid: body.u32() };
+  if (event === "paused" || event === "resumed") return { event };
   if (nicira) {
     const reason = event === "deleted" ? readReason(body.u16(), at) : (body.skip(2), "delete");
     const priority = body.u16();
@@ -162,10 +178,17 @@ function writeUpdate(writer: Writer, update: FlowUpdate, { version }: MessageCon
   const event = nicira && update.event === "initial" ? "added" : update.event;
   const events: readonly string[] = nicira ? NX_EVENTS : EVENTS;
   writer.u16(0).u16(events.indexOf(event));
-  if (update.event === "abbrev") {
-    writer.u32(update.xid);
-    writer.end(open);
-    return;
+  switch (update.event) {
+    case "paused":
+    case "resumed":
+      writer.zeros(4);
+      writer.end(open);
+      return;
+    case "abbrev":
+      writer.u32(update.xid);
+      writer.end(open);
+      return;
+    default:
   }
   const reason = event === "deleted" ? REASONS.indexOf(update.reason) : 0;
   if (nicira) {
@@ -233,6 +256,25 @@ const cancel = (id: string, form: WireForm, when: typeof isNicira): MessageRow =
     },
   });
 
+/** OpenFlow 1.4 and later say it as an event among the updates. */
+function pause(
+  type: FlowMonitorPause["type"],
+  id: string,
+  form: WireForm,
+  when: typeof isNicira,
+): MessageRow {
+  return row<typeof type>({
+    type,
+    ids: [id],
+    when,
+    read: (reader) => {
+      reader.finish(type);
+      return { type, form } as never;
+    },
+    write: () => {},
+  });
+}
+
 export const MONITOR_ROWS: readonly MessageRow[] = [
   ...FORMS.flatMap(([kind, number, form, when]) => [
     list<"flow_monitor_request", Monitor>(
@@ -267,5 +309,9 @@ export const MONITOR_ROWS: readonly MessageRow[] = [
     ),
   ]),
   cancel("NXT 1.0-1.2(21)", "nicira", isNicira),
+  pause("flow_monitor_paused", "ONFT 1.3(1871)", "onf", isOnf),
+  pause("flow_monitor_paused", "NXT 1.0-1.2(22)", "nicira", isNicira),
+  pause("flow_monitor_resumed", "ONFT 1.3(1872)", "onf", isOnf),
+  pause("flow_monitor_resumed", "NXT 1.0-1.2(23)", "nicira", isNicira),
   cancel("ONFT 1.3(1870)", "onf", isOnf),
 ];

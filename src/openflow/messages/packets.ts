@@ -307,13 +307,15 @@ function packetOut(
   actions: PacketOut["actions"],
   reader: Reader,
 ): MessageOf<"packet_out"> {
+  const packet = reader.rest();
   return {
     type: "packet_out",
     ...bufferOf(buffer),
     inPort: inPortOf(metadata),
     metadata,
     actions,
-    packet: buffer === NO_BUFFER ? reader.rest() : new Uint8Array(0),
+    // With a buffer, bytes here mean nothing.
+    packet: buffer === NO_BUFFER ? packet : new Uint8Array(0),
   };
 }
 

@@ -1,20 +1,10 @@
 /** Messages about the connection itself: hello, errors, echo, features, configuration, roles. */
 import { type ErrorName, errorName, errorNumbers, OfError } from "../errors.ts";
-import { NX_VENDOR, OF10, OF11, OF12, OF13, ONF_VENDOR } from "../version.ts";
+import { NX_VENDOR, OF10, OF11, OF12, OF13, OF15, ONF_VENDOR } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
 import { readPort10List, readPort11List, writePort10, writePort11 } from "./ports.ts";
-import { readProperties, unknownProperty, writeProperty } from "./properties.ts";
 import { bare, isNicira, isStandard, type MessageContext, type MessageRow, row } from "./rows.ts";
-import type {
-  AsyncConfig,
-  AsyncKind,
-  AsyncMasks,
-  FeaturesReply,
-  MessageOf,
-  Role,
-  RoleMessage,
-  SwitchConfig,
-} from "./types.ts";
+import type { FeaturesReply, MessageOf, Role, RoleMessage, SwitchConfig } from "./types.ts";
 import { CAPABILITIES } from "./types.ts";
 
 const HELLO_VERSIONBITMAP = 1;
@@ -166,6 +156,8 @@ const ROLES: readonly Role[] = ["nochange", "equal", "primary", "secondary"];
 /** NX_ROLE_OTHER, _PRIMARY, _SECONDARY. */
 const NX_ROLES: readonly Role[] = ["equal", "primary", "secondary"];
 const NO_GENERATION = 0xffff_ffff_ffff_ffffn;
+/** OFPCID_UNDEFINED of OpenFlow 1.5: a controller that is not known by a number. */
+const NO_SHORT_ID = 0;
 
 function role(type: RoleMessage["type"], standard: string, nicira: string): MessageRow[] {
   return [
@@ -173,20 +165,28 @@ function role(type: RoleMessage["type"], standard: string, nicira: string): Mess
       type,
       ids: [standard],
       when: isStandard,
-      read: (reader) => {
+      read: (reader, { version }) => {
         const at = reader.offset;
         const number = reader.u32();
         const found = ROLES[number];
         if (!found) throw new OfError("OFPRRFC_BAD_ROLE", at, `role ${number} is unknown`);
-        reader.skip(4);
+        const shortId = reader.u16();
+        reader.skip(2);
+        const identified = version >= OF15 && shortId !== NO_SHORT_ID;
         const generation = reader.u64();
         const has = type === "role_request"
           ? found === "primary" || found === "secondary"
           : generation !== NO_GENERATION;
-        return { type, role: found, ...(has ? { generationId: generation } : {}) } as never;
+        return {
+          type,
+          role: found,
+          ...(has && { generationId: generation }),
+          ...(identified && { shortId }),
+        } as never;
       },
-      write: (writer, message: RoleMessage) => {
-        writer.u32(ROLES.indexOf(message.role)).zeros(4).u64(
+      write: (writer, message: RoleMessage, { version }) => {
+        const shortId = version >= OF15 ? message.shortId ?? NO_SHORT_ID : 0;
+        writer.u32(ROLES.indexOf(message.role)).u16(shortId).zeros(2).u64(
           message.generationId ?? (type === "role_reply" ? NO_GENERATION : 0n),
         );
       },
@@ -207,55 +207,6 @@ function role(type: RoleMessage["type"], standard: string, nicira: string): Mess
       },
     }),
   ];
-}
-
-/** The kinds in wire order: two bitmaps each in 1.3 (the first three), two properties in 1.4. */
-const ASYNC_KINDS: readonly AsyncKind[] = [
-  "packet_in",
-  "port_status",
-  "flow_removed",
-  "role_status",
-  "table_status",
-  "requestforward",
-];
-const FIXED_KINDS = ASYNC_KINDS.slice(0, 3);
-
-function readAsyncFixed(
-  reader: Reader,
-  type: AsyncConfig["type"],
-  form: { form?: "nicira" },
-): AsyncConfig {
-  const masks: Partial<Record<AsyncKind, AsyncMasks>> = {};
-  for (const kind of FIXED_KINDS) masks[kind] = { primary: reader.u32(), secondary: reader.u32() };
-  return { type, ...form, masks };
-}
-
-function writeAsyncFixed(writer: Writer, message: AsyncConfig): void {
-  for (const kind of FIXED_KINDS) {
-    const masks = message.masks[kind];
-    writer.u32(masks?.primary ?? 0).u32(masks?.secondary ?? 0);
-  }
-}
-
-function readAsyncProperties(reader: Reader, type: AsyncConfig["type"]): AsyncConfig {
-  const masks: Partial<Record<AsyncKind, AsyncMasks>> = {};
-  readProperties(reader, (number, value, at) => {
-    const kind = ASYNC_KINDS[number >> 1];
-    if (!kind) unknownProperty(number, at);
-    const bits = value.u32();
-    const known = masks[kind] ?? { primary: 0, secondary: 0 };
-    masks[kind] = number & 1 ? { ...known, primary: bits } : { ...known, secondary: bits };
-  });
-  return { type, masks };
-}
-
-function writeAsyncProperties(writer: Writer, message: AsyncConfig): void {
-  ASYNC_KINDS.forEach((kind, i) => {
-    const masks = message.masks[kind];
-    if (!masks) return;
-    writeProperty(writer, 2 * i, (w) => w.u32(masks.secondary));
-    writeProperty(writer, 2 * i + 1, (w) => w.u32(masks.primary));
-  });
 }
 
 const FLOW_FORMATS = { openflow10: 0, nxm: 2 } as const;
@@ -288,42 +239,6 @@ export const SESSION_ROWS: readonly MessageRow[] = [
   bare("barrier_reply", "OFPT 1.0(19)", "OFPT 1.1+(21)"),
   ...role("role_request", "OFPT 1.2+(24)", "NXT 1.0+(10)"),
   ...role("role_reply", "OFPT 1.2+(25)", "NXT 1.0+(11)"),
-  bare("get_async_request", "OFPT 1.3+(26)"),
-  row<"get_async_reply">({
-    type: "get_async_reply",
-    ids: ["OFPT 1.3(27)"],
-    read: (reader) => readAsyncFixed(reader, "get_async_reply", {}) as MessageOf<"get_async_reply">,
-    write: writeAsyncFixed,
-  }),
-  row<"get_async_reply">({
-    type: "get_async_reply",
-    ids: ["OFPT 1.4+(27)"],
-    read: (reader) =>
-      readAsyncProperties(reader, "get_async_reply") as MessageOf<"get_async_reply">,
-    write: writeAsyncProperties,
-  }),
-  row<"set_async">({
-    type: "set_async",
-    ids: ["OFPT 1.3(28)"],
-    when: isStandard,
-    read: (reader) => readAsyncFixed(reader, "set_async", {}) as MessageOf<"set_async">,
-    write: writeAsyncFixed,
-  }),
-  row<"set_async">({
-    type: "set_async",
-    ids: ["OFPT 1.4+(28)"],
-    when: isStandard,
-    read: (reader) => readAsyncProperties(reader, "set_async") as MessageOf<"set_async">,
-    write: writeAsyncProperties,
-  }),
-  row<"set_async">({
-    type: "set_async",
-    ids: ["NXT 1.0+(19)"],
-    when: isNicira,
-    read: (reader) =>
-      readAsyncFixed(reader, "set_async", { form: "nicira" }) as MessageOf<"set_async">,
-    write: writeAsyncFixed,
-  }),
   row<"set_flow_format">({
     type: "set_flow_format",
     ids: ["NXT 1.0(12)"],

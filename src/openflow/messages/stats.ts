@@ -5,6 +5,12 @@ import { OF10, OF11, OF12, OF13, OF14, type OfVersion } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
 import { readProperties, writeProperty } from "./properties.ts";
 import { bare, list, type MessageContext, type MessageRow, row } from "./rows.ts";
+import {
+  EXPERIMENTER,
+  type IntelCounters,
+  readIntelCounters,
+  writeIntelCounters,
+} from "./intel.ts";
 import type { PortStats, QueueConfig, QueueStats, TableStats } from "./types.ts";
 
 const DESC_BYTES = 256;
@@ -136,7 +142,7 @@ function entry14(reader: Reader, minimum: number): Reader {
   return body;
 }
 
-function readPortStats(reader: Reader, { version }: MessageContext): PortStats {
+function readPortStats(reader: Reader, { version, loose }: MessageContext): PortStats {
   if (version < OF14) {
     const port = readPort(reader, version, "OFPBRC_BAD_PORT");
     reader.skip(version === OF10 ? 6 : 4);
@@ -154,13 +160,14 @@ function readPortStats(reader: Reader, { version }: MessageContext): PortStats {
     rxCrcErrors: undefined,
     collisions: undefined,
   };
-  readProperties(body, (type, value) => {
-    // Other properties are of hardware, or of Intel's custom statistics.
+  let more: IntelCounters = {};
+  readProperties(body, (type, value, at) => {
+    if (type === EXPERIMENTER) more = { ...more, ...readIntelCounters(value, at, loose) };
     if (type !== ETHERNET_PROPERTY) return;
     value.skip(4);
     ethernet = readEthernetCounters(value);
   });
-  return { port, ...counters, ...ethernet, ...duration };
+  return { port, ...counters, ...ethernet, ...duration, ...more };
 }
 
 function writePortStats(writer: Writer, stats: PortStats, { version }: MessageContext): void {
@@ -178,6 +185,7 @@ function writePortStats(writer: Writer, stats: PortStats, { version }: MessageCo
   writeDuration(writer, stats);
   writeBasicCounters(writer, stats);
   writeProperty(writer, ETHERNET_PROPERTY, (w) => writeEthernetCounters(w.zeros(4), stats));
+  writeIntelCounters(writer, stats);
   writer.end(open);
 }
 

@@ -107,7 +107,9 @@ function forward(id: string, form: { form?: WireForm }): MessageRow {
       if (length < 8 || length > reader.left) {
         throw new OfError("OFPBFC_MSG_BAD_LEN", at, `inner message of ${length} bytes`);
       }
-      return { type: "requestforward", ...form, inner: reader.copy(length) };
+      const inner = reader.copy(length);
+      reader.skip(reader.left);
+      return { type: "requestforward", ...form, inner };
     },
     write: (writer, message) => {
       writer.put(message.inner);

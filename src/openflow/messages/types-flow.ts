@@ -108,7 +108,8 @@ export interface FlowRemoved extends Form {
 }
 
 export interface FlowStatsRequest extends Form {
-  readonly type: "flow_stats_request" | "aggregate_stats_request";
+  /** "flow_counts_request": OpenFlow 1.5's OFPMP_FLOW_STATS (its OFPMP_FLOW_DESC is the first). */
+  readonly type: "flow_stats_request" | "aggregate_stats_request" | "flow_counts_request";
   readonly table: number;
   readonly match: Match;
   readonly outPort: number;
@@ -139,6 +140,22 @@ export interface FlowStats {
 export interface FlowStatsReply extends Form {
   readonly type: "flow_stats_reply";
   readonly flows: readonly FlowStats[];
+}
+
+/** OpenFlow 1.5 OFPMP_FLOW_STATS: counters alone, without instructions. */
+export interface FlowCountsReply {
+  readonly type: "flow_counts_reply";
+  readonly flows: readonly {
+    readonly table: number;
+    readonly reason: "request" | "trigger";
+    readonly priority: number;
+    readonly match: Match;
+    readonly durationSeconds: number;
+    readonly durationNanoseconds: number;
+    readonly idleAge?: number;
+    readonly packets: bigint | undefined;
+    readonly bytes: bigint | undefined;
+  }[];
 }
 
 export interface AggregateStatsReply extends Form {

@@ -97,7 +97,36 @@ export interface PortStats {
   /** OpenFlow 1.3+; undefined: not known. */
   readonly durationSeconds?: number;
   readonly durationNanoseconds?: number;
+  /** OpenFlow 1.4+, Intel's properties: counters of RFC 2819, and others by name. */
+  readonly rfc2819?: Rfc2819;
+  readonly custom?: readonly { readonly name: string; readonly value: bigint | undefined }[];
 }
+
+/** RMON's counters, in the order in which the wire has them. */
+export const RFC2819_COUNTERS = [
+  "rx_1_to_64_packets",
+  "rx_65_to_127_packets",
+  "rx_128_to_255_packets",
+  "rx_256_to_511_packets",
+  "rx_512_to_1023_packets",
+  "rx_1024_to_1522_packets",
+  "rx_1523_to_max_packets",
+  "tx_1_to_64_packets",
+  "tx_65_to_127_packets",
+  "tx_128_to_255_packets",
+  "tx_256_to_511_packets",
+  "tx_512_to_1023_packets",
+  "tx_1024_to_1522_packets",
+  "tx_1523_to_max_packets",
+  "tx_multicast_packets",
+  "rx_broadcast_packets",
+  "tx_broadcast_packets",
+  "rx_undersized_errors",
+  "rx_oversize_errors",
+  "rx_fragmented_errors",
+  "rx_jabber_errors",
+] as const;
+export type Rfc2819 = Readonly<Record<(typeof RFC2819_COUNTERS)[number], bigint | undefined>>;
 
 export interface PortStatsReply {
   readonly type: "port_stats_reply";

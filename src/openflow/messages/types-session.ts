@@ -43,6 +43,7 @@ export interface Bare {
     | "desc_request"
     | "table_stats_request"
     | "table_desc_request"
+    | "controller_status_request"
     | "group_features_request"
     | "meter_features_request"
     | "tlv_table_request"
@@ -108,6 +109,48 @@ export interface RoleMessage extends Form {
   readonly role: Role;
   /** Undefined: not given (all ones in a reply). */
   readonly generationId?: bigint;
+  /** OpenFlow 1.5; undefined: none. */
+  readonly shortId?: number;
+}
+
+/** How a controller's connection is doing (OpenFlow 1.5.1 §7.3.5.20, §7.4.8). */
+export interface ControllerStatus {
+  /** 0: none. */
+  readonly shortId: number;
+  readonly role: Role;
+  readonly reason:
+    | "request"
+    | "channel_status"
+    | "role"
+    | "controller_added"
+    | "controller_removed"
+    | "short_id"
+    | "experimenter";
+  readonly channelUp: boolean;
+  /** Where the controller is: `tcp:10.0.0.1:6653`. */
+  readonly uri: string;
+}
+
+export interface ControllerStatusMessage extends ControllerStatus {
+  readonly type: "controller_status";
+}
+
+export interface ControllerStatusReply {
+  readonly type: "controller_status_reply";
+  readonly controllers: readonly ControllerStatus[];
+}
+
+/** OpenFlow 1.5.1 §7.3.5.21: which scheduled bundles are possible. */
+export interface BundleFeaturesRequest {
+  readonly type: "bundle_features_request";
+  /** OFPBF_* of a bundle that is asked for, and of the features (timestamps, time ranges). */
+  readonly features: number;
+}
+
+export interface BundleFeaturesReply {
+  readonly type: "bundle_features_reply";
+  /** OFPBF_*: what bundles can be. */
+  readonly capabilities: number;
 }
 
 /** OpenFlow 1.4+ (ONF extension on 1.3): a controller's role is another now. */
@@ -125,7 +168,10 @@ export type AsyncKind =
   | "flow_removed"
   | "role_status"
   | "table_status"
-  | "requestforward";
+  | "requestforward"
+  /** OpenFlow 1.5. */
+  | "flow_stats"
+  | "controller_status";
 
 export interface AsyncMasks {
   /** Bit N: reason N of that kind is sent. */
@@ -133,10 +179,12 @@ export interface AsyncMasks {
   readonly secondary: number;
 }
 
-export interface AsyncConfig extends Form {
+export interface AsyncConfig {
   readonly type: "set_async" | "get_async_reply";
-  /** A kind that is absent is left as it is. */
-  readonly masks: Readonly<Partial<Record<AsyncKind, AsyncMasks>>>;
+  /** "nicira2": NXT_SET_ASYNC_CONFIG2, OpenFlow 1.4's properties for the versions before. */
+  readonly form?: "nicira" | "nicira2";
+  /** What is absent is left as it is (none of it, in the fixed structure). */
+  readonly masks: Readonly<Partial<Record<AsyncKind, Partial<AsyncMasks>>>>;
 }
 
 export interface SetFlowFormat {

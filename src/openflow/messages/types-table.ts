@@ -1,6 +1,7 @@
 /** Records of tables, bundles and flow monitors. */
 import type { Match } from "../../packet/key.ts";
-import type { Action } from "../actions/types.ts";
+import type { Field } from "../../packet/layout.ts";
+import type { Action, ActionType } from "../actions/types.ts";
 import type { Form } from "./types-session.ts";
 
 export interface TableStats {
@@ -33,6 +34,8 @@ export interface TableMod {
   readonly miss: "default" | "controller" | "continue" | "drop";
   /** OpenFlow 1.4+. */
   readonly eviction?: boolean;
+  /** OFPTMPEF_*: by what the flows that go shall be chosen. */
+  readonly evictionFlags?: number;
   readonly vacancyEvents?: boolean;
   readonly vacancyDown?: number;
   readonly vacancyUp?: number;
@@ -67,36 +70,52 @@ export interface RequestForward extends Form {
 
 export interface TableFeaturesRequest {
   readonly type: "table_features_request";
-  /** Undefined when the body is empty: only asks. Otherwise the raw bodies that would set. */
+  /** Empty: only asks. Otherwise what the tables shall be. */
   readonly tables: readonly TableFeatures[];
 }
 
-/** What entries of a table (or its miss entry) may do; bitmaps by wire number. */
+export type InstructionName =
+  | "goto_table"
+  | "write_metadata"
+  | "write_actions"
+  | "apply_actions"
+  | "clear_actions"
+  | "meter"
+  | "stat_trigger";
+
+/** What entries of a table (or its miss entry) may do. */
 export interface TableAbility {
   readonly nextTables: readonly number[];
-  /** Wire instruction types. */
-  readonly instructions: readonly number[];
-  /** Wire action types. */
-  readonly writeActions: readonly number[];
-  readonly applyActions: readonly number[];
-  /** OXM headers (32 bits, payload length included). */
-  readonly writeSetFields: readonly number[];
-  readonly applySetFields: readonly number[];
+  readonly instructions: readonly InstructionName[];
+  /** Actions of the standard; others have no place here. */
+  readonly writeActions: readonly ActionType[];
+  readonly applyActions: readonly ActionType[];
+  readonly writeSetFields: readonly Field[];
+  readonly applySetFields: readonly Field[];
+  /** OpenFlow 1.5: fields that copy_field reaches. */
+  readonly writeCopyFields?: readonly Field[];
+  readonly applyCopyFields?: readonly Field[];
 }
 
 export interface TableFeatures {
   readonly table: number;
+  /** OpenFlow 1.5 requests; "replace" otherwise. */
+  readonly command: "replace" | "modify" | "enable" | "disable";
   readonly name: string;
   readonly metadataMatch: bigint;
   readonly metadataWrite: bigint;
-  readonly config: number;
+  /** OpenFlow 1.4+: OFPTC_EVICTION, OFPTC_VACANCY_EVENTS. Undefined: the version does not say. */
+  readonly eviction?: boolean;
+  readonly vacancyEvents?: boolean;
   readonly maxEntries: number;
+  /** False when a request has no properties: "nothing but the name and the like". */
+  readonly hasProperties: boolean;
   readonly nonmiss: TableAbility;
   readonly miss: TableAbility;
-  /** OXM headers of fields that may be matched, with the has-mask bit where maskable. */
-  readonly match: readonly number[];
-  /** OXM headers of fields that may be left out of a match. */
-  readonly wildcards: readonly number[];
+  /** Fields that may be matched, and whether with any mask. */
+  readonly match: readonly { readonly field: Field; readonly maskable: boolean }[];
+  /** Fields that may be left out of a match. */
+  readonly wildcards: readonly Field[];
 }
 
 export interface TableFeaturesReply {
@@ -156,25 +175,30 @@ export interface FlowMonitorRequest extends Form {
   }[];
 }
 
+/** A flow as it is now, or as it was when it went. */
+export interface FullFlowUpdate {
+  readonly event: "added" | "deleted" | "modified" | "initial";
+  readonly reason:
+    | "idle_timeout"
+    | "hard_timeout"
+    | "delete"
+    | "group_delete"
+    | "meter_delete"
+    | "eviction";
+  readonly priority: number;
+  readonly idleTimeout: number;
+  readonly hardTimeout: number;
+  readonly table: number;
+  readonly cookie: bigint;
+  readonly match: Match;
+  readonly actions: readonly Action[];
+}
+
 export type FlowUpdate =
-  | {
-    readonly event: "added" | "deleted" | "modified" | "initial";
-    readonly reason:
-      | "idle_timeout"
-      | "hard_timeout"
-      | "delete"
-      | "group_delete"
-      | "meter_delete"
-      | "eviction";
-    readonly priority: number;
-    readonly idleTimeout: number;
-    readonly hardTimeout: number;
-    readonly table: number;
-    readonly cookie: bigint;
-    readonly match: Match;
-    readonly actions: readonly Action[];
-  }
-  | { readonly event: "abbrev"; readonly xid: number };
+  | FullFlowUpdate
+  | { readonly event: "abbrev"; readonly xid: number }
+  /** OpenFlow 1.4+; before, they are messages of their own. */
+  | { readonly event: "paused" | "resumed" };
 
 export interface FlowMonitorReply extends Form {
   readonly type: "flow_monitor_reply";
@@ -184,4 +208,9 @@ export interface FlowMonitorReply extends Form {
 export interface FlowMonitorCancel extends Form {
   readonly type: "flow_monitor_cancel";
   readonly id: number;
+}
+
+/** Updates begin to be held back, and have been made up for. */
+export interface FlowMonitorPause extends Form {
+  readonly type: "flow_monitor_paused" | "flow_monitor_resumed";
 }

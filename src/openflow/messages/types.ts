@@ -10,8 +10,19 @@
  */
 import type { OfVersion } from "../version.ts";
 import type {
+  CtFlush,
+  CtFlushZone,
+  IpfixReply,
+  TlvTableMod,
+  TlvTableReply,
+} from "./types-extension.ts";
+import type {
   AsyncConfig,
   Bare,
+  BundleFeaturesReply,
+  BundleFeaturesRequest,
+  ControllerStatusMessage,
+  ControllerStatusReply,
   DescReply,
   Echo,
   ErrorMessage,
@@ -40,6 +51,7 @@ import type {
 } from "./types-port.ts";
 import type {
   AggregateStatsReply,
+  FlowCountsReply,
   FlowMod,
   FlowRemoved,
   FlowStatsReply,
@@ -64,6 +76,7 @@ import type {
   BundleAdd,
   BundleControl,
   FlowMonitorCancel,
+  FlowMonitorPause,
   FlowMonitorReply,
   FlowMonitorRequest,
   RequestForward,
@@ -80,6 +93,7 @@ export * from "./types-port.ts";
 export * from "./types-flow.ts";
 export * from "./types-group.ts";
 export * from "./types-table.ts";
+export * from "./types-extension.ts";
 
 export type OfMessage =
   | Hello
@@ -136,6 +150,17 @@ export type OfMessage =
   | FlowMonitorRequest
   | FlowMonitorReply
   | FlowMonitorCancel
+  | FlowMonitorPause
+  | FlowCountsReply
+  | ControllerStatusMessage
+  | ControllerStatusReply
+  | BundleFeaturesRequest
+  | BundleFeaturesReply
+  | TlvTableMod
+  | TlvTableReply
+  | CtFlushZone
+  | CtFlush
+  | IpfixReply
   | Unsupported;
 
 export type MessageType = OfMessage["type"];

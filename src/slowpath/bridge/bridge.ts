@@ -7,16 +7,19 @@
  * again. A bridge never touches the database.
  */
 import type { Tls } from "../../db/tls/tls.ts";
+import type { Conntrack } from "../../fastpath/conntrack/types.ts";
 import type { Packet } from "../../fastpath/datapath.ts";
 import type { Device, Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import { PORT_CONFIG, type PortStatus } from "../../openflow/messages/types.ts";
+import type { ErrorName } from "../../openflow/errors.ts";
+import { PORT_CONFIG, type PortStatus, type Resume } from "../../openflow/messages/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import type { Match } from "../../packet/key.ts";
 import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import { Agents } from "../control/agents.ts";
+import { usesTunnelField } from "../control/tlv-table.ts";
 import { Services } from "../control/services.ts";
 import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
 import type { BundleModel, PacketIn, VlanConfig } from "../pipeline/model.ts";
@@ -80,12 +83,16 @@ export class Bridge implements Switch {
   readonly services: Services;
   readonly backend: Backend;
   datapathId = 0n;
+  /** The one that the log has told of. */
+  toldDatapathId = 0n;
   mac = new Uint8Array(6);
   description = DEFAULT_DESCRIPTION;
   forwardBpdu = false;
   fragMode: FragmentMode = "normal";
   invalidTtlToController = false;
   private tableNames: ReadonlyMap<number, string> = new Map();
+  /** Names that controllers gave; the database's come first. */
+  private readonly givenNames = new Map<number, string>();
   private readonly byNumber = new Map<number, BridgePort>();
   private readonly byName = new Map<string, BridgePort>();
   private readonly bundlesByName = new Map<string, Bundle>();
@@ -100,7 +107,10 @@ export class Bridge implements Switch {
     this.macs = new MacTable<BundleModel>(clock);
     this.ofports = new OfportAllocator(clock);
     this.ports = this.byNumber;
-    this.agents = new Agents(() => backend.changed());
+    this.agents = new Agents(
+      () => backend.changed(),
+      (index) => usesTunnelField(this.tables, index),
+    );
     this.unlisten = this.tables.listen((changes) => {
       this.agents.tablesChanged(this.tables, changes, clock.now());
     });
@@ -125,7 +135,24 @@ export class Bridge implements Switch {
   }
 
   tableName(table: number): string {
-    return this.tableNames.get(table) ?? "";
+    return this.tableNames.get(table) ?? this.givenNames.get(table) ?? "";
+  }
+
+  setTableName(table: number, name: string): boolean {
+    const configured = this.tableNames.get(table);
+    if (configured !== undefined) return configured === name;
+    if (name === "") this.givenNames.delete(table);
+    else this.givenNames.set(table, name);
+    return true;
+  }
+
+  resume(_request: Resume): ErrorName | undefined {
+    // Until translation freezes packets there is none to resume.
+    return "NXR_NOT_SUPPORTED";
+  }
+
+  get conntrack(): Conntrack {
+    return this.backend.datapath.conntrack;
   }
 
   // Ports
@@ -149,6 +176,7 @@ export class Bridge implements Switch {
     });
     port.peerName = spec.peerName;
     if (spec.device) port.setDevice(spec.device);
+    if (port.kind !== "patch") port.queues = this.options.devices.maker?.queues ?? [];
     bundle.members.push(port);
     this.byNumber.set(port.ofport, port);
     this.byName.set(port.name, port);

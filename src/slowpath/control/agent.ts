@@ -25,19 +25,28 @@ import type {
   Role,
   SetPacketInFormat,
 } from "../../openflow/messages/types.ts";
-import type { OfVersion } from "../../openflow/version.ts";
+import { OF13, type OfVersion } from "../../openflow/version.ts";
 import type { Agents } from "./agents.ts";
-import { type AsyncTable, defaultAsync } from "./async-config.ts";
+import { type AsyncTable, defaultAsync, NO_ASYNC } from "./async-config.ts";
 import { PacketBuffers } from "./buffers.ts";
 import { FlowMonitors } from "./flow-monitors.ts";
 import { Bundles } from "./bundles.ts";
 import type { Connection } from "./connection.ts";
+import { Multipart } from "./multipart.ts";
 import { answerBundleAdd, answerBundleControl } from "./requests/bundles.ts";
 import { answerFlowMod, answerFlowStats } from "./requests/flows.ts";
 import { answerGroupFeatures, answerGroupRequest, applyGroupMod } from "./requests/groups.ts";
 import { answerMeterFeatures, answerMeterRequest, applyMeterMod } from "./requests/meters.ts";
 import { answerFlowMonitors } from "./requests/monitors.ts";
-import { answerPacketOut } from "./requests/packets.ts";
+import { answerPacketOut, answerResume } from "./requests/packets.ts";
+import { answerBundleFeatures, answerControllerStatus } from "./requests/controllers.ts";
+import {
+  answerFlush,
+  answerFlushZone,
+  answerTlvMod,
+  answerTlvTable,
+  refuseIpfix,
+} from "./requests/extensions.ts";
 import { answerPortMod, answerPortRequest, answerQueueRequest } from "./requests/ports.ts";
 import { answerGetAsync, answerRole, answerSetAsync, rejectSecondary } from "./requests/roles.ts";
 import { answerDesc, answerFeatures, answerGetConfig, answerSetConfig } from "./requests/switch.ts";
@@ -87,6 +96,9 @@ export class Agent {
   packetInFormat: SetPacketInFormat["format"] = "standard";
   flowFormat: "openflow10" | "nxm" = "openflow10";
   controllerId = 0;
+  /** OpenFlow 1.5: the number that the controller gave itself. */
+  shortId: number | undefined;
+  private readonly multipart: Multipart;
 
   constructor(options: AgentOptions) {
     this.kind = options.kind;
@@ -102,15 +114,10 @@ export class Agent {
     });
     this.monitors = new FlowMonitors(options.bridge.tables, this);
     this.missSendLength = options.kind === "primary" ? DEFAULT_MISS_SEND_LENGTH : 0;
-    const none = { primary: 0, secondary: 0 };
-    this.async = options.enableAsync ? defaultAsync(this.version) : {
-      packet_in: none,
-      port_status: none,
-      flow_removed: none,
-      role_status: none,
-      table_status: none,
-      requestforward: none,
-    };
+    this.async = options.enableAsync ? defaultAsync(this.version) : NO_ASYNC;
+    this.multipart = new Multipart(options.bridge.clock, (part, error) => {
+      this.connection.sendError(part, error);
+    });
   }
 
   get name(): string {
@@ -121,6 +128,7 @@ export class Agent {
   close(): void {
     this.bundles.clear();
     this.monitors.clear();
+    this.multipart.clear();
   }
 
   /** True if the connection wants asynchronous messages of this kind and reason. */
@@ -149,7 +157,8 @@ export class Agent {
   /** A message as the connection's version says it; undefined if that cannot. */
   encode(message: OfMessage, xid: number): Uint8Array | undefined {
     try {
-      return encode(this.version, xid, message);
+      const { tlvTable: tunnelFields } = this.agents;
+      return encode(this.version, xid, message, false, { tunnelFields });
     } catch (error) {
       if (!(error instanceof OfError)) throw error;
       return undefined;
@@ -159,20 +168,25 @@ export class Agent {
   /** Answers one request. Never throws for anything that a peer can cause. */
   handle(decoded: Decoded, bytes: Uint8Array): void | Promise<void> {
     try {
-      return this.dispatch(decoded, bytes);
+      return this.dispatch(decoded, bytes)?.catch((error: unknown) => this.refuse(error, bytes));
     } catch (error) {
-      if (!(error instanceof OfError)) throw error;
-      this.log.info(`${this.name}: sending ${error.error} error reply: ${error.message}`);
-      this.connection.sendError(bytes, error.error);
+      this.refuse(error, bytes);
     }
   }
 
+  private refuse(error: unknown, bytes: Uint8Array): void {
+    if (!(error instanceof OfError)) throw error;
+    this.log.info(`${this.name}: sending ${error.error} error reply: ${error.message}`);
+    this.connection.sendError(bytes, error.error);
+  }
+
   private dispatch(decoded: Decoded, bytes: Uint8Array): void | Promise<void> {
-    const { message, xid, more } = decoded;
+    const whole = decoded.version >= OF13 && isMultipart(bytes)
+      ? this.multipart.add(decoded, bytes)
+      : decoded;
+    if (!whole) return;
+    const { message, xid } = whole;
     this.requestXid = xid;
-    if (more && message.type !== "table_features_request") {
-      throw new OfError("OFPBRC_MULTIPART_BUFFER_OVERFLOW", 10, "a request must be in one part");
-    }
     switch (message.type) {
       case "features_request":
         return answerFeatures(this, xid);
@@ -187,6 +201,7 @@ export class Agent {
         rejectSecondary(this);
         return answerFlowMod(this, message, bytes);
       case "flow_stats_request":
+      case "flow_counts_request":
       case "aggregate_stats_request":
         return answerFlowStats(this, message, xid);
 
@@ -275,10 +290,22 @@ export class Agent {
 
       case "ipfix_bridge_request":
       case "ipfix_flow_request":
-        throw refused("OFPBRC_BAD_STAT", message.type);
+        return refuseIpfix(message.type === "ipfix_flow_request" ? "flow" : "bridge");
+      case "tlv_table_mod":
+        return answerTlvMod(this, message);
       case "tlv_table_request":
+        return answerTlvTable(this, xid);
+      case "ct_flush_zone":
+        return answerFlushZone(this, message);
+      case "ct_flush":
+        return answerFlush(this, message);
       case "resume":
-        throw refused("OFPBRC_BAD_TYPE", message.type);
+        rejectSecondary(this);
+        return answerResume(this, message);
+      case "controller_status_request":
+        return answerControllerStatus(this, xid);
+      case "bundle_features_request":
+        return answerBundleFeatures(this, xid);
       case "unsupported":
         throw refused(message.error, message.name);
 
@@ -298,6 +325,11 @@ export class Agent {
       case "table_features_reply":
       case "table_desc_reply":
       case "flow_monitor_reply":
+      case "flow_counts_reply":
+      case "controller_status_reply":
+      case "bundle_features_reply":
+      case "ipfix_bridge_reply":
+      case "ipfix_flow_reply":
         throw refused("OFPBRC_BAD_STAT", message.type);
       case "hello":
       case "echo_request":
@@ -314,6 +346,10 @@ export class Agent {
       case "table_status":
       case "requestforward":
       case "get_async_reply":
+      case "flow_monitor_paused":
+      case "flow_monitor_resumed":
+      case "controller_status":
+      case "tlv_table_reply":
         throw refused("OFPBRC_BAD_TYPE", message.type);
       default: {
         const never: never = message;
@@ -321,6 +357,12 @@ export class Agent {
       }
     }
   }
+}
+
+/** A request or reply of OFPT_MULTIPART; 1.0 calls it statistics, and has no parts. */
+const MULTIPART_REQUEST = 18;
+function isMultipart(bytes: Uint8Array): boolean {
+  return bytes[1] === MULTIPART_REQUEST;
 }
 
 function refused(error: ErrorName, what: string): OfError {

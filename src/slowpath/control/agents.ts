@@ -3,6 +3,7 @@
  * flow-removed messages. The election of the primary controller is theirs together.
  */
 import type {
+  ControllerStatus,
   FlowRemoved,
   GroupMod,
   MeterMod,
@@ -16,6 +17,7 @@ import type { PacketIn } from "../pipeline/model.ts";
 import type { FlowTables, TablesChange } from "../pipeline/tables.ts";
 import type { Agent } from "./agent.ts";
 import {
+  CONTROLLER_STATUS_BITS,
   flowRemovedBit,
   packetInBit,
   PORT_STATUS_BITS,
@@ -24,16 +26,41 @@ import {
 } from "./async-config.ts";
 import { deliverPacketIn, packetInMetadata } from "./packet-in.ts";
 import { tellMonitors } from "./requests/monitors.ts";
+import { TlvTable } from "./tlv-table.ts";
 import { describeTable } from "./requests/tables.ts";
+
+/** A configured controller, connected or not. */
+export interface ControllerState {
+  readonly target: string;
+  readonly connected: boolean;
+  readonly agent: Agent | undefined;
+}
+
+function describeController(
+  { target, connected, agent }: ControllerState,
+  reason: ControllerStatus["reason"],
+): ControllerStatus {
+  const role = agent?.role ?? "nochange";
+  return { shortId: agent?.shortId ?? 0, role, reason, channelUp: connected, uri: target };
+}
 
 export class Agents {
   private readonly agents = new Set<Agent>();
   /** The newest generation id that any controller gave (OpenFlow 1.3.5 §6.3.6). */
   generationId: bigint | undefined;
+  /** Which tunnel option each `tun_metadata` field is. */
+  readonly tlvTable: TlvTable;
+  /** OpenFlow 1.5: every controller that is configured, connected or not; the services tell. */
+  controllers: () => readonly ControllerState[] = () => [];
   private missesWanted = false;
 
   /** `onChange` is called when translation could see it: controllers and `wantsMisses`. */
-  constructor(private readonly onChange: () => void) {}
+  constructor(
+    private readonly onChange: () => void,
+    usesTunnelField: (index: number) => boolean = () => false,
+  ) {
+    this.tlvTable = new TlvTable(usesTunnelField, onChange);
+  }
 
   [Symbol.iterator](): Iterator<Agent> {
     return this.agents[Symbol.iterator]();
@@ -83,6 +110,7 @@ export class Agents {
     for (const agent of this.agents) {
       if (agent.role !== "primary") continue;
       agent.role = "secondary";
+      this.controllerStatus(agent, "role");
       if (agent.version < OF13) continue;
       agent.notify({
         type: "role_status",
@@ -91,6 +119,25 @@ export class Agents {
         reason: "primary_request",
         ...(generationId !== undefined && { generationId }),
       });
+    }
+  }
+
+  /** How each controller is doing (OpenFlow 1.5). */
+  controllerStatuses(): ControllerStatus[] {
+    return this.controllers().map((state) => describeController(state, "request"));
+  }
+
+  /** Tells who wants to know that something about a controller is another now. */
+  controllerStatus(agent: Agent, reason: ControllerStatus["reason"]): void {
+    const state = this.controllers().find((controller) => controller.agent === agent);
+    if (state) this.controllerChanged(state, reason);
+  }
+
+  controllerChanged(state: ControllerState, reason: ControllerStatus["reason"]): void {
+    const bit = CONTROLLER_STATUS_BITS[reason];
+    for (const agent of this.agents) {
+      if (agent.version < OF15 || !agent.wants("controller_status", bit)) continue;
+      agent.notify({ type: "controller_status", ...describeController(state, reason) });
     }
   }
 

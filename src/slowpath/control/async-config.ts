@@ -6,7 +6,14 @@
  * equal or primary, one for secondary ones. Bits have the numbers that the wire gives the reasons.
  */
 import type { PacketInReason } from "../../openflow/actions/types.ts";
-import type { AsyncKind, AsyncMasks, FlowRemoved } from "../../openflow/messages/types.ts";
+import type {
+  AsyncConfig,
+  AsyncKind,
+  AsyncMasks,
+  ControllerStatus,
+  FlowRemoved,
+  RoleStatus,
+} from "../../openflow/messages/types.ts";
 import { OF12, OF13, OF14, type OfVersion } from "../../openflow/version.ts";
 
 export type AsyncTable = Readonly<Record<AsyncKind, AsyncMasks>>;
@@ -42,6 +49,22 @@ export const TABLE_STATUS_BITS = { vacancy_down: 1 << 3, vacancy_up: 1 << 4 } as
 /** OFPRFR_GROUP_MOD and OFPRFR_METER_MOD. */
 export const REQUESTFORWARD_BITS = { group_mod: 1 << 0, meter_mod: 1 << 1 } as const;
 
+export const ROLE_STATUS_BITS: Readonly<Record<RoleStatus["reason"], number>> = {
+  primary_request: 1 << 0,
+  config: 1 << 1,
+  experimenter: 1 << 2,
+};
+/** OFPCSR_*. */
+export const CONTROLLER_STATUS_BITS: Readonly<Record<ControllerStatus["reason"], number>> = {
+  request: 1 << 0,
+  channel_status: 1 << 1,
+  role: 1 << 2,
+  controller_added: 1 << 3,
+  controller_removed: 1 << 4,
+  short_id: 1 << 5,
+  experimenter: 1 << 6,
+};
+
 const NOTHING: AsyncMasks = { primary: 0, secondary: 0 };
 
 /** What a connection of this version gets until it says otherwise. */
@@ -54,16 +77,37 @@ export function defaultAsync(version: OfVersion): AsyncTable {
     role_status: NOTHING,
     table_status: NOTHING,
     requestforward: NOTHING,
+    flow_stats: NOTHING,
+    controller_status: NOTHING,
   };
 }
 
-/** `masks` as a connection of `version` means them. */
+/** No asynchronous messages at all. */
+export const NO_ASYNC: AsyncTable = {
+  packet_in: NOTHING,
+  port_status: NOTHING,
+  flow_removed: NOTHING,
+  role_status: NOTHING,
+  table_status: NOTHING,
+  requestforward: NOTHING,
+  flow_stats: NOTHING,
+  controller_status: NOTHING,
+};
+
+/**
+ * What a connection of `version` means by `request`. The fixed structure of 1.3 and of Nicira's first
+ * extension is about all kinds: those without a place in it are wanted no more.
+ */
 export function changeAsync(
   table: AsyncTable,
-  masks: Readonly<Partial<Record<AsyncKind, AsyncMasks>>>,
+  { masks, form }: AsyncConfig,
   version: OfVersion,
 ): AsyncTable {
-  const changed = { ...table, ...masks };
+  const fixed = form === "nicira" || (form === undefined && version < OF14);
+  const changed: Record<AsyncKind, AsyncMasks> = { ...(fixed ? NO_ASYNC : table) };
+  for (const [kind, bits] of Object.entries(masks) as [AsyncKind, Partial<AsyncMasks>][]) {
+    changed[kind] = { ...changed[kind], ...bits };
+  }
   if (version >= OF14) return changed;
   const refine = (bits: number) => bits & PACKET_IN_BITS.action ? bits | ACTION_BITS : bits;
   const { primary, secondary } = changed.packet_in;
@@ -71,12 +115,22 @@ export function changeAsync(
 }
 
 /** The table as a connection of `version` can be told it: reasons of later versions left out. */
-export function sayAsync(table: AsyncTable, version: OfVersion): AsyncTable {
-  if (version >= OF14) return table;
+export function sayAsync(table: AsyncTable, version: OfVersion): AsyncConfig["masks"] {
+  if (version >= OF14) {
+    // Kinds of 1.5 alone are told when they were asked for: older clients stumble over them.
+    const { flow_stats, controller_status, ...common } = table;
+    return {
+      ...common,
+      ...(isWanted(flow_stats) && { flow_stats }),
+      ...(isWanted(controller_status) && { controller_status }),
+    };
+  }
   const known = PACKET_IN_BITS.no_match | PACKET_IN_BITS.action | PACKET_IN_BITS.invalid_ttl;
   const { primary, secondary } = table.packet_in;
   return { ...table, packet_in: { primary: primary & known, secondary: secondary & known } };
 }
+
+const isWanted = ({ primary, secondary }: AsyncMasks): boolean => (primary | secondary) !== 0;
 
 /** The bit of a packet-in's reason; 0 if connections of this version never get it. */
 export function packetInBit(reason: PacketInReason, version: OfVersion): number {

@@ -28,6 +28,7 @@ import { decode, encodeMany } from "../../openflow/codec.ts";
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type { Decoded, OfMessage } from "../../openflow/messages/types.ts";
 import { MessageStream } from "../../openflow/stream.ts";
+import type { TunnelFields } from "../../openflow/tunnel-fields.ts";
 import { negotiate, type OfVersion, VERSION_NAMES } from "../../openflow/version.ts";
 import type { Clock } from "../clock.ts";
 import type { Stream, StreamEvents } from "./streams.ts";
@@ -55,6 +56,8 @@ export interface ConnectionOptions {
   readonly versions: number;
   /** Silence after which the peer is asked for a sign of life; 0: never. */
   readonly probeMs: number;
+  /** What the `tun_metadata` fields are. */
+  readonly tunnelFields?: TunnelFields | undefined;
 }
 
 type State = "hello" | "active" | "idle" | "closed";
@@ -196,7 +199,8 @@ export class Connection implements StreamEvents {
     if (this.state === "hello") return this.receiveHello(frame);
     let decoded: Decoded;
     try {
-      decoded = decode(frame, { flowModTableId: this.flowModTableId });
+      const { tunnelFields } = this.options;
+      decoded = decode(frame, { flowModTableId: this.flowModTableId, tunnelFields });
       if (decoded.version !== this.version && !isVersionless(decoded.message)) {
         this.sendError(frame, "OFPBRC_BAD_VERSION");
         this.options.log.warn(
@@ -266,7 +270,8 @@ export class Connection implements StreamEvents {
     const dropped = (what: string): void => {
       this.options.log.warn(`${this.peer}: left an item out of a ${what}: it fits no message`);
     };
-    for (const bytes of encodeMany(version, xid, message, { dropped })) {
+    const { tunnelFields } = this.options;
+    for (const bytes of encodeMany(version, xid, message, { dropped, tunnelFields })) {
       this.counters.sent++;
       this.events.snoop?.(bytes);
       this.stream.write(bytes);

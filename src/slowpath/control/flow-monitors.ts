@@ -14,6 +14,7 @@ import {
   FLOW_MONITOR_FLAGS,
   type FlowMonitorRequest,
   type FlowUpdate,
+  type FullFlowUpdate,
 } from "../../openflow/messages/types.ts";
 import { formatActions } from "../../openflow/text/actions-format.ts";
 import { PORTS, TABLE_ALL } from "../../openflow/version.ts";
@@ -24,7 +25,7 @@ import type { Rule } from "../pipeline/rule.ts";
 import { outputsTo } from "../pipeline/supported.ts";
 
 type Monitor = FlowMonitorRequest["monitors"][number];
-type Full = Exclude<FlowUpdate, { event: "abbrev" }>;
+type Full = FullFlowUpdate;
 
 const { INITIAL, ADD, DELETE, MODIFY, ACTIONS, OWN, ONLY_OWN } = FLOW_MONITOR_FLAGS;
 const MAX_MONITORS = 4096;
@@ -175,7 +176,7 @@ function describe(
   event: Full["event"],
   reason: Full["reason"],
   actions: boolean,
-): FlowUpdate {
+): FullFlowUpdate {
   return {
     event,
     reason,

@@ -152,7 +152,13 @@ export class Service {
     const { bridge, agents, clock, log, changed, snoop } = this.context;
     const { kind, versions, probeMs, enableAsync, packetInQueue } = this.current;
     let agent: Agent | undefined;
-    const connection: Connection = new Connection(stream, { clock, log, versions, probeMs }, {
+    const connection: Connection = new Connection(stream, {
+      clock,
+      log,
+      versions,
+      probeMs,
+      tunnelFields: agents.tlvTable,
+    }, {
       opened: (version) => {
         established();
         agent = new Agent({

@@ -2,7 +2,10 @@
  * What an OpenFlow connection may read and do of its bridge. The bridge (../bridge/bridge.ts)
  * implements it.
  */
+import type { Conntrack } from "../../fastpath/conntrack/types.ts";
 import type { Packet } from "../../fastpath/datapath.ts";
+import type { ErrorName } from "../../openflow/errors.ts";
+import type { Resume } from "../../openflow/messages/types.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import type { BridgePort, PortCounts } from "../bridge/ports.ts";
 import type { Match } from "../../packet/key.ts";
@@ -46,6 +49,15 @@ export interface Switch extends BridgeModel {
     actions: readonly Action[],
     metadata?: Match,
   ): PreparedPacketOut;
+  /** NXT_RESUME: lets a frozen packet go on; the error when it cannot. */
+  resume(request: Resume): ErrorName | undefined;
+  /** Connections that the datapath tracks. */
+  readonly conntrack: Conntrack;
+  /**
+   * Gives a table a name in OpenFlow's words ("" takes it away); false if the database names it
+   * otherwise.
+   */
+  setTableName(table: number, name: string): boolean;
   /** Resolves when all changes made so far are in force for all later packets. */
   settle(): Promise<void>;
 }

@@ -180,6 +180,10 @@ function run(x: Xlate, action: Action): "stop" | void {
       x.runTable(action.table, inPort(key), true, true);
       return;
 
+    case "copy_ttl_in":
+    case "copy_ttl_out":
+    case "push_pbb":
+    case "pop_pbb":
     case "set_mpls_label":
     case "set_mpls_tc":
     case "set_mpls_ttl":

@@ -4,6 +4,10 @@ import { GROUP_ANY, PORTS } from "../../openflow/version.ts";
 
 /** Actions that translation (actions.ts) does not run: adding a rule with one is an error. */
 const UNSUPPORTED: ReadonlySet<ActionType> = new Set<ActionType>([
+  "copy_ttl_in",
+  "copy_ttl_out",
+  "push_pbb",
+  "pop_pbb",
   "set_mpls_label",
   "set_mpls_tc",
   "set_mpls_ttl",

@@ -1,5 +1,6 @@
 /** Messages of groups, meters, tables, bundles and flow monitors. */
 import { FIELDS } from "../../../src/packet/layout.ts";
+import type { TableAbility, TableFeatures } from "../../../src/openflow/messages/types.ts";
 import { parseActions } from "../../../src/openflow/text/actions-parse.ts";
 import { ALL, type Fixture, from, match } from "./fixture.ts";
 
@@ -11,25 +12,37 @@ const bucket = {
   actions: parseActions("output:2"),
 } as const;
 
-const ability = {
+const ability: TableAbility = {
   nextTables: [1, 2, 3],
-  instructions: [1, 2, 3, 4, 5],
-  writeActions: [0, 22],
-  applyActions: [0, 25],
-  writeSetFields: [0x80000606],
-  applySetFields: [0x80000606, 0x80000806],
+  instructions: ["goto_table", "write_metadata", "write_actions", "apply_actions", "clear_actions"],
+  writeActions: ["output", "group"],
+  applyActions: ["output", "set_field"],
+  writeSetFields: [FIELDS.eth_dst],
+  applySetFields: [FIELDS.eth_dst, FIELDS.eth_src],
 };
-const features = {
+const NO_ABILITY: TableAbility = {
+  nextTables: [],
+  instructions: [],
+  writeActions: [],
+  applyActions: [],
+  writeSetFields: [],
+  applySetFields: [],
+};
+const features: TableFeatures = {
   table: 0,
+  command: "replace",
   name: "classifier",
   metadataMatch: 0xffff_ffff_ffff_ffffn,
   metadataWrite: 0xffn,
-  config: 0,
   maxEntries: 1_000_000,
+  hasProperties: true,
   nonmiss: ability,
   miss: { ...ability, nextTables: [2] },
-  match: [0x80000004, 0x8000070c],
-  wildcards: [0x80000004],
+  match: [{ field: FIELDS.in_port_oxm, maskable: false }, {
+    field: FIELDS.eth_dst,
+    maskable: true,
+  }],
+  wildcards: [FIELDS.in_port_oxm],
 };
 
 const update = {
@@ -251,6 +264,20 @@ export const LATER_FIXTURES: readonly Fixture[] = [
     versions: from(5),
   },
   {
+    // Stock ovs-ofctl takes the flags of the property for the switch itself.
+    name: "table mod with eviction flags",
+    message: {
+      type: "table_mod",
+      table: 3,
+      miss: "default",
+      eviction: true,
+      evictionFlags: 2,
+      vacancyEvents: false,
+    },
+    versions: from(5),
+    opaque: true,
+  },
+  {
     name: "table features request",
     message: { type: "table_features_request", tables: [] },
     versions: from(4),
@@ -258,7 +285,33 @@ export const LATER_FIXTURES: readonly Fixture[] = [
   {
     name: "table features reply",
     message: { type: "table_features_reply", tables: [features] },
-    versions: from(4),
+    versions: [4],
+  },
+  {
+    name: "table features reply, 1.4",
+    message: {
+      type: "table_features_reply",
+      tables: [{ ...features, eviction: true, vacancyEvents: false }],
+    },
+    versions: from(5),
+  },
+  {
+    name: "table features request, names only",
+    message: {
+      type: "table_features_request",
+      tables: [{
+        ...features,
+        command: "modify",
+        eviction: false,
+        vacancyEvents: false,
+        hasProperties: false,
+        nonmiss: NO_ABILITY,
+        miss: NO_ABILITY,
+        match: [],
+        wildcards: [],
+      }],
+    },
+    versions: [6],
   },
   { name: "table desc request", message: { type: "table_desc_request" }, versions: from(5) },
   {

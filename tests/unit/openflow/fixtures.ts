@@ -5,6 +5,7 @@ import type { FlowMod, FlowStats } from "../../../src/openflow/messages/types.ts
 import { setMatchExact } from "../../../src/openflow/match-set.ts";
 import { parseActions } from "../../../src/openflow/text/actions-parse.ts";
 import { ALL, type Fixture, from, match } from "./fixture.ts";
+import { EXTENSION_FIXTURES } from "./fixtures-extensions.ts";
 import { LATER_FIXTURES } from "./fixtures-groups.ts";
 import type { OfVersion } from "../../../src/openflow/version.ts";
 
@@ -478,4 +479,5 @@ export const FIXTURES: readonly Fixture[] = [
     versions: ALL,
   },
   ...LATER_FIXTURES,
+  ...EXTENSION_FIXTURES,
 ];

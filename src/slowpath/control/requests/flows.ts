@@ -62,6 +62,13 @@ export function answerFlowStats(agent: Agent, request: FlowStatsRequest, xid: nu
     }, xid);
   }
   const now = clock.now();
+  if (request.type === "flow_counts_request") {
+    const counted = [...tables.select(request)].map((rule) => ({
+      ...describeRule(rule, now),
+      reason: "request" as const,
+    }));
+    return agent.send({ type: "flow_counts_reply", flows: counted }, xid);
+  }
   const flows: FlowStats[] = [];
   for (const rule of tables.select(request)) flows.push(describeRule(rule, now));
   agent.send({ type: "flow_stats_reply", ...form, flows }, xid);

@@ -1,6 +1,6 @@
 /** Packets that a controller sends or releases (OpenFlow 1.3.5 §7.3.7). */
 import { OfError } from "../../../openflow/errors.ts";
-import type { PacketOut } from "../../../openflow/messages/types.ts";
+import type { PacketOut, Resume } from "../../../openflow/messages/types.ts";
 import { PORTS } from "../../../openflow/version.ts";
 import type { PreparedPacketOut } from "../../cache/upcalls.ts";
 import { groupsOf, unsupportedAction } from "../../pipeline/supported.ts";
@@ -41,6 +41,12 @@ export function preparePacketOut(agent: Agent, request: PacketOut): PreparedPack
   }
   const packet = { data: request.packet };
   return agent.bridge.preparePacketOut(packet, inPort, actions, request.metadata);
+}
+
+/** NXT_RESUME: a packet that a `controller(pause)` held goes on where it stopped. */
+export function answerResume(agent: Agent, request: Resume): void {
+  const error = agent.bridge.resume(request);
+  if (error !== undefined) throw new OfError(error, 0, "the packet cannot go on");
 }
 
 /** Takes a packet out of its buffer; throws the error that OpenFlow has for a wrong id. */

@@ -20,8 +20,13 @@ export function answerRole(agent: Agent, request: RoleMessage, xid: number): voi
       }
     }
     if (request.role === "primary" && agent.role !== "primary") agents.demotePrimary();
+    const changed = agent.role !== request.role;
     agent.role = request.role;
     agents.changed();
+    if (changed) agents.controllerStatus(agent, "role");
+  }
+  if (request.shortId !== undefined && request.shortId !== agent.shortId) {
+    takeShortId(agent, request.shortId);
   }
   const { generationId } = agents;
   agent.send({
@@ -29,7 +34,19 @@ export function answerRole(agent: Agent, request: RoleMessage, xid: number): voi
     role: agent.role,
     ...(request.form !== undefined && { form: request.form }),
     ...(generationId !== undefined && { generationId }),
+    ...(agent.shortId !== undefined && { shortId: agent.shortId }),
   }, xid);
+}
+
+/** OpenFlow 1.5.1 §7.3.9: a number by which the other controllers know this one. */
+function takeShortId(agent: Agent, shortId: number): void {
+  for (const other of agent.agents) {
+    if (other !== agent && other.shortId === shortId) {
+      throw new OfError("OFPRRFC_ID_IN_USE", 12, `another controller has the number ${shortId}`);
+    }
+  }
+  agent.shortId = shortId;
+  agent.agents.controllerStatus(agent, "short_id");
 }
 
 export function answerGetAsync(agent: Agent, xid: number): void {
@@ -37,6 +54,6 @@ export function answerGetAsync(agent: Agent, xid: number): void {
 }
 
 export function answerSetAsync(agent: Agent, request: AsyncConfig): void {
-  agent.async = changeAsync(agent.async, request.masks, agent.version);
+  agent.async = changeAsync(agent.async, request, agent.version);
   agent.agents.changed();
 }

@@ -1,17 +1,20 @@
 /** Tables: statistics, features, configuration (OpenFlow 1.3.5 §7.3.4.2, §7.3.5.4, §7.3.5.5). */
-import { OfError } from "../../../openflow/errors.ts";
 import type {
+  InstructionName,
   TableAbility,
   TableDesc,
   TableFeatures,
   TableFeaturesRequest,
   TableMod,
 } from "../../../openflow/messages/types.ts";
-import { type Field, FIELD_LIST } from "../../../packet/layout.ts";
-import { OXM_CLASSES } from "../../../packet/fields.ts";
-import { type FlowTables, MAX_RULES, USER_TABLES } from "../../pipeline/tables.ts";
+import { oxmIdOf } from "../../../openflow/oxm.ts";
+import { OF14 } from "../../../openflow/version.ts";
+import { FIELD_LIST } from "../../../packet/layout.ts";
+import { type FlowTables, USER_TABLES } from "../../pipeline/tables.ts";
 import type { Agent } from "../agent.ts";
-import { actionBits, actionNumbers } from "./abilities.ts";
+import { actionBits, actionTypes } from "./abilities.ts";
+import { rejectSecondary } from "./roles.ts";
+import { changeFeatures } from "./table-features.ts";
 
 export function answerTableStats(agent: Agent, xid: number): void {
   const tables = agent.bridge.tables.stats().map((stats) => ({
@@ -33,11 +36,13 @@ export function answerTableFeatures(
   request: TableFeaturesRequest,
   xid: number,
 ): void {
-  if (request.tables.length > 0) {
-    throw new OfError("OFPTFFC_EPERM", 0, "the features of tables cannot be set");
-  }
   const tables = Array.from({ length: USER_TABLES }, (_, id) => featuresOf(agent, id));
-  agent.send({ type: "table_features_reply", tables }, xid);
+  if (request.tables.length > 0) {
+    rejectSecondary(agent);
+    changeFeatures(agent, request.tables, tables);
+  }
+  const now = tables.map((table) => ({ ...table, name: agent.bridge.tableName(table.table) }));
+  agent.send({ type: "table_features_reply", tables: now }, xid);
 }
 
 export function answerTableMod(agent: Agent, request: TableMod): void {
@@ -64,18 +69,24 @@ export function describeTable(tables: FlowTables, id: number): TableDesc {
   };
 }
 
-/** goto_table, write_metadata, write_actions, apply_actions, clear_actions. */
-const INSTRUCTIONS = [1, 2, 3, 4, 5];
-const GOTO_TABLE = 1;
+const INSTRUCTIONS: readonly InstructionName[] = [
+  "goto_table",
+  "write_metadata",
+  "write_actions",
+  "apply_actions",
+  "clear_actions",
+  "meter",
+];
 
 function featuresOf(agent: Agent, table: number): TableFeatures {
+  const { version, bridge } = agent;
   const last = table === USER_TABLES - 1;
-  const match = FIELD_LIST.flatMap((field) => oxmHeader(field, field.maskable === true));
-  const writable = FIELD_LIST.flatMap((field) => field.writable ? oxmHeader(field, false) : []);
-  const actions = actionNumbers(agent.version);
+  const matchable = FIELD_LIST.filter((field) => oxmIdOf(field, version) !== undefined);
+  const writable = matchable.filter((field) => field.writable === true);
+  const actions = actionTypes(version);
   const ability: TableAbility = {
     nextTables: Array.from({ length: USER_TABLES - table - 1 }, (_, i) => table + 1 + i),
-    instructions: last ? INSTRUCTIONS.filter((type) => type !== GOTO_TABLE) : INSTRUCTIONS,
+    instructions: last ? INSTRUCTIONS.filter((name) => name !== "goto_table") : INSTRUCTIONS,
     writeActions: actions,
     applyActions: actions,
     writeSetFields: writable,
@@ -83,30 +94,16 @@ function featuresOf(agent: Agent, table: number): TableFeatures {
   };
   return {
     table,
-    name: agent.bridge.tableName(table),
+    command: "replace",
+    name: bridge.tableName(table),
     metadataMatch: 0xffffffffffffffffn,
     metadataWrite: 0xffffffffffffffffn,
-    config: 0,
-    maxEntries: MAX_RULES,
+    ...(version >= OF14 && { eviction: true, vacancyEvents: true }),
+    maxEntries: bridge.tables.settings(table).limit,
+    hasProperties: true,
     nonmiss: ability,
     miss: ability,
-    match,
-    wildcards: FIELD_LIST.flatMap((field) => oxmHeader(field, false)),
+    match: matchable.map((field) => ({ field, maskable: field.maskable === true })),
+    wildcards: matchable,
   };
-}
-
-/**
- *      31            16 15       9  8  7        0
- *     +----------------+----------+---+----------+
- *     |     class      |  field   | M |  length  |   length counts the mask too when M is set
- *     +----------------+----------+---+----------+
- *
- * Fields of experimenter classes, whose headers are longer, are left out.
- */
-function oxmHeader(field: Field, withMask: boolean): number[] {
-  const id = field.oxm ?? field.nxm;
-  if (!id || "experimenter" in OXM_CLASSES[id[0]]) return [];
-  const length = withMask ? 2 * field.bytes : field.bytes;
-  const bits = OXM_CLASSES[id[0]].class * 0x10000 + (id[1] << 9) + (withMask ? 0x100 : 0) + length;
-  return [bits >>> 0];
 }

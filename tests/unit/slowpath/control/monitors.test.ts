@@ -49,7 +49,13 @@ function watch(version: OfVersion = OF14) {
     connection.stream.take()
       .filter((m): m is MessageOf<"flow_monitor_reply"> => m.type === "flow_monitor_reply")
       .map(({ updates }) =>
-        updates.map((u) => u.event === "abbrev" ? `abbrev ${u.xid}` : `${u.event} ${u.priority}`)
+        updates.map((u) =>
+          u.event === "abbrev"
+            ? `abbrev ${u.xid}`
+            : "priority" in u
+            ? `${u.event} ${u.priority}`
+            : u.event
+        )
       );
   return { ...connection, request, told };
 }
