@@ -71,6 +71,9 @@ export interface Devices {
   readonly maker?: DeviceMaker;
 }
 
+/** What a made device counts; `custom` has names of its own. */
+export type MadeStats = Partial<DpPortStats> & { readonly custom: ReadonlyMap<string, number> };
+
 /** Makes the devices that a switch asks for, and counts what passes them. */
 export interface DeviceMaker {
   /** Whether an interface of that type (`Interface.type`, "system" for none) is made here. */
@@ -79,7 +82,9 @@ export interface DeviceMaker {
   make(name: string, options: ReadonlyMap<string, string>): Device;
   remove(name: string): void;
   /** All that such a device counts; undefined when there is none of that name. */
-  stats(name: string): Partial<DpPortStats> | undefined;
+  stats(name: string): MadeStats | undefined;
+  /** Queues that it has without anybody having made them. */
+  readonly queues: readonly number[];
 }
 
 export class DeviceError extends Error {

@@ -10,10 +10,17 @@
  * - Options as in Open vSwitch: `ifindex`, `pcap` (both ways), `rxq_pcap`, `tx_pcap`, `stream`,
  *   `pstream` (netdev-connection.ts).
  * - Addresses are aa:55:aa:55:00:00 and up, in the order in which devices are made.
- * - A dummy knows four counters only: packets and bytes, received and sent.
+ * - A dummy counts packets and bytes, received and sent, and tells these again under other names.
+ *   It has one queue.
  * - A frame longer than the MTU (and its Ethernet and VLAN header) is not sent.
  */
-import { type Device, DeviceError, type DeviceMaker, DummyDevices } from "../devices.ts";
+import {
+  type Device,
+  DeviceError,
+  type DeviceMaker,
+  DummyDevices,
+  type MadeStats,
+} from "../devices.ts";
 import type { Packet } from "../datapath.ts";
 import { type ConnectionState, NetdevConnection } from "./netdev-connection.ts";
 import { PcapFile } from "./pcap.ts";
@@ -50,6 +57,7 @@ export interface DummyNetdevsOptions {
 
 export class DummyNetdevs extends DummyDevices implements DeviceMaker {
   readonly maker: DeviceMaker = this;
+  readonly queues = [0];
   private readonly netdevs = new Map<string, Netdev>();
   private nextAddress = FIRST_ADDRESS;
   private deliver: (name: string, packet: Packet) => void = () => {};
@@ -104,9 +112,19 @@ export class DummyNetdevs extends DummyDevices implements DeviceMaker {
     super.remove(name);
   }
 
-  stats(name: string): NetdevStats | undefined {
+  stats(name: string): MadeStats | undefined {
     const stats = this.netdevs.get(name)?.stats;
-    return stats && { ...stats };
+    if (!stats) return undefined;
+    const { rxPackets, rxBytes, txPackets, txBytes } = stats;
+    const custom = new Map([
+      ["rx_custom_packets_1", rxPackets],
+      ["rx_custom_packets_2", rxPackets],
+      ["rx_q0_bytes", rxBytes],
+      ["rx_q0_packets", rxPackets],
+      ["tx_q0_bytes", txBytes],
+      ["tx_q0_packets", txPackets],
+    ]);
+    return { ...stats, custom };
   }
 
   override setMtu(name: string, mtu: number): Promise<void> {

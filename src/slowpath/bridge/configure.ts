@@ -42,7 +42,11 @@ export async function configureBridge(
   for (const option of unsupportedBridge(want)) {
     say(`bridge ${bridge.name}: ${option} is not supported yet and has no effect`);
   }
-  chooseIdentity(bridge, want, context);
+  for (const problem of chooseIdentity(bridge, want)) log.info(`bridge ${bridge.name}: ${problem}`);
+  if (bridge.toldDatapathId !== bridge.datapathId) {
+    bridge.toldDatapathId = bridge.datapathId;
+    log.info(`bridge ${bridge.name}: using datapath ID ${formatDatapathId(bridge.datapathId)}`);
+  }
   for (const port of want.ports.values()) await configurePort(bridge, want, port, context);
   await adjustMtus(bridge, want, context);
   configureTables(bridge, want, context);
@@ -63,12 +67,11 @@ export async function configureBridge(
   log.dbg(`bridge ${bridge.name}: configured`);
 }
 
-/** Also called before a new bridge gets its first port, so that LOCAL is made with an address. */
-export function chooseIdentity(
-  bridge: Bridge,
-  want: WantedBridge,
-  { say, log }: Pick<ConfigureContext, "say" | "log">,
-): void {
+/**
+ * Also called before a new bridge gets its first port, so that LOCAL is made with an address. Returns
+ * what was wrong with the configured ones, for the log.
+ */
+export function chooseIdentity(bridge: Bridge, want: WantedBridge): string[] {
   const otherConfig = want.row.other_config;
   const candidates: Uint8Array[] = [];
   for (const port of want.ports.values()) {
@@ -80,13 +83,10 @@ export function chooseIdentity(
     if (mac.length === 6) candidates.push(mac);
   }
   const choice = chooseMac(want.row._uuid, otherConfig.get("hwaddr"), candidates);
-  if (choice.problem !== undefined) say(`bridge ${bridge.name}: ${choice.problem}`);
   bridge.mac = Uint8Array.from(choice.mac);
   const id = chooseDatapathId(otherConfig.get("datapath-id"), choice.mac);
-  if (id.problem !== undefined) say(`bridge ${bridge.name}: ${id.problem}`);
-  if (id.datapathId === bridge.datapathId) return;
   bridge.datapathId = id.datapathId;
-  log.info(`bridge ${bridge.name}: using datapath ID ${formatDatapathId(id.datapathId)}`);
+  return [choice.problem, id.problem].filter((problem) => problem !== undefined);
 }
 
 async function configurePort(

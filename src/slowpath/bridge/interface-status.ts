@@ -81,7 +81,10 @@ export function interfaceStatistics(
     ["rx_multicast_packets", stats.rxMulticast],
     ["collisions", stats.collisions],
   ];
-  return new Map(named.filter((entry): entry is [string, number] => entry[1] !== undefined));
+  return new Map([
+    ...named.filter((entry): entry is [string, number] => entry[1] !== undefined),
+    ...stats.custom ?? [],
+  ]);
 }
 
 /** Those of `values` that differ from what the row holds: an idle switch writes nothing. */

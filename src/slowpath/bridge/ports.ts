@@ -27,7 +27,10 @@ import { sameMac } from "./identity.ts";
 import { PLAIN_TRUNK } from "./vlan.ts";
 
 /** The datapath's counts of a port with those that only its device keeps. */
-export type PortCounts = Partial<DpPortStats & DeviceCounters>;
+export type PortCounts = Partial<DpPortStats & DeviceCounters> & {
+  /** What only such devices count, by name. */
+  readonly custom?: ReadonlyMap<string, number>;
+};
 
 /** How an interface is realised. */
 export type PortKind = "device" | "internal" | "patch";
@@ -77,6 +80,8 @@ export class BridgePort implements PortModel {
   readonly patchStats: PatchStats | undefined;
   config: PortConfig = DEFAULT_CONFIG;
   patchPeer: PatchPeer | undefined;
+  /** Queues that the device has by itself. */
+  queues: readonly number[] = [];
   /** `options:peer` of a patch port. */
   peerName: string | undefined;
   device: Device | undefined;

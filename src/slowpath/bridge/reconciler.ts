@@ -77,7 +77,7 @@ export class Reconciler {
   /** Ports taken off only to come back under another number, within one round: `BRIDGE/INTERFACE`. */
   private readonly former = new Map<string, BridgePort>();
   private readonly said = new Set<string>();
-  private wanted: Wanted = { root: undefined, bridges: new Map() };
+  private wanted: Wanted = { root: undefined, bridges: new Map(), problems: [] };
   private wantedNames = new Set<string>();
   private running: Promise<void> | undefined;
   private roundPending = false;
@@ -184,6 +184,7 @@ export class Reconciler {
     this.counters.rounds++;
     const wanted = readWanted(this.options.replica);
     this.wanted = wanted;
+    for (const problem of wanted.problems) this.sayOnce(problem);
     this.wantedNames = new Set();
     for (const bridge of wanted.bridges.values()) {
       for (const port of bridge.ports.values()) {
@@ -232,7 +233,6 @@ export class Reconciler {
     const { log, connectionLog, clock, devices, runDir } = this.options;
     const type = want.row.datapath_type;
     try {
-      if (want.name.includes("/")) throw new Error("a bridge's name must not contain a slash");
       const backend = await this.options.backend();
       if (!backend.accepts(type)) {
         const types = backend.types.join(", ");
@@ -249,11 +249,11 @@ export class Reconciler {
         statusChanged: () => this.requestStatus(),
       });
       this.bridges.set(want.name, bridge);
-      chooseIdentity(bridge, want, { log, say: (text) => this.sayOnce(text) });
+      chooseIdentity(bridge, want);
       const alias = type === "" || type === backend.datapath.type
         ? ""
         : ` (datapath_type=${type}: the ${backend.datapath.type} datapath serves it)`;
-      log.info(`created bridge ${want.name} on datapath ${backend.datapath.type}${alias}`);
+      log.dbg(`created bridge ${want.name} on datapath ${backend.datapath.type}${alias}`);
       return bridge;
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);

@@ -31,17 +31,23 @@ export interface WantedBridge {
 export interface Wanted {
   readonly root: Row<"Open_vSwitch"> | undefined;
   readonly bridges: ReadonlyMap<string, WantedBridge>;
+  /** What is odd about records that are left alone, for the log. */
+  readonly problems: readonly string[];
 }
 
 export function readWanted(replica: Replica): Wanted {
   const root: Row<"Open_vSwitch"> | undefined = replica.rows("Open_vSwitch").values().next().value;
   const bridges = new Map<string, WantedBridge>();
   const rows = replica.rows("Bridge");
+  const problems: string[] = [];
   for (const uuid of root?.bridges ?? []) {
     const row = rows.get(uuid);
-    if (row) bridges.set(row.name, readBridge(replica, row));
+    if (!row) continue;
+    // Sockets are named after bridges: nobody who can write to the database chooses their directory.
+    if (/[/\\]/.test(row.name)) problems.push(`ignoring bridge with invalid name '${row.name}'`);
+    else bridges.set(row.name, readBridge(replica, row));
   }
-  return { root, bridges };
+  return { root, bridges, problems };
 }
 
 function readBridge(replica: Replica, row: Row<"Bridge">): WantedBridge {

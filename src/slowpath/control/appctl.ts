@@ -141,7 +141,6 @@ function dumpFlows(context: AppctlContext, bridge: Bridge | undefined): string {
 }
 
 function describePort(port: BridgePort): string {
-  const type = port.kind === "device" ? "system" : port.kind;
   const config = port.peerName === undefined ? "" : `: peer=${port.peerName}`;
-  return `${port.name} ${port.ofport}/${port.dpPort ?? "none"}: (${type}${config})`;
+  return `${port.name} ${port.ofport}/${port.dpPort ?? "none"}: (${port.typeName}${config})`;
 }

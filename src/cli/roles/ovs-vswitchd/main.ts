@@ -124,13 +124,13 @@ interface Start {
 async function start(context: Start): Promise<Vswitch> {
   const { options, runDir, vlog, daemon, undo, unixctl, end } = context;
   const dummies = options.dummy === undefined ? undefined : openDummies(options.dummy, vlog);
-  let vswitch: Vswitch | undefined;
+  const running: { vswitch?: Vswitch } = {};
   if (unixctl) {
     registerCommonCommands(unixctl, {
       program: PROGRAM,
       vlog,
-      memory: () => ({ ports: vswitch?.status().ports ?? 0 }),
-      counters: () => vswitch?.operate.counters() ?? {},
+      memory: () => ({ ports: running.vswitch?.status().ports ?? 0 }),
+      counters: () => running.vswitch?.operate.counters() ?? {},
     });
     unixctl.register("exit", {
       usage: "[--cleanup]",
@@ -144,9 +144,8 @@ async function start(context: Start): Promise<Vswitch> {
     });
     if (dummies) registerDummyCommands(unixctl, dummies);
   }
-  let replica: RemoteReplica | undefined = undefined;
-  const tls = tlsOf(options, () => replica, vlog);
-  replica = followRemote({
+  const tls = tlsOf(options, (): RemoteReplica => replica, vlog);
+  const replica: RemoteReplica = followRemote({
     remote: options.remote,
     who: PROGRAM,
     lock: LOCK,
@@ -163,7 +162,7 @@ async function start(context: Start): Promise<Vswitch> {
   await replica.ready;
   const devices = dummies?.netdevs ?? await openDevices(vlog.logger("netdev_linux"));
   undo.add(() => devices.close());
-  vswitch = await startVswitch({
+  const vswitch = running.vswitch = await startVswitch({
     replica,
     openDatapath: () => openDatapath(dummies, vlog),
     devices,
@@ -189,11 +188,11 @@ const openDatapath = async (dummies: Dummies | undefined, vlog: Vlog): Promise<D
   dummies?.datapath ?? await openUserspaceDatapath({ logger: vlog.logger("dpif") });
 
 /** The options first, then the SSL row of the database. */
-function tlsOf(options: SwitchOptions, replica: () => RemoteReplica | undefined, vlog: Vlog): Tls {
+function tlsOf(options: SwitchOptions, replica: () => RemoteReplica, vlog: Vlog): Tls {
   const given = resolveSettings(options.tls, new Map());
   return new Tls(() => {
-    const [root] = replica()?.rows("Open_vSwitch").values() ?? [];
-    const row = root?.ssl === undefined ? undefined : replica()?.rows("SSL").get(root.ssl);
+    const [root] = replica().rows("Open_vSwitch").values();
+    const row = root?.ssl === undefined ? undefined : replica().rows("SSL").get(root.ssl);
     return row === undefined ? given : settingsOver(given, sslRowSettings(row));
   }, vlog.logger("stream_ssl"));
 }
