@@ -7,9 +7,9 @@ import {
   IFF_UP,
   type Link,
   type LinkAttributes,
-  type LinkWatch,
   openLinkEvents,
   RouteSocket,
+  type RouteWatch,
   watchLinks,
 } from "../linux/rtnetlink.ts";
 import type { Logger } from "../log/log.ts";
@@ -36,7 +36,7 @@ class HostDevices implements Devices {
   private readonly byName = new Map<string, Device>();
   private readonly nameOf = new Map<number, string>();
   private readonly listeners = new DeviceListeners();
-  private linkWatch: LinkWatch | undefined;
+  private linkWatch: RouteWatch | undefined;
   private closed = false;
 
   constructor(private readonly logger: Logger) {}

@@ -259,7 +259,7 @@ export function openLinkEvents(): number {
   return openRouteMulticast(RTMGRP_LINK);
 }
 
-export interface LinkWatch {
+export interface RouteWatch {
   close(): void;
 }
 
@@ -280,16 +280,31 @@ function drain(events: number): void {
 /**
  * Calls `onLink` for every link that appears, changes (`removed` false) or goes (`removed` true).
  * `onLost` is called once when the stream ends by itself: events were dropped, read all anew.
- *
- * `events` is a socket of `openLinkEvents`, which stays the caller's: the event loop gets a duplicate
- * and closes that when events were dropped, but a new watch on the same socket stays subscribed, and
- * in the network namespace in which it was opened.
+ * `events` is a socket of `openLinkEvents`; see `watchRoute`.
  */
-export async function watchLinks(
+export function watchLinks(
   events: number,
   onLink: (link: Link, removed: boolean) => void,
   onLost: (reason: string) => void,
-): Promise<LinkWatch> {
+): Promise<RouteWatch> {
+  return watchRoute(events, ({ type, payload }) => {
+    if (type !== RTM_NEWLINK && type !== RTM_DELLINK) return;
+    // Bridge ports announce themselves a second time under AF_BRIDGE: not the link's end.
+    if (payload[0] === 0) onLink(decodeLink(payload), type === RTM_DELLINK);
+  }, onLost);
+}
+
+/**
+ * Calls `onMessage` for whatever the kernel tells on `events`, a socket of `openRouteMulticast`. The
+ * socket stays the caller's: the event loop gets a duplicate and closes that when events were dropped,
+ * but a new watch on the same socket stays subscribed, and in the network namespace in which it was
+ * opened.
+ */
+export async function watchRoute(
+  events: number,
+  onMessage: (message: NetlinkMessage) => void,
+  onLost: (reason: string) => void,
+): Promise<RouteWatch> {
   drain(events);
   const fd = fcntl(events, F_DUPFD_CLOEXEC);
   let open = true;
@@ -304,18 +319,13 @@ export async function watchLinks(
     socket: {
       data(_socket, bytes) {
         if (!open) return;
-        for (const { type, payload } of decodeMessages(bytes)) {
-          if (type === RTM_NEWLINK || type === RTM_DELLINK) {
-            // Bridge ports announce themselves a second time under AF_BRIDGE: not the link's end.
-            if (payload[0] === 0) onLink(decodeLink(payload), type === RTM_DELLINK);
-          }
-        }
+        for (const message of decodeMessages(bytes)) onMessage(message);
       },
       error(_socket, error) {
         lose(error.message);
       },
       close() {
-        lose("the kernel dropped link events");
+        lose("the kernel dropped events");
       },
     },
   };

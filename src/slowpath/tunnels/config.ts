@@ -4,7 +4,7 @@
  *
  * Addresses are 16 bytes, IPv4 ones mapped (::ffff:a.b.c.d), so that both families are compared alike.
  */
-import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from "../../packet/address.ts";
+import { isMappedIpv4, parseAddress } from "../../packet/prefix.ts";
 import { TUNNEL_TYPES, type TunnelKindRow, type TunnelType } from "./kinds.ts";
 
 /** How packets without an Ethernet header come and go: ovs-fields(7), "packet_type". */
@@ -246,29 +246,6 @@ function decimal(text: string): number {
 
 function number(text: string): number | undefined {
   return /^(0x[0-9a-f]{1,8}|\d{1,10})$/i.test(text) ? Number(text) : undefined;
-}
-
-/** 16 bytes, IPv4 mapped; undefined unless the text is an address. */
-export function parseAddress(text: string): Uint8Array | undefined {
-  const ipv4 = parseIpv4(text);
-  return ipv4 ? mapIpv4(ipv4) : parseIpv6(text);
-}
-
-export function mapIpv4(ipv4: Uint8Array): Uint8Array {
-  const address = new Uint8Array(16);
-  address[10] = address[11] = 0xff;
-  address.set(ipv4.subarray(0, 4), 12);
-  return address;
-}
-
-export function isMappedIpv4(address: Uint8Array): boolean {
-  for (let i = 0; i < 10; i++) if (address[i] !== 0) return false;
-  return address[10] === 0xff && address[11] === 0xff;
-}
-
-/** `10.0.0.1`, `fe80::1`, and `::` for the unspecified address of either family. */
-export function formatAddress(address: Uint8Array): string {
-  return isMappedIpv4(address) ? formatIpv4(address, 12) : formatIpv6(address);
 }
 
 function isMulticast(address: Uint8Array): boolean {

@@ -13,7 +13,8 @@ import {
   TUN_F_KEY,
   TUN_F_OAM,
 } from "../../packet/layout.ts";
-import { isMappedIpv4, type TunnelConfig } from "./config.ts";
+import { isMappedIpv4 } from "../../packet/prefix.ts";
+import type { TunnelConfig } from "./config.ts";
 import { TUNNEL_TYPES } from "./kinds.ts";
 import { encodeOptions, type OptionMap } from "./options.ts";
 import { hasTunnel } from "./ports.ts";

@@ -4,8 +4,8 @@
  * `lib/tnl-neigh-cache.c`). An entry that is not used for `agingMs` is forgotten.
  */
 import { formatMac } from "../../packet/address.ts";
+import { formatAddress } from "../../packet/prefix.ts";
 import type { Clock } from "../clock.ts";
-import { formatAddress } from "./config.ts";
 
 const DEFAULT_AGING_MS = 15 * 60 * 1000;
 export const MAX_AGING_SEC = 3600;

@@ -9,7 +9,8 @@
  */
 import type { FlowKey } from "../../packet/key.ts";
 import { FIELDS, slot } from "../../packet/layout.ts";
-import { formatAddress, mapIpv4, type PacketTypeMode, type TunnelConfig } from "./config.ts";
+import { formatAddress, mapIpv4 } from "../../packet/prefix.ts";
+import type { PacketTypeMode, TunnelConfig } from "./config.ts";
 
 export interface TunnelPort<P> {
   readonly name: string;

@@ -6,8 +6,15 @@
  * lies in the same network as the destination, or else as the gateway. A route whose source address
  * cannot be told is not taken in.
  */
-import { formatAddress, isMappedIpv4 } from "./config.ts";
-import { contains, isUnset, network, type Prefix, sameAddress } from "./prefix.ts";
+import {
+  contains,
+  formatAddress,
+  isMappedIpv4,
+  isUnset,
+  network,
+  type Prefix,
+  sameAddress,
+} from "../../packet/prefix.ts";
 
 export interface Route {
   readonly destination: Prefix;

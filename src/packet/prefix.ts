@@ -1,6 +1,8 @@
-/** Address prefixes of both families as 16 bytes and a length of 0 to 128, IPv4 ones mapped. */
-import { parseIpv4 } from "../../packet/address.ts";
-import { isMappedIpv4, mapIpv4, parseAddress } from "./config.ts";
+/**
+ * Addresses of both families as 16 bytes, IPv4 ones mapped (::ffff:a.b.c.d), and prefixes of them with
+ * a length of 0 to 128.
+ */
+import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from "./address.ts";
 
 export interface Prefix {
   readonly address: Uint8Array;
@@ -61,4 +63,27 @@ export function wide(address: Uint8Array): Uint8Array {
 /** 4 bytes for IPv4, 16 for IPv6: as headers have them. */
 export function narrow(address: Uint8Array): Uint8Array {
   return isMappedIpv4(address) ? address.slice(12) : address;
+}
+
+/** 16 bytes, IPv4 mapped; undefined unless the text is an address. */
+export function parseAddress(text: string): Uint8Array | undefined {
+  const ipv4 = parseIpv4(text);
+  return ipv4 ? mapIpv4(ipv4) : parseIpv6(text);
+}
+
+export function mapIpv4(ipv4: Uint8Array): Uint8Array {
+  const address = new Uint8Array(16);
+  address[10] = address[11] = 0xff;
+  address.set(ipv4.subarray(0, 4), 12);
+  return address;
+}
+
+export function isMappedIpv4(address: Uint8Array): boolean {
+  for (let i = 0; i < 10; i++) if (address[i] !== 0) return false;
+  return address[10] === 0xff && address[11] === 0xff;
+}
+
+/** `10.0.0.1`, `fe80::1`, and `::` for the unspecified address of either family. */
+export function formatAddress(address: Uint8Array): string {
+  return isMappedIpv4(address) ? formatIpv4(address, 12) : formatIpv6(address);
 }
