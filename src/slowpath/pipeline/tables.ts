@@ -31,7 +31,7 @@ import type { Clock } from "../clock.ts";
 import { Classifier } from "./classifier.ts";
 import { checkConjunctions } from "./conjunction.ts";
 import { Groups } from "./groups.ts";
-import { Meters } from "./meters.ts";
+import { METER_ALL, Meters } from "./meters.ts";
 import { Journal } from "./journal.ts";
 import { RuleIndex } from "./rule-index.ts";
 import { Rule, type RuleSpec } from "./rule.ts";
@@ -228,6 +228,7 @@ export class FlowTables {
         for (const rule of [...classifier]) this.drop(rule, "delete", source);
       }
       this.groups.clear();
+      this.meters.delete(METER_ALL);
     });
   }
 
