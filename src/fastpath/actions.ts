@@ -7,9 +7,8 @@
  * printed (slowpath/cache) and encoded for a worker (engine/program.ts).
  *
  * Rules
- * - A nested list (`clone`, `sample`, `check_pkt_len`) is data like any other. What `clone` and
- *   `sample` do to the packet and its metadata ends with them; the branch of `check_pkt_len` goes on
- *   as the packet, as in Open vSwitch.
+ * - A nested list (`clone`, `sample`, `check_pkt_len`) works on a copy: what it does to the packet and
+ *   its metadata ends with it.
  * - `recirc` parses the packet anew, keeps its metadata (mark, priority, hash, conntrack, tunnel)
  *   and looks it up again with that recirculation id. Actions behind it see the packet as it was.
  * - `trunc` counts for the next `output` or `userspace`.
@@ -189,7 +188,7 @@ export type DpAction =
   | { readonly type: "clone"; readonly actions: readonly DpAction[] }
   /** `id`: of `Datapath.setMeter`. A meter that is not there lets all through. */
   | { readonly type: "meter"; readonly id: number }
-  /** By the frame's length without FCS (of a super-packet: of its longest segment). */
+  /** By the frame's length without FCS and padding (of a super-packet: of its longest segment). */
   | {
     readonly type: "check_pkt_len";
     readonly length: number;

@@ -22,7 +22,7 @@
  * RFC 3032 §2.1, RFC 9293 §3.1, RFC 4861 §4; virtio 1.2 §5.1.6.
  */
 import type { Frame } from "./frame.ts";
-import { COMMON_BYTES, slot } from "./layout.ts";
+import { COMMON_BYTES, METADATA_WORD, slot } from "./layout.ts";
 
 /** What `Frame.result` indexes: counters are named after these. */
 export const EXTRACT_RESULTS = [
@@ -42,6 +42,8 @@ export const EXTRACT_RESULTS = [
   "igmp_too_short",
   "icmpv6_too_short",
   "nd_malformed",
+  "nsh_malformed",
+  "pbb_too_short",
 ] as const;
 export type ExtractResult = (typeof EXTRACT_RESULTS)[number];
 
@@ -61,6 +63,8 @@ const ICMP_TOO_SHORT = 12;
 const IGMP_TOO_SHORT = 13;
 const ICMPV6_TOO_SHORT = 14;
 const ND_MALFORMED = 15;
+const NSH_MALFORMED = 16;
+const PBB_TOO_SHORT = 17;
 
 /** Ethernet type of frames that have none (802.3 without SNAP), as Open vSwitch numbers it. */
 export const ETH_TYPE_NONE = 0x05ff;
@@ -85,12 +89,27 @@ const B_ARP_THA = slot("arp_tha").offset;
 const END_ARP = (B_ARP_THA + 6) >> 2;
 const W_IPV6_SRC = slot("ipv6_src").offset >> 2;
 const B_IPV6_LABEL = slot("ipv6_label").offset;
-const END_IPV6 = (B_IPV6_LABEL + 4) >> 2;
+const B_IPV6_EXTHDR = slot("ipv6_exthdr").offset;
+const END_IPV6 = (B_IPV6_EXTHDR + 4) >> 2;
 const B_ND_TARGET = slot("nd_target").offset;
 const B_ND_RESERVED = slot("nd_reserved").offset;
 const B_ND_OPTIONS = slot("nd_options_type").offset;
 const END_ND = (B_ND_OPTIONS + 4) >> 2;
 const B_MPLS = slot("mpls_lse0").offset;
+const B_PBB = slot("pbb_tci").offset;
+const B_NSH = slot("nsh_flags").offset;
+const END_NSH = (slot("nsh_c").offset + 16) >> 2;
+
+/** Bits of ipv6_exthdr (OpenFlow 1.3.5 §7.2.3.8, `enum ofp_ipv6exthdr_flags`). */
+const EXT_NO_NEXT = 0x001;
+const EXT_ESP = 0x002;
+const EXT_AUTH = 0x004;
+const EXT_DEST = 0x008;
+const EXT_FRAG = 0x010;
+const EXT_ROUTER = 0x020;
+const EXT_HOP = 0x040;
+const EXT_UNREPEATED = 0x080;
+const EXT_UNSEQUENCED = 0x100;
 
 function assume(holds: boolean, what: string): void {
   if (!holds) throw new Error(`extract: the flow key's layout changed: ${what}`);
@@ -109,6 +128,9 @@ assume(W_RECIRC < W_COMMON && W_FLAGS < W_COMMON, "the common prefix holds the c
 assume(slot("ipv6_dst").offset === slot("ipv6_src").offset + 16, "ipv6_dst follows ipv6_src");
 assume(B_ARP_THA === B_ARP_SHA + 6, "arp_tha follows arp_sha");
 assume(slot("mpls_lse2").offset === B_MPLS + 8, "the MPLS entries are adjacent");
+assume(B_IPV6_EXTHDR === B_IPV6_LABEL + 4, "ipv6_exthdr follows ipv6_label");
+assume(slot("nsh_c").offset === B_NSH + 8, "the NSH slots are adjacent");
+assume(END_NSH <= METADATA_WORD && END_ND <= METADATA_WORD, "metadata follows what is parsed");
 
 /** Two bytes in network order as they stand, for the low half of a little-endian word. */
 function half(value: number): number {
@@ -116,7 +138,8 @@ function half(value: number): number {
 }
 
 /**
- * Parses `frame` (its `bytes`, `offset`, `length`, `vnet`) into `frame.key` and its layer offsets.
+ * Parses `frame` (its `bytes`, `offset`, `length`, `vnet`, `packetType`) into `frame.key` and its
+ * layer offsets.
  *
  * `inPort` goes into the key. `vlanTpid` other than 0 says that an outer VLAN tag came out of band
  * (AF_PACKET strips it): `vlanTci` is its 16 bits in host order. recirc_id and all slots that a
@@ -140,6 +163,7 @@ export function extract(
   frame.result = OK;
   frame.vlans = 0;
   frame.l25 = -1;
+  frame.l25Type = 0;
   frame.l3 = -1;
   frame.l4 = -1;
   frame.l3End = frame.length;
@@ -150,6 +174,7 @@ export function extract(
     ((inPort >>> 8) & 0xff00) | (inPort >>> 24);
   words[W_RECIRC] = 0;
 
+  if (frame.packetType !== 0) return naked(frame, start, end);
   if (frame.length < 14) {
     for (let i = W_MACS; i < W_COMMON; i++) words[i] = 0;
     frame.result = ETH_TOO_SHORT;
@@ -206,6 +231,53 @@ export function extract(
   words[W_TYPE] = half(ethType) | (half(tci) << 16);
   words[W_FLAGS] = half(tpid) << 16;
 
+  return network(frame, at, end, ethType);
+}
+
+/**
+ * The same again for a frame that was changed or goes round once more: the input port, recirc_id
+ * and all other metadata stay.
+ */
+export function extractAgain(frame: Frame): number {
+  const { words } = frame.key;
+  const kept = frame.keyWords;
+  const inPort = words[W_IN_PORT]!;
+  const recircId = words[W_RECIRC]!;
+  if (kept > METADATA_WORD) frame.keyWords = METADATA_WORD;
+  const packetType = frame.packetType;
+  extract(frame, 0, 0, 0);
+  words[W_IN_PORT] = inPort;
+  words[W_RECIRC] = recircId;
+  if (kept > METADATA_WORD) {
+    frame.keyWords = kept;
+    words[METADATA_WORD] = swap(packetType);
+  }
+  return frame.keyWords;
+}
+
+/** Host order to network order and back, for whole words. */
+function swap(value: number): number {
+  return ((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) |
+    (value >>> 24);
+}
+
+/** A packet without an Ethernet header: `packetType` says what it begins with. */
+function naked(frame: Frame, start: number, end: number): number {
+  const words = frame.key.words;
+  for (let i = W_MACS; i < W_COMMON; i++) words[i] = 0;
+  words[METADATA_WORD] = swap(frame.packetType);
+  const ethType = frame.packetType & 0xffff;
+  words[W_TYPE] = half(ethType);
+  network(frame, start, end, ethType);
+  if (frame.keyWords <= METADATA_WORD) frame.keyWords = METADATA_WORD + 1;
+  return frame.keyWords;
+}
+
+/** The network layer of `ethType` from `at` on. */
+function network(frame: Frame, at: number, end: number, ethType: number): number {
+  const b = frame.bytes;
+  const words = frame.key.words;
+  const start = frame.offset;
   if (ethType === 0x0800) {
     const room = end - at;
     if (room < 20) return stopAtL2(frame, IPV4_TOO_SHORT);
@@ -234,7 +306,9 @@ export function extract(
   words[W_TP] = 0;
   if (ethType === 0x86dd) ipv6(frame, at, end);
   else if (ethType === 0x0806 || ethType === 0x8035) arp(frame, at, end, ethType);
-  else if (ethType === 0x8847 || ethType === 0x8848) mpls(frame, at, end);
+  else if (ethType === 0x8847 || ethType === 0x8848) mpls(frame, at, end, ethType);
+  else if (ethType === 0x894f) nsh(frame, at, end);
+  else if (ethType === 0x88e7) pbb(frame, at, end);
   return frame.keyWords;
 }
 
@@ -339,8 +413,20 @@ function ipv6(frame: Frame, at: number, end: number): void {
   let nwProto = b[at + 6]!;
   let frag = 0;
   let next = at + 40;
+  let seen = 0;
+  let rank = 0;
   for (;;) {
     let bytes = 0;
+    const bit = extensionBit(nwProto);
+    if (bit !== 0) {
+      // Destination options may stand twice: for the first router, and for the destination.
+      const twice = nwProto === 60 && rank >= 2 && (seen & EXT_UNREPEATED) === 0;
+      if ((seen & bit) !== 0 && !twice) seen |= EXT_UNREPEATED;
+      const order = extensionRank(nwProto, rank);
+      if (order < rank) seen |= EXT_UNSEQUENCED;
+      rank = order;
+      seen |= bit;
+    }
     if (nwProto === 0 || nwProto === 43 || nwProto === 60) {
       if (stop - next < 8) break;
       if (nwProto === 43 && b[next + 3] !== 0) frame.ipv6Routing = true;
@@ -368,6 +454,8 @@ function ipv6(frame: Frame, at: number, end: number): void {
       key[B_IPV6_LABEL + 1] = b[at + 1]! & 0x0f;
       key[B_IPV6_LABEL + 2] = b[at + 2]!;
       key[B_IPV6_LABEL + 3] = b[at + 3]!;
+      key[B_IPV6_EXTHDR] = seen >>> 8;
+      key[B_IPV6_EXTHDR + 1] = seen;
       words[W_NW] = nwProto | (tos << 8) | (hopLimit << 16) | (frag << 24);
       transport(frame, next, stop, nwProto, frag);
       return;
@@ -378,6 +466,47 @@ function ipv6(frame: Frame, at: number, end: number): void {
   }
   // The addresses stay, as in Open vSwitch; protocol, tos, ttl and label do not.
   frame.result = IPV6_BAD_EXTENSION;
+}
+
+function extensionBit(nwProto: number): number {
+  switch (nwProto) {
+    case 0:
+      return EXT_HOP;
+    case 43:
+      return EXT_ROUTER;
+    case 44:
+      return EXT_FRAG;
+    case 50:
+      return EXT_ESP;
+    case 51:
+      return EXT_AUTH;
+    case 59:
+      return EXT_NO_NEXT;
+    case 60:
+      return EXT_DEST;
+    default:
+      return 0;
+  }
+}
+
+/** A header's place in the order of RFC 8200 §4.1, where destination options have two. */
+function extensionRank(nwProto: number, rank: number): number {
+  switch (nwProto) {
+    case 0:
+      return 0;
+    case 60:
+      return rank < 2 ? 1 : 6;
+    case 43:
+      return 2;
+    case 44:
+      return 3;
+    case 51:
+      return 4;
+    case 50:
+      return 5;
+    default:
+      return 7;
+  }
 }
 
 /** RFC 4861 §4.3, §4.4 and §4.6.1. `at` is the ICMPv6 header. */
@@ -444,7 +573,7 @@ function arp(frame: Frame, at: number, end: number, ethType: number): void {
 }
 
 /** RFC 3032: up to three label stack entries; what lies below them is not looked at. */
-function mpls(frame: Frame, at: number, end: number): void {
+function mpls(frame: Frame, at: number, end: number, ethType: number): void {
   const b = frame.bytes;
   const key = frame.key.bytes;
   if (end - at < 4) {
@@ -452,6 +581,7 @@ function mpls(frame: Frame, at: number, end: number): void {
     return;
   }
   frame.l25 = at - frame.offset;
+  frame.l25Type = ethType;
   let n = 0;
   while (n < 3 && end - at >= 4) {
     for (let i = 0; i < 4; i++) key[B_MPLS + 4 * n + i] = b[at + i]!;
@@ -460,4 +590,41 @@ function mpls(frame: Frame, at: number, end: number): void {
     if ((b[at - 2]! & 1) !== 0) break;
   }
   frame.keyWords = (B_MPLS >> 2) + n;
+}
+
+/** RFC 8300 §2: base and service path headers; the context headers of MD type 1. */
+function nsh(frame: Frame, at: number, end: number): void {
+  const b = frame.bytes;
+  const key = frame.key.bytes;
+  const room = end - at;
+  const length = room >= 8 ? (b[at + 1]! & 0x3f) << 2 : 0;
+  const mdType = room >= 8 ? b[at + 2]! & 0x0f : 0;
+  if (length < 8 || length > room || b[at]! >> 6 !== 0 || (mdType === 1 && length !== 24)) {
+    frame.result = NSH_MALFORMED;
+    return;
+  }
+  key[B_NSH] = (b[at]! >> 4) & 3;
+  key[B_NSH + 1] = mdType;
+  key[B_NSH + 2] = b[at + 3]!;
+  key[B_NSH + 3] = ((b[at]! & 0x0f) << 2) | (b[at + 1]! >> 6);
+  const more = mdType === 1 ? 20 : 4;
+  for (let i = 0; i < more; i++) key[B_NSH + 4 + i] = b[at + 4 + i]!;
+  frame.keyWords = END_NSH;
+  frame.l25 = at - frame.offset;
+  frame.l25Type = 0x894f;
+}
+
+/** IEEE 802.1Q-2014 §9.7: the I-TAG's TCI; the customer's frame below it is not looked at. */
+function pbb(frame: Frame, at: number, end: number): void {
+  const b = frame.bytes;
+  const key = frame.key.bytes;
+  if (end - at < 4) {
+    frame.result = PBB_TOO_SHORT;
+    return;
+  }
+  frame.l25 = at - frame.offset;
+  frame.l25Type = 0x88e7;
+  key[B_PBB] = b[at]! & 0x08;
+  for (let i = 1; i < 4; i++) key[B_PBB + i] = b[at + i]!;
+  frame.keyWords = (B_PBB >> 2) + 1;
 }

@@ -14,8 +14,8 @@
  *   endian): flags u8 @0, gso_type u8 @1, hdr_len u16 @2, gso_size u16 @4, csum_start u16 @6,
  *   csum_offset u16 @8.
  * - `key` and `keyWords` are written by `extract` (extract.ts): words from `keyWords` on are zero.
- *   Whoever writes later slots (pkt_mark, ct_state …) raises `keyWords` over them, and the next
- *   `extract` clears them again.
+ *   Whoever writes metadata (pkt_mark, ct_state …) raises `keyWords` over it; `extract` clears it
+ *   again, `extractAgain` keeps it.
  */
 import { FlowKey } from "./key.ts";
 
@@ -44,6 +44,9 @@ export class Frame {
   /** Lowest index of `bytes` that may be overwritten: headroom for pushed headers starts here. */
   floor = 0;
 
+  /** 0: an Ethernet frame. Otherwise the packet has none, and begins with (namespace << 16 | type). */
+  packetType = 0;
+
   readonly key: FlowKey;
   /** Words of `key` that may be non-zero (a prefix). */
   keyWords = 0;
@@ -52,8 +55,10 @@ export class Frame {
   result = 0;
   /** VLAN tags that stand in the frame itself, 0..2 (a tag given out of band is not counted). */
   vlans = 0;
-  /** Offset of the first MPLS label stack entry. */
+  /** Offset of the first MPLS label stack entry, or of an NSH header or PBB I-TAG. */
   l25 = -1;
+  /** The Ethernet type behind `l25` (0x8847, 0x8848, 0x894f, 0x88e7), 0 without one. */
+  l25Type = 0;
   /** Offset of a valid IPv4, IPv6 or Ethernet/IPv4 ARP header; -1 for everything else. */
   l3 = -1;
   /** Offset of a valid TCP, UDP, SCTP, ICMP, IGMP or ICMPv6 header; -1 in later fragments. */
@@ -82,6 +87,7 @@ export class Frame {
     this.length = length;
     this.vnet = vnet;
     this.floor = floor;
+    this.packetType = 0;
   }
 
   /**

@@ -42,6 +42,11 @@ export const FRAME_SLOTS = [
   "nd_reserved",
   "nd_options_type",
   "mpls_lse0",
+  "pbb_tci",
+  "nsh_flags",
+  "nsh_ttl",
+  "nsh_path",
+  "nsh_c",
 ] as const satisfies readonly SlotName[];
 
 const S_ETH_DST = slot("eth_dst").offset;
@@ -64,6 +69,11 @@ const S_ND_TARGET = slot("nd_target").offset;
 const S_ND_RESERVED = slot("nd_reserved").offset;
 const S_ND_OPTIONS_TYPE = slot("nd_options_type").offset;
 const S_MPLS_LSE0 = slot("mpls_lse0").offset;
+const S_PBB_TCI = slot("pbb_tci").offset;
+const S_NSH_FLAGS = slot("nsh_flags").offset;
+const S_NSH_TTL = slot("nsh_ttl").offset;
+const S_NSH_PATH = slot("nsh_path").offset;
+const S_NSH_C = slot("nsh_c").offset;
 
 /** A multiple of 0xffff larger than any difference of 16 bytes: keeps sums positive. */
 const BIAS = 0xffff * 64;
@@ -110,9 +120,23 @@ export function setSlot(
       return true;
     }
     case S_MPLS_LSE0:
-      if (frame.l25 < 0) return false;
+      if (frame.l25Type !== 0x8847 && frame.l25Type !== 0x8848) return false;
       merge(bytes, offset + frame.l25, 4, args, valueAt, maskAt);
       return true;
+    case S_PBB_TCI: {
+      if (frame.l25Type !== 0x88e7) return false;
+      // Priority and DEI share the first byte with UCA, which alone is in the slot.
+      const at = offset + frame.l25;
+      const uca = args[maskAt]! & 0x08;
+      bytes[at] = (bytes[at]! & ~uca) | (args[valueAt]! & uca);
+      merge(bytes, at + 1, 3, args, valueAt + 1, maskAt + 1);
+      return true;
+    }
+    case S_NSH_FLAGS:
+    case S_NSH_TTL:
+    case S_NSH_PATH:
+    case S_NSH_C:
+      return setNsh(frame, slotOffset, args, valueAt, maskAt);
     case S_NW_SRC:
     case S_NW_DST: {
       const second = slotOffset === S_NW_DST;
@@ -201,17 +225,12 @@ export function setSlot(
  */
 export function pushVlan(frame: Frame, tpid: number, tci: number): boolean {
   const { bytes } = frame;
-  const head = frame.vnet ? VNET_BYTES : 0;
-  const from = frame.offset - head;
-  if (from - 4 < frame.floor || frame.length < 14) return false;
-  bytes.copyWithin(from - 4, from, from + head + 12);
-  frame.offset -= 4;
+  if (frame.length < 14 || frame.packetType !== 0 || !openGap(frame, 12, 4)) return false;
   const at = frame.offset + 12;
   bytes[at] = tpid >>> 8;
   bytes[at + 1] = tpid;
   bytes[at + 2] = (tci >>> 8) & 0xef;
   bytes[at + 3] = tci;
-  shift(frame, 4);
   frame.vlans++;
   return true;
 }
@@ -219,13 +238,33 @@ export function pushVlan(frame: Frame, tpid: number, tci: number): boolean {
 /** Removes the outer VLAN tag; the frame shrinks by 4 bytes. False if it has none. */
 export function popVlan(frame: Frame): boolean {
   if (frame.vlans === 0) return false;
-  const head = frame.vnet ? VNET_BYTES : 0;
-  const from = frame.offset - head;
-  frame.bytes.copyWithin(from + 4, from, from + head + 12);
-  frame.offset += 4;
-  shift(frame, -4);
+  closeGap(frame, 12, 4);
   frame.vlans--;
   return true;
+}
+
+/**
+ * Makes room for `n` bytes at `at` (counted from the frame's start) by moving what stands before it
+ * down, the virtio-net header too; layers behind move with the frame's start. False, and nothing
+ * done, if there is no headroom above `frame.floor`.
+ */
+export function openGap(frame: Frame, at: number, n: number): boolean {
+  const head = frame.vnet ? VNET_BYTES : 0;
+  const from = frame.offset - head;
+  if (from - n < frame.floor) return false;
+  frame.bytes.copyWithin(from - n, from, from + head + at);
+  frame.offset -= n;
+  shift(frame, n);
+  return true;
+}
+
+/** Removes `n` bytes at `at`; what stands before them moves up. */
+export function closeGap(frame: Frame, at: number, n: number): void {
+  const head = frame.vnet ? VNET_BYTES : 0;
+  const from = frame.offset - head;
+  frame.bytes.copyWithin(from + n, from, from + head + at);
+  frame.offset += n;
+  shift(frame, -n);
 }
 
 /** Everything behind the Ethernet addresses moved by `by` bytes, relative to the frame's start. */
@@ -349,6 +388,42 @@ function setPort(
     }
     default:
       return false;
+  }
+}
+
+/** RFC 8300 §2.2: version 2, O, U, TTL 6, length 6 bits; then type, next protocol, path, context. */
+function setNsh(
+  frame: Frame,
+  slotOffset: number,
+  args: Uint8Array,
+  valueAt: number,
+  maskAt: number,
+): boolean {
+  if (frame.l25Type !== 0x894f) return false;
+  const { bytes } = frame;
+  const at = frame.offset + frame.l25;
+  const mask = args[maskAt]!;
+  const value = args[valueAt]!;
+  switch (slotOffset) {
+    case S_NSH_FLAGS: {
+      const bits = (mask & 3) << 4;
+      bytes[at] = (bytes[at]! & ~bits) | ((value << 4) & bits);
+      return true;
+    }
+    case S_NSH_TTL: {
+      const old = ((bytes[at]! & 0x0f) << 2) | (bytes[at + 1]! >> 6);
+      const ttl = ((old & ~mask) | (value & mask)) & 0x3f;
+      bytes[at] = (bytes[at]! & 0xf0) | (ttl >> 2);
+      bytes[at + 1] = (bytes[at + 1]! & 0x3f) | ((ttl & 3) << 6);
+      return true;
+    }
+    case S_NSH_PATH:
+      merge(bytes, at + 4, 4, args, valueAt, maskAt);
+      return true;
+    default:
+      if ((bytes[at + 2]! & 0x0f) !== 1) return false;
+      merge(bytes, at + 8, 16, args, valueAt, maskAt);
+      return true;
   }
 }
 

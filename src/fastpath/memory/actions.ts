@@ -1,52 +1,76 @@
 /**
- * What the memory datapath's actions do to an extracted frame, over `src/packet/rewrite.ts`.
+ * The engine (../engine) over the memory datapath: outputs, upcalls and lookups are calls to it.
  */
 import { type Frame, VNET_BYTES } from "../../packet/frame.ts";
-import { slot } from "../../packet/layout.ts";
-import { FRAME_SLOTS, setSlot } from "../../packet/rewrite.ts";
 import { plainStart } from "../../packet/vnet.ts";
-import type { DpAction } from "../actions.ts";
-import { DatapathError, type Packet } from "../datapath.ts";
+import { Tracker } from "../conntrack/tracker.ts";
+import type { Packet } from "../datapath.ts";
+import { Executor, type Scratch } from "../engine/executor.ts";
+import { MAX_METERS, METER_STATS, MeterTable } from "../engine/meters.ts";
+import type { Program } from "../engine/opcodes.ts";
 
-const FRAME_SLOT_NAMES: ReadonlySet<string> = new Set(FRAME_SLOTS);
-/** Slots that stand in the key only and may be set. */
-const KEY_SLOT_NAMES: ReadonlySet<string> = new Set(["pkt_mark", "skb_priority"]);
+const SCRATCH_BYTES = 4 << 20;
 
-type SetAction = DpAction & { readonly type: "set" };
+class PlainScratch implements Scratch {
+  readonly bytes = new Uint8Array(SCRATCH_BYTES);
+  private mark = 0;
 
-/** Throws a DatapathError `not-supported` for a list that cannot be run. */
-export function checkActions(actions: readonly DpAction[]): void {
-  for (const action of actions) {
-    if (action.type !== "set") continue;
-    const { bytes } = slot(action.slot);
-    if (action.value.length !== bytes || action.mask.length !== bytes) {
-      throw new DatapathError(
-        "not-supported",
-        `set ${action.slot}: value and mask must have ${bytes} bytes`,
-      );
-    }
-    if (!FRAME_SLOT_NAMES.has(action.slot) && !KEY_SLOT_NAMES.has(action.slot)) {
-      throw new DatapathError("not-supported", `the dummy datapath cannot set ${action.slot}`);
-    }
+  take(length: number): number {
+    const at = this.mark;
+    if (at + length > SCRATCH_BYTES) return -1;
+    this.mark = at + length;
+    return at;
+  }
+
+  reset(): void {
+    this.mark = 0;
   }
 }
 
-/** False if the frame lacks the header: it is unchanged then. */
-export function applySet(frame: Frame, action: SetAction): boolean {
-  const { offset, bytes } = slot(action.slot);
-  if (FRAME_SLOT_NAMES.has(action.slot)) {
-    const args = new Uint8Array(2 * bytes);
-    args.set(action.value, 0);
-    args.set(action.mask, bytes);
-    return setSlot(frame, offset, args, 0, bytes);
+/** What the memory datapath does for its packets. */
+export interface MemoryHost {
+  output(portNo: number, limit: number): void;
+  upcall(packet: Packet, userdata: number): void;
+  classify(): void;
+}
+
+export class MemoryExecutor extends Executor {
+  readonly meterStats: Float64Array;
+  private readonly plain: PlainScratch;
+
+  constructor(counters: Float64Array, private readonly host: MemoryHost) {
+    const plain = new PlainScratch();
+    const meterStats = new Float64Array(MAX_METERS * METER_STATS);
+    super(plain, counters, new MeterTable(meterStats), new Tracker());
+    this.plain = plain;
+    this.meterStats = meterStats;
   }
-  const key = frame.key.bytes;
-  for (let i = 0; i < bytes; i++) {
-    const mask = action.mask[i]!;
-    key[offset + i] = (key[offset + i]! & ~mask) | (action.value[i]! & mask);
+
+  /** Between packets. */
+  begin(nowMs: number): void {
+    this.plain.reset();
+    this.nowMs = nowMs;
+    this.stale = false;
   }
-  frame.keyWords = Math.max(frame.keyWords, (offset + bytes + 3) >> 2);
-  return true;
+
+  runProgram(program: Program): void {
+    this.execute(program);
+  }
+
+  protected transmit(portNo: number, limit: number): void {
+    this.host.output(portNo, limit);
+  }
+
+  protected userspace(userdata: number, limit: number): void {
+    this.host.upcall(packetOf(this.frame, limit), userdata >>> 0);
+  }
+
+  protected classify(): void {
+    this.host.classify();
+  }
+
+  /** Outputs copy at once. */
+  protected finishSends(): void {}
 }
 
 /** A copy of the packet as it is now, cut to `limit` bytes; a cut one has its offloads ended. */
@@ -54,5 +78,7 @@ export function packetOf(frame: Frame, limit: number): Packet {
   const { bytes, offset, length, vnet } = frame;
   if (limit < length) return { data: plainStart(frame, limit).slice() };
   const data = bytes.slice(offset, offset + length);
-  return vnet ? { data, vnet: bytes.slice(offset - VNET_BYTES, offset) } : { data };
+  if (!vnet) return { data };
+  const header = bytes.slice(offset - VNET_BYTES, offset);
+  return header.some((byte) => byte !== 0) ? { data, vnet: header } : { data };
 }

@@ -17,12 +17,11 @@
  * Limits: `maxFlows` flows; upcalls waiting beyond `maxUpcalls` are dropped and counted.
  */
 import { extract, EXTRACT_RESULTS } from "../../packet/extract.ts";
-import { Frame, VNET_BYTES } from "../../packet/frame.ts";
+import { VNET_BYTES } from "../../packet/frame.ts";
 import { FlowKey } from "../../packet/key.ts";
-import { DP_KEY_BYTES, slot } from "../../packet/layout.ts";
-import { popVlan, pushVlan } from "../../packet/rewrite.ts";
+import { DP_KEY_BYTES, DP_KEY_WORDS, METADATA_WORD, slot } from "../../packet/layout.ts";
 import type { DpAction } from "../actions.ts";
-import { NO_CONNTRACK } from "../conntrack/none.ts";
+import { RemoteConntrack } from "../conntrack/remote.ts";
 import type { DpMeter, DpMeterStats } from "../meters.ts";
 import {
   type Datapath,
@@ -36,27 +35,23 @@ import {
   type Packet,
   type UpcallReason,
 } from "../datapath.ts";
-import { applySet, checkActions, packetOf } from "./actions.ts";
+import { counterIndex, COUNTERS, PARSE_COUNTER_BASE } from "../engine/counters.ts";
+import { encodeProgram } from "../engine/encode.ts";
+import { adoptMetadata, HEADROOM_BYTES, swap32 } from "../engine/executor.ts";
+import { checkMeter, readMeterStats } from "../engine/meters.ts";
+import { type Program, programAt } from "../engine/opcodes.ts";
+import { MemoryExecutor, packetOf } from "./actions.ts";
 import { MemoryFlows } from "./flows.ts";
 
-/** Named as the userspace datapath names its own. */
-const COUNTERS = [
-  "exact_hit",
-  "masked_hit",
-  "miss",
-  "upcalls",
-  "drop_upcall_ring_full",
-  "drop_no_actions",
-  "drop_tx_no_port",
-  "drop_no_room",
-  "rewrite_no_header",
-] as const;
-const PARSE_COUNTERS: readonly string[] = EXTRACT_RESULTS.slice(1).map((name) => `parse_${name}`);
+const MASKED_HIT = counterIndex("masked_hit");
+const MISS = counterIndex("miss");
+const UPCALLS = counterIndex("upcalls");
+const RING_FULL = counterIndex("drop_upcall_ring_full");
+const NO_PORT = counterIndex("drop_tx_no_port");
 
-/** Room for pushed headers in front of a packet. */
-const HEADROOM = 64;
 const ETH_TOO_SHORT = EXTRACT_RESULTS.indexOf("eth_too_short");
 const TCP_FLAGS = slot("tcp_flags").offset;
+const W_RECIRC = slot("recirc_id").offset >> 2;
 
 export interface MemoryDatapathOptions {
   /** Devices that exist; all if left out. May be changed while the datapath lives. */
@@ -98,8 +93,19 @@ class InMemory implements MemoryDatapath {
   private readonly portMap = new Map<number, MemoryPort>();
   private readonly table = new MemoryFlows();
   private readonly stats = new Map<number, DpFlowStats>();
-  private readonly counts = new Map<string, number>();
-  private readonly frame = new Frame();
+  private readonly programs = new Map<number, Program>();
+  private readonly counts = new Float64Array(COUNTERS.length);
+  private readonly engine = new MemoryExecutor(this.counts, {
+    output: (portNo, limit) => this.output(portNo, limit),
+    upcall: (packet, userdata) => this.upcall("action", packet, userdata),
+    classify: () => this.classify(),
+  });
+  private readonly frame = this.engine.frame;
+  private readonly meterBands = new Map<number, number>();
+  readonly conntrack = new RemoteConntrack(
+    (change) => this.engine.tracker.change(change),
+    (ask) => Promise.resolve(this.engine.tracker.answer(ask, this.now())),
+  );
   private readonly listeners: DatapathListener[] = [];
   private transmitListener: ((portNo: number, packet: Packet) => void) | undefined;
   private upcalls = 0;
@@ -109,7 +115,6 @@ class InMemory implements MemoryDatapath {
   constructor(private readonly options: MemoryDatapathOptions) {
     this.maxFlows = options.maxFlows ?? 200_000;
     this.now = options.now ?? (() => performance.now());
-    for (const name of [...COUNTERS, ...PARSE_COUNTERS]) this.counts.set(name, 0);
   }
 
   listen(listener: DatapathListener): void {
@@ -167,9 +172,10 @@ class InMemory implements MemoryDatapath {
     if (!this.table.has(flow.id) && this.table.size >= this.maxFlows) {
       throw new DatapathError("full", `the datapath holds ${this.maxFlows} flows already`);
     }
-    checkActions(flow.actions);
+    const program = programAt(encodeProgram(flow.actions));
     if (!this.table.has(flow.id)) this.stats.set(flow.id, noFlowStats());
     this.table.put(flow);
+    this.programs.set(flow.id, program);
   }
 
   deleteFlow(id: number): void {
@@ -184,22 +190,31 @@ class InMemory implements MemoryDatapath {
     return this.table.list();
   }
 
-  execute(packet: Packet, actions: readonly DpAction[], inPort: number): void {
-    checkActions(actions);
-    this.load(packet, inPort);
-    this.run(actions);
+  execute(
+    packet: Packet,
+    actions: readonly DpAction[],
+    inPort: number,
+    metadata?: FlowKey,
+  ): void {
+    const program = programAt(encodeProgram(actions));
+    this.load(packet, inPort, metadata);
+    this.engine.runProgram(program);
   }
 
-  readonly conntrack = NO_CONNTRACK;
-
-  setMeter(_id: number, _meter: DpMeter): void {
-    throw new DatapathError("not-supported", "the dummy datapath has no meters");
+  setMeter(id: number, meter: DpMeter): void {
+    checkMeter(id, meter);
+    this.engine.meters.set(id, meter);
+    this.meterBands.set(id, meter.bands.length);
   }
 
-  deleteMeter(_id: number): void {}
+  deleteMeter(id: number): void {
+    this.engine.meters.delete(id);
+    this.meterBands.delete(id);
+  }
 
-  meterStats(_id: number): DpMeterStats | undefined {
-    return undefined;
+  meterStats(id: number): DpMeterStats | undefined {
+    const bands = this.meterBands.get(id);
+    return bands === undefined ? undefined : readMeterStats(this.engine.meterStats, id, bands);
   }
 
   setVlanLimit(limit: 1 | 2): void {
@@ -211,7 +226,7 @@ class InMemory implements MemoryDatapath {
   }
 
   counters(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.counts);
+    return Object.fromEntries(COUNTERS.map((name, i) => [name, this.counts[i]!]));
   }
 
   close(): Promise<void> {
@@ -227,27 +242,32 @@ class InMemory implements MemoryDatapath {
     port.stats.rxPackets++;
     port.stats.rxBytes += packet.data.length;
     this.load(packet, portNo);
-    const { frame } = this;
-    if (frame.result !== 0) this.count(`parse_${EXTRACT_RESULTS[frame.result]}`);
-    if (frame.result === ETH_TOO_SHORT) {
+    const { result } = this.frame;
+    if (result !== 0) this.count(PARSE_COUNTER_BASE + result);
+    if (result === ETH_TOO_SHORT) {
       port.stats.rxErrors++;
       return;
     }
+    this.classify();
+  }
+
+  /** The flow of the packet as it is now acts on it. */
+  private classify(): void {
+    const { frame } = this;
     const flow = this.table.lookup(frame.key);
     if (!flow) {
-      this.count("miss");
+      this.count(MISS);
       this.upcall("miss", packetOf(frame, Infinity), 0);
       return;
     }
-    this.count("masked_hit");
+    this.count(MASKED_HIT);
     const stats = this.stats.get(flow.id)!;
     stats.packets++;
     stats.bytes += frame.length;
     stats.lastUsedMs = this.now();
     const { bytes } = frame.key;
     stats.tcpFlags |= (bytes[TCP_FLAGS]! << 8) | bytes[TCP_FLAGS + 1]!;
-    if (flow.actions.length === 0) this.count("drop_no_actions");
-    this.run(flow.actions);
+    this.engine.runProgram(this.programs.get(flow.id)!);
   }
 
   transmitted(portNo: number): Packet[] {
@@ -265,57 +285,30 @@ class InMemory implements MemoryDatapath {
     });
   }
 
-  private count(name: (typeof COUNTERS)[number] | `parse_${string}`): void {
-    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+  private count(counter: number): void {
+    this.counts[counter]!++;
   }
 
   /** Copies the packet behind headroom and parses it there. */
-  private load(packet: Packet, inPort: number): void {
-    const at = HEADROOM + VNET_BYTES;
+  private load(packet: Packet, inPort: number, metadata?: FlowKey): void {
+    const { engine, frame } = this;
+    const at = HEADROOM_BYTES + VNET_BYTES;
     const buffer = new Uint8Array(at + packet.data.length);
     buffer.set(packet.data, at);
-    if (packet.vnet) buffer.set(packet.vnet.subarray(0, VNET_BYTES), HEADROOM);
-    this.frame.set(buffer, at, packet.data.length, packet.vnet !== undefined, 0);
-    extract(this.frame, inPort, 0, 0);
-  }
-
-  private run(actions: readonly DpAction[]): void {
-    let limit = Infinity;
-    for (const action of actions) {
-      switch (action.type) {
-        case "output":
-          this.output(action.port, limit);
-          limit = Infinity;
-          break;
-        case "userspace":
-          this.upcall("action", packetOf(this.frame, limit), action.userdata);
-          limit = Infinity;
-          break;
-        case "trunc":
-          limit = action.maxLength;
-          break;
-        case "push_vlan":
-          if (!pushVlan(this.frame, action.tpid, action.tci)) {
-            this.count("drop_no_room");
-            return;
-          }
-          break;
-        case "pop_vlan":
-          if (!popVlan(this.frame)) this.count("rewrite_no_header");
-          break;
-        case "set":
-          if (!applySet(this.frame, action)) this.count("rewrite_no_header");
-          break;
-        default:
-          throw new DatapathError("not-supported", `the dummy datapath cannot ${action.type}`);
-      }
-    }
+    if (packet.vnet) buffer.set(packet.vnet.subarray(0, VNET_BYTES), HEADROOM_BYTES);
+    engine.begin(this.now());
+    frame.set(buffer, at, packet.data.length, true, 0);
+    if (metadata) frame.packetType = swap32(metadata.words[METADATA_WORD]!);
+    extract(frame, inPort, 0, 0);
+    if (!metadata) return;
+    adoptMetadata(frame, metadata.words, METADATA_WORD, DP_KEY_WORDS - METADATA_WORD);
+    frame.key.words[W_RECIRC] = metadata.words[W_RECIRC]!;
   }
 
   private output(portNo: number, limit: number): void {
     const port = this.portMap.get(portNo);
     if (!port) {
-      this.count("drop_tx_no_port");
+      this.count(NO_PORT);
       return;
     }
     const packet = packetOf(this.frame, limit);
@@ -327,10 +320,10 @@ class InMemory implements MemoryDatapath {
 
   private upcall(reason: UpcallReason, packet: Packet, userdata: number): void {
     if (this.upcalls >= (this.options.maxUpcalls ?? 1024)) {
-      this.count("drop_upcall_ring_full");
+      this.count(RING_FULL);
       return;
     }
-    this.count("upcalls");
+    this.count(UPCALLS);
     this.upcalls++;
     const key = new FlowKey();
     key.bytes.set(this.frame.key.bytes.subarray(0, DP_KEY_BYTES));

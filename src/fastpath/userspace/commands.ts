@@ -3,17 +3,20 @@
  *
  *     PUT_FLOW     id, n, m, then n × (key word index, mask, value), then m words of program
  *     DELETE_FLOW  id
- *     EXECUTE      in port, m, frame bytes, then m words of program, then the virtio-net header
- *                  (10 bytes) and the frame
+ *     EXECUTE      in port, m, frame bytes, recirculation id, k, then m words of program, k words of
+ *                  metadata, then the virtio-net header (10 bytes) and the frame
  *     BARRIER      sequence number
  *     REQUEST      length, then JSON: the rare ones (ports, closing), answered by a message
+ *     CONTROL      length, then JSON: meters and settings, not answered
  *
  * Only the words of the key that the mask looks at cross over: that is what the flow table keeps.
  */
-import { DP_KEY_WORDS } from "../../packet/layout.ts";
+import { DP_KEY_WORDS, METADATA_WORD, slot } from "../../packet/layout.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
-import type { Match } from "../../packet/key.ts";
+import type { FlowKey, Match } from "../../packet/key.ts";
+import type { CtAnswer, CtChange, CtQuestion } from "../conntrack/questions.ts";
 import { DatapathError, type DpPortType, type Packet } from "../datapath.ts";
+import type { DpMeter } from "../meters.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import type { Punts } from "../punts.ts";
 import type { OpenedPort } from "./setup.ts";
@@ -23,6 +26,10 @@ export const CMD_DELETE_FLOW = 2;
 export const CMD_EXECUTE = 3;
 export const CMD_BARRIER = 4;
 export const CMD_REQUEST = 5;
+export const CMD_CONTROL = 6;
+export const EXECUTE_HEADER_WORDS = 6;
+
+const W_RECIRC = slot("recirc_id").offset >> 2;
 
 /** Where a thread's network namespace stands. */
 export const NAMESPACE = "/proc/thread-self/ns/net";
@@ -61,7 +68,15 @@ export type Request =
   }
   | { readonly id: number; readonly type: "adoptPunts"; readonly punts: Punts }
   | { readonly id: number; readonly type: "removePort"; readonly portNo: number }
+  | { readonly id: number; readonly type: "conntrack"; readonly ask: CtQuestion }
   | { readonly id: number; readonly type: "close" };
+
+/** Settings of the forwarding worker, in force for all later packets. */
+export type Control =
+  | { readonly type: "setMeter"; readonly id: number; readonly meter: DpMeter }
+  | { readonly type: "deleteMeter"; readonly id: number }
+  | { readonly type: "vlanLimit"; readonly limit: 1 | 2 }
+  | { readonly type: "conntrack"; readonly change: CtChange };
 
 /** Commands of the setup worker, by `postMessage`. */
 export type SetupRequest =
@@ -76,6 +91,8 @@ export type WorkerMessage =
   | { readonly type: "ready" }
   /** Done; `ports` are those that were opened, or that are to be released. */
   | { readonly type: "answer"; readonly id: number; readonly ports: readonly OpenedPort[] }
+  /** What a question found. */
+  | { readonly type: "result"; readonly id: number; readonly value: CtAnswer }
   | {
     readonly type: "refused";
     readonly id: number;
@@ -133,7 +150,12 @@ export function encodePutFlow(id: number, match: Match, program: Int32Array): In
   return words;
 }
 
-export function encodeExecute(inPort: number, packet: Packet, program: Int32Array): Int32Array {
+export function encodeExecute(
+  inPort: number,
+  packet: Packet,
+  program: Int32Array,
+  metadata?: FlowKey,
+): Int32Array {
   const { data, vnet } = packet;
   if (data.length > MAX_FRAME_BYTES) {
     throw new DatapathError("not-supported", `a packet of ${data.length} bytes is too long`);
@@ -142,22 +164,37 @@ export function encodeExecute(inPort: number, packet: Packet, program: Int32Arra
     throw new DatapathError("not-supported", `a virtio-net header has ${VNET_BYTES} bytes`);
   }
   const frameWords = (VNET_BYTES + data.length + 3) >> 2;
-  const words = new Int32Array(4 + program.length + frameWords);
+  let end = metadata ? DP_KEY_WORDS : METADATA_WORD;
+  while (end > METADATA_WORD && metadata!.words[end - 1] === 0) end--;
+  const kept = end - METADATA_WORD;
+  const frameAt = EXECUTE_HEADER_WORDS + program.length + kept;
+  const words = new Int32Array(frameAt + frameWords);
   words[0] = CMD_EXECUTE;
   words[1] = inPort;
   words[2] = program.length;
   words[3] = data.length;
-  words.set(program, 4);
-  const bytes = new Uint8Array(words.buffer, (4 + program.length) * 4);
+  words[4] = metadata ? metadata.words[W_RECIRC]! : 0;
+  words[5] = kept;
+  words.set(program, EXECUTE_HEADER_WORDS);
+  if (metadata) words.set(metadata.words.subarray(METADATA_WORD, end), frameAt - kept);
+  const bytes = new Uint8Array(words.buffer, frameAt * 4);
   if (vnet) bytes.set(vnet);
   bytes.set(data, VNET_BYTES);
   return words;
 }
 
 export function encodeRequest(request: Request): Int32Array {
-  const text = new TextEncoder().encode(JSON.stringify(request));
+  return encodeJson(CMD_REQUEST, request);
+}
+
+export function encodeControl(control: Control): Int32Array {
+  return encodeJson(CMD_CONTROL, control);
+}
+
+function encodeJson(command: number, value: Request | Control): Int32Array {
+  const text = new TextEncoder().encode(JSON.stringify(value));
   const words = new Int32Array(2 + ((text.length + 3) >> 2));
-  words[0] = CMD_REQUEST;
+  words[0] = command;
   words[1] = text.length;
   new Uint8Array(words.buffer).set(text, 8);
   return words;

@@ -29,8 +29,10 @@ import { readlinkSync } from "node:fs";
 import { loadDropProgram } from "../../linux/bpf.ts";
 import { close, eventfd, O_RDONLY, open } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
+import type { FlowKey } from "../../packet/key.ts";
 import type { DpAction } from "../actions.ts";
-import { NO_CONNTRACK } from "../conntrack/none.ts";
+import { RemoteConntrack } from "../conntrack/remote.ts";
+import type { CtAnswer, CtQuestion } from "../conntrack/questions.ts";
 import type { DpMeter, DpMeterStats } from "../meters.ts";
 import {
   type Datapath,
@@ -48,6 +50,7 @@ import { CommandQueue } from "./command-queue.ts";
 import {
   CMD_BARRIER,
   CMD_DELETE_FLOW,
+  encodeControl,
   encodeExecute,
   encodePutFlow,
   encodeRequest,
@@ -57,7 +60,8 @@ import {
   type WorkerMessage,
   type WorkerStart,
 } from "./commands.ts";
-import { encodeProgram } from "./program.ts";
+import { encodeProgram } from "../engine/encode.ts";
+import { checkMeter, readMeterStats } from "../engine/meters.ts";
 import type { OpenedPort } from "./setup.ts";
 import { SetupPool } from "./setup-pool.ts";
 import {
@@ -130,6 +134,13 @@ class UserspaceDatapath implements Datapath {
   /** Removed ports that are being closed. */
   private readonly releasing = new Set<Promise<void>>();
   private readonly liveFlows = new Set<number>();
+  /** How many bands each meter has. */
+  private readonly liveMeters = new Map<number, number>();
+  readonly conntrack = new RemoteConntrack(
+    (change) => this.send(encodeControl({ type: "conntrack", change })),
+    (ask) => this.ask(ask),
+  );
+  private readonly questions = new Map<number, Pending<CtAnswer>>();
   private readonly requests = new Map<number, Pending<readonly OpenedPort[]>>();
   private readonly barriers: { readonly sequence: number; readonly done: Pending<void> }[] = [];
   private lastRequest = 0;
@@ -312,29 +323,37 @@ class UserspaceDatapath implements Datapath {
     return this.shared.readFlowStats(id);
   }
 
-  execute(packet: Packet, actions: readonly DpAction[], inPort: number): void {
+  execute(
+    packet: Packet,
+    actions: readonly DpAction[],
+    inPort: number,
+    metadata?: FlowKey,
+  ): void {
     if (this.commands.waiting >= MAX_BACKLOG) {
       this.executeDropped++;
       return;
     }
     this.executeBarrier = (this.lastBarrier + 1) | 0;
-    this.send(encodeExecute(inPort, packet, encodeProgram(actions)));
+    this.send(encodeExecute(inPort, packet, encodeProgram(actions), metadata));
   }
 
-  readonly conntrack = NO_CONNTRACK;
-
-  setMeter(_id: number, _meter: DpMeter): void {
-    throw new DatapathError("not-supported", "the userspace datapath has no meters");
+  setMeter(id: number, meter: DpMeter): void {
+    checkMeter(id, meter);
+    this.liveMeters.set(id, meter.bands.length);
+    this.send(encodeControl({ type: "setMeter", id, meter }));
   }
 
-  deleteMeter(_id: number): void {}
-
-  meterStats(_id: number): DpMeterStats | undefined {
-    return undefined;
+  deleteMeter(id: number): void {
+    if (this.liveMeters.delete(id)) this.send(encodeControl({ type: "deleteMeter", id }));
   }
 
-  setVlanLimit(_limit: 1 | 2): void {
-    throw new DatapathError("not-supported", "the userspace datapath parses two tags");
+  meterStats(id: number): DpMeterStats | undefined {
+    const bands = this.liveMeters.get(id);
+    return bands === undefined ? undefined : readMeterStats(this.shared.meterStats, id, bands);
+  }
+
+  setVlanLimit(limit: 1 | 2): void {
+    this.send(encodeControl({ type: "vlanLimit", limit }));
   }
 
   barrier(): Promise<void> {
@@ -385,6 +404,18 @@ class UserspaceDatapath implements Datapath {
     return this.answered(request.id, () => this.send(encodeRequest(request)));
   }
 
+  /** Asks the worker something that is not about ports. */
+  private ask(ask: CtQuestion): Promise<CtAnswer> {
+    if (this.closed || this.failure) {
+      return Promise.reject(this.failure ?? new DatapathError("system", "the datapath was closed"));
+    }
+    const id = ++this.lastRequest;
+    return new Promise((resolve, reject) => {
+      this.questions.set(id, { resolve, reject });
+      this.send(encodeRequest({ id, type: "conntrack", ask }));
+    });
+  }
+
   private requestSetup(request: SetupRequest): Promise<readonly OpenedPort[]> {
     return this.answered(request.id, () => this.setup.post(request));
   }
@@ -411,7 +442,13 @@ class UserspaceDatapath implements Datapath {
         this.requests.get(message.id)?.resolve(message.ports);
         this.requests.delete(message.id);
         return;
+      case "result":
+        this.questions.get(message.id)?.resolve(message.value);
+        this.questions.delete(message.id);
+        return;
       case "refused":
+        this.questions.get(message.id)?.reject(new DatapathError(message.code, message.message));
+        this.questions.delete(message.id);
         this.setup.answered(message.id);
         this.requests.get(message.id)?.reject(new DatapathError(message.code, message.message));
         this.requests.delete(message.id);
@@ -497,6 +534,8 @@ class UserspaceDatapath implements Datapath {
   private rejectAll(error: Error): void {
     for (const { reject } of this.requests.values()) reject(error);
     this.requests.clear();
+    for (const { reject } of this.questions.values()) reject(error);
+    this.questions.clear();
     for (const { done } of this.barriers) done.reject(error);
     this.barriers.length = 0;
   }

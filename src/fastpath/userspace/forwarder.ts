@@ -15,33 +15,18 @@
  * - The arena is reset only by `flush` at the end of a batch, or between packets.
  */
 import { extract, EXTRACT_RESULTS } from "../../packet/extract.ts";
-import { Frame, VNET_BYTES } from "../../packet/frame.ts";
+import { VNET_BYTES } from "../../packet/frame.ts";
 import { COMMON_BYTES, slot } from "../../packet/layout.ts";
 import { plainStart } from "../../packet/vnet.ts";
-import { popVlan, pushVlan, setSlot } from "../../packet/rewrite.ts";
-import { Arena, type FrameMemory, HEADROOM_BYTES } from "./arena.ts";
+import { Tracker } from "../conntrack/tracker.ts";
+import { counterIndex, PARSE_COUNTER_BASE } from "../engine/counters.ts";
+import { adoptMetadata, Executor, swap32 } from "../engine/executor.ts";
+import { MeterTable } from "../engine/meters.ts";
+import type { Program } from "../engine/opcodes.ts";
+import { Arena, type FrameMemory } from "./arena.ts";
 import { ExactCache, hashWords } from "./exact-cache.ts";
 import { MegaflowTable } from "./megaflows.ts";
-import {
-  OP_COPY,
-  OP_END,
-  OP_OUTPUT,
-  OP_POP_VLAN,
-  OP_PUSH_VLAN,
-  OP_SET,
-  OP_SET_KEY,
-  OP_TRUNC,
-  OP_USERSPACE,
-  type Program,
-} from "./program.ts";
-import {
-  counterIndex,
-  FLOW_STATS_DOUBLES,
-  FLOW_TCP_FLAGS_WORD,
-  MAX_FLOWS,
-  PARSE_COUNTER_BASE,
-  type SharedState,
-} from "./shared.ts";
+import { FLOW_STATS_DOUBLES, FLOW_TCP_FLAGS_WORD, MAX_FLOWS, type SharedState } from "./shared.ts";
 import {
   REASON_ACTION,
   REASON_MISS,
@@ -62,61 +47,52 @@ const EXACT_HIT = counterIndex("exact_hit");
 const MASKED_HIT = counterIndex("masked_hit");
 const MISS = counterIndex("miss");
 const UPCALLS = counterIndex("upcalls");
-const NO_ACTIONS = counterIndex("drop_no_actions");
 const NO_PORT = counterIndex("drop_tx_no_port");
 const NO_ROOM = counterIndex("drop_no_room");
-const BAD_PROGRAM = counterIndex("drop_bad_program");
-const NO_HEADER = counterIndex("rewrite_no_header");
 const RING_FULL = counterIndex("drop_upcall_ring_full");
 const PORT_SHARE = counterIndex("drop_upcall_port_share");
 const ETH_TOO_SHORT = EXTRACT_RESULTS.indexOf("eth_too_short");
 
 /** Key words of plain IPv4 traffic; and of IPv6 and ARP without the rarer parts. */
 const NARROW_WORDS = COMMON_BYTES >> 2;
-const WIDE_WORDS = (slot("ipv6_label").offset + 4) >> 2;
+const WIDE_WORDS = (slot("ipv6_exthdr").offset + 4) >> 2;
 const NARROW_ENTRIES = 1 << 15;
 const WIDE_ENTRIES = 1 << 12;
 /** A power of two. */
 const SAMPLE = 64;
 const TCP_FLAGS = slot("tcp_flags").offset;
-const PKT_MARK = slot("pkt_mark").offset;
-const PKT_MARK_WORDS = (PKT_MARK >> 2) + 1;
+const RECIRC = slot("recirc_id").offset;
 const TCP = 6;
-const NO_LIMIT = 0x7fffffff;
 
-export class Forwarder {
-  readonly frame = new Frame();
-  readonly arena = new Arena();
+export class Forwarder extends Executor {
+  readonly arena: Arena;
   readonly table = new MegaflowTable(MAX_FLOWS);
   readonly programs: (Program | undefined)[] = [];
   readonly ports: (OutputPort | undefined)[] = [];
   /** Ports with queued sends. */
   readonly owing: OutputPort[] = [];
-  /** CLOCK_MONOTONIC of this round, in milliseconds. */
-  nowMs = 0;
-
   private readonly key: Int32Array;
   private readonly narrow = new ExactCache(NARROW_WORDS, NARROW_ENTRIES, this.table.generations);
   private readonly wide = new ExactCache(WIDE_WORDS, WIDE_ENTRIES, this.table.generations);
   private readonly upcalls: UpcallWriter;
-  private readonly counters: Float64Array;
   private readonly flowStats: Float64Array;
   private readonly flowWords: Int32Array;
   private lookups = 0;
-  /** Where `frame.bytes` is. */
-  private memory: FrameMemory = this.arena;
+  /** Where `frame.bytes` is, if not in the arena. */
+  private memory: FrameMemory;
+  /** The port that the packet came in by. */
+  private inPort = 0;
 
   constructor(shared: SharedState) {
+    const arena = new Arena();
+    super(arena, shared.counters, new MeterTable(shared.meterStats), new Tracker());
+    this.arena = arena;
+    this.memory = arena;
     const { bytes } = this.frame.key;
     this.key = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
     this.upcalls = new UpcallWriter(shared);
-    this.counters = shared.counters;
     this.flowStats = shared.flowStats;
     this.flowWords = shared.flowWords;
-  }
-
-  count(counter: number, by = 1): void {
-    this.counters[counter]! += by;
   }
 
   /** Makes sure that `length` bytes of arena can be taken; call it between packets only. */
@@ -126,11 +102,11 @@ export class Forwarder {
 
   /** Sends all that is queued. After it nothing points at rings or arena any more. */
   flush(): void {
-    this.send();
+    this.finishSends();
     this.arena.reset();
   }
 
-  private send(): void {
+  protected finishSends(): void {
     const { owing } = this;
     for (let i = 0; i < owing.length; i++) owing[i]!.flush();
     owing.length = 0;
@@ -140,15 +116,22 @@ export class Forwarder {
   forward(memory: FrameMemory, inPort: number): void {
     const { frame, counters } = this;
     this.memory = memory;
-    const words = extract(frame, inPort, 0, 0);
+    this.inPort = inPort;
+    this.stale = false;
+    extract(frame, inPort, 0, 0);
     if (frame.result !== 0) {
       counters[PARSE_COUNTER_BASE + frame.result]!++;
       if (frame.result === ETH_TOO_SHORT) return;
     }
-    const flow = this.lookup(words);
+    this.classify();
+  }
+
+  protected classify(): void {
+    const { frame, counters } = this;
+    const flow = this.lookup(frame.keyWords);
     if (flow < 0) {
       counters[MISS]!++;
-      this.upcall(REASON_MISS, 0, inPort, frame.length);
+      this.upcall(REASON_MISS, 0, frame.length);
       return;
     }
     const { flowStats } = this;
@@ -161,7 +144,7 @@ export class Forwarder {
       const flags = (bytes[TCP_FLAGS]! << 8) | bytes[TCP_FLAGS + 1]!;
       this.flowWords[record * 2 + FLOW_TCP_FLAGS_WORD]! |= flags;
     }
-    this.run(this.programs[flow]!, inPort);
+    this.execute(this.programs[flow]!);
   }
 
   /**
@@ -190,100 +173,51 @@ export class Forwarder {
     return flow;
   }
 
-  /** Runs a program on `frame` without looking a flow up. `length` checked by the caller. */
-  execute(memory: FrameMemory, inPort: number, program: Program): void {
+  /**
+   * Runs a program on `frame` without looking a flow up. `length` checked by the caller. `metadata`
+   * counts `metadataWords` words from `metadataAt` on, as they stand in a key from METADATA_WORD on.
+   */
+  executeOn(
+    memory: FrameMemory,
+    inPort: number,
+    program: Program,
+    recircId = 0,
+    metadata: Int32Array = program.code,
+    metadataAt = 0,
+    metadataWords = 0,
+  ): void {
+    const { frame } = this;
     this.memory = memory;
-    extract(this.frame, inPort, 0, 0);
-    this.run(program, inPort);
+    this.inPort = inPort;
+    this.stale = false;
+    if (metadataWords > 0) frame.packetType = swap32(metadata[metadataAt]!);
+    extract(frame, inPort, 0, 0);
+    if (metadataWords > 0) adoptMetadata(frame, metadata, metadataAt, metadataWords);
+    if (recircId !== 0) this.key[RECIRC >> 2] = recircId;
+    this.execute(program);
   }
 
-  private run(program: Program, inPort: number): void {
-    const { frame, ports } = this;
-    const { code } = program;
-    let limit = NO_LIMIT;
-    let rewritten = false;
-    if (code[0] === OP_END) this.counters[NO_ACTIONS]!++;
-    for (let pc = 0;;) {
-      switch (code[pc]) {
-        case OP_END:
-          return;
-        case OP_OUTPUT: {
-          const port = ports[code[pc + 1]!];
-          pc += 2;
-          if (!port) this.counters[NO_PORT]!++;
-          else if (limit < frame.length) this.transmitCut(port, limit);
-          else {
-            port.transmit(this.memory, frame.offset - VNET_BYTES, frame.length + VNET_BYTES);
-          }
-          limit = NO_LIMIT;
-          break;
-        }
-        case OP_USERSPACE:
-          if (rewritten) this.extractAgain(inPort);
-          this.upcall(REASON_ACTION, code[pc + 1]!, inPort, Math.min(limit, frame.length));
-          limit = NO_LIMIT;
-          pc += 2;
-          break;
-        case OP_TRUNC:
-          limit = code[pc + 1]!;
-          pc += 2;
-          break;
-        case OP_COPY:
-          this.own();
-          pc += 1;
-          break;
-        case OP_SET:
-          rewritten = true;
-          if (!setSlot(frame, code[pc + 1]!, program.bytes, code[pc + 2]!, code[pc + 3]!)) {
-            this.counters[NO_HEADER]!++;
-          }
-          pc += 4;
-          break;
-        case OP_PUSH_VLAN:
-          rewritten = true;
-          if (!pushVlan(frame, code[pc + 1]!, code[pc + 2]!)) {
-            if (!this.moveToArena() || !pushVlan(frame, code[pc + 1]!, code[pc + 2]!)) {
-              this.counters[NO_ROOM]!++;
-              return;
-            }
-          }
-          pc += 3;
-          break;
-        case OP_POP_VLAN:
-          rewritten = true;
-          if (!popVlan(frame)) this.counters[NO_HEADER]!++;
-          pc += 1;
-          break;
-        case OP_SET_KEY:
-          this.setKey(program, code[pc + 1]!, code[pc + 2]!, code[pc + 3]!, code[pc + 4]!);
-          pc += 5;
-          break;
-        default:
-          this.counters[BAD_PROGRAM]!++;
-          return;
-      }
+  protected transmit(portNo: number, limit: number): void {
+    const { frame } = this;
+    const port = this.ports[portNo];
+    if (!port) this.counters[NO_PORT]!++;
+    else if (limit < frame.length) this.transmitCut(port, limit);
+    else {
+      const memory = frame.bytes === this.arena.bytes ? this.arena : this.memory;
+      port.transmit(memory, frame.offset - VNET_BYTES, frame.length + VNET_BYTES);
     }
   }
 
-  private upcall(reason: number, userdata: number, inPort: number, length: number): void {
+  protected userspace(userdata: number, limit: number): void {
+    this.upcall(REASON_ACTION, userdata, Math.min(limit, this.frame.length));
+  }
+
+  private upcall(reason: number, userdata: number, length: number): void {
     const { frame } = this;
     const data = length < frame.length ? plainStart(frame, length) : undefined;
-    const result = this.upcalls.push(reason, userdata, inPort, frame, data);
+    const result = this.upcalls.push(reason, userdata, this.inPort, frame, data);
     if (result === UPCALL_SENT) this.counters[UPCALLS]!++;
     else this.counters[result === UPCALL_RING_FULL ? RING_FULL : PORT_SHARE]!++;
-  }
-
-  /** Makes the frame ours to change: a copy, or at once if no memory is left, by sending what is owed. */
-  private own(): void {
-    if (!this.moveToArena()) this.send();
-  }
-
-  private moveToArena(): boolean {
-    const { arena, frame } = this;
-    const at = arena.take(HEADROOM_BYTES + VNET_BYTES + frame.length);
-    if (at < 0 || !frame.moveTo(arena.bytes, at + HEADROOM_BYTES + VNET_BYTES, at)) return false;
-    this.memory = arena;
-    return true;
   }
 
   /** Sends what is left of the frame when it is cut. */
@@ -303,24 +237,5 @@ export class Forwarder {
       arena.bytes.set(data, at + VNET_BYTES);
     }
     return at;
-  }
-
-  /** The key of the frame as rewritten, metadata kept. */
-  private extractAgain(inPort: number): void {
-    const { frame, key } = this;
-    const mark = frame.keyWords >= PKT_MARK_WORDS ? key[PKT_MARK >> 2]! : 0;
-    extract(frame, inPort, 0, 0);
-    if (mark === 0) return;
-    key[PKT_MARK >> 2] = mark;
-    frame.keyWords = Math.max(frame.keyWords, PKT_MARK_WORDS);
-  }
-
-  private setKey(program: Program, at: number, length: number, value: number, mask: number): void {
-    const { bytes } = this.frame.key;
-    const args = program.bytes;
-    for (let i = 0; i < length; i++) {
-      bytes[at + i] = (bytes[at + i]! & ~args[mask + i]!) | (args[value + i]! & args[mask + i]!);
-    }
-    this.frame.keyWords = Math.max(this.frame.keyWords, (at + length) >> 2);
   }
 }

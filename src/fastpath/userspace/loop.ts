@@ -31,10 +31,13 @@ import { DatapathError } from "../datapath.ts";
 import { HEADROOM_BYTES } from "./arena.ts";
 import {
   CMD_BARRIER,
+  CMD_CONTROL,
   CMD_DELETE_FLOW,
   CMD_EXECUTE,
   CMD_PUT_FLOW,
   CMD_REQUEST,
+  type Control,
+  EXECUTE_HEADER_WORDS,
   refusal,
   type Request,
   type WorkerMessage,
@@ -46,7 +49,7 @@ import { PortCounters, type WorkerPort } from "./port.ts";
 import type { Punts } from "../punts.ts";
 import { PuntPort } from "./punt-port.ts";
 import { SendingPort } from "./sending-port.ts";
-import { programAt } from "./program.ts";
+import { programAt } from "../engine/opcodes.ts";
 import { RingReader } from "./ring.ts";
 import type { OpenedPort } from "./setup.ts";
 import {
@@ -305,9 +308,10 @@ export class WorkerLoop {
       case CMD_EXECUTE: {
         const programWords = words[word + 2]!;
         const length = words[word + 3]!;
-        const program = programAt(
-          new Int32Array(words.subarray(word + 4, word + 4 + programWords)),
-        );
+        const recircId = words[word + 4]!;
+        const kept = words[word + 5]!;
+        const start = word + EXECUTE_HEADER_WORDS;
+        const program = programAt(new Int32Array(words.subarray(start, start + programWords)));
         const { arena, frame } = forwarder;
         forwarder.makeRoom(HEADROOM_BYTES + VNET_BYTES + length);
         const to = arena.take(HEADROOM_BYTES + VNET_BYTES + length);
@@ -315,11 +319,13 @@ export class WorkerLoop {
           forwarder.count(NO_ROOM);
           break;
         }
-        const from = at + (4 + programWords) * 4;
+        const metadataAt = start + programWords;
+        const from = (metadataAt + kept) * 4;
         const into = to + HEADROOM_BYTES;
         arena.bytes.set(bytes.subarray(from, from + VNET_BYTES + length), into);
         frame.set(arena.bytes, into + VNET_BYTES, length, true, to);
-        forwarder.execute(arena, words[word + 1]!, program);
+        const inPort = words[word + 1]!;
+        forwarder.executeOn(arena, inPort, program, recircId, words, metadataAt, kept);
         break;
       }
       case CMD_BARRIER:
@@ -327,14 +333,34 @@ export class WorkerLoop {
         Atomics.store(shared.control, CTL_BARRIER, words[word + 1]!);
         this.mustWakeMain = true;
         break;
-      case CMD_REQUEST: {
-        const text = new Uint8Array(bytes.subarray(at + 8, at + 8 + words[word + 1]!));
+      case CMD_REQUEST:
         forwarder.flush();
-        this.answer(JSON.parse(new TextDecoder().decode(text)) as Request);
+        this.answer(jsonAt(bytes, at + 8, words[word + 1]!) as Request);
         break;
-      }
+      case CMD_CONTROL:
+        this.control(jsonAt(bytes, at + 8, words[word + 1]!) as Control);
+        break;
       default:
         throw new Error(`unknown worker command ${words[word]}`);
+    }
+  }
+
+  private control(control: Control): void {
+    const { forwarder } = this;
+    switch (control.type) {
+      case "setMeter":
+        return forwarder.meters.set(control.id, control.meter);
+      case "deleteMeter":
+        return forwarder.meters.delete(control.id);
+      case "vlanLimit":
+        forwarder.frame.vlanLimit = control.limit;
+        return;
+      case "conntrack":
+        return forwarder.tracker.change(control.change);
+      default: {
+        const never: never = control;
+        throw new Error(`unknown control ${String(never)}`);
+      }
     }
   }
 
@@ -361,6 +387,13 @@ export class WorkerLoop {
         case "removePort":
           ports = this.dropPort(request.portNo);
           break;
+        case "conntrack":
+          this.post({
+            type: "result",
+            id,
+            value: this.forwarder.tracker.answer(request.ask, this.forwarder.nowMs),
+          });
+          return;
         case "close":
           this.running = false;
           ports = [...this.ports.keys()].flatMap((portNo) => this.dropPort(portNo));
@@ -403,4 +436,8 @@ export class WorkerLoop {
     this.touched.clear();
     for (const port of this.active) this.touched.add(port);
   }
+}
+
+function jsonAt(bytes: Uint8Array, at: number, length: number): unknown {
+  return JSON.parse(new TextDecoder().decode(new Uint8Array(bytes.subarray(at, at + length))));
 }

@@ -17,6 +17,8 @@ import { COUNTERS } from "../engine/counters.ts";
 import { MAX_METERS, METER_STATS } from "../engine/meters.ts";
 import { RING_CONTROL_WORDS, RingMemory } from "./ring.ts";
 
+export { counterIndex, type CounterName, COUNTERS } from "../engine/counters.ts";
+
 export const MAX_PORTS = 65535;
 export const MAX_FLOWS = 1 << 18;
 

@@ -7,10 +7,18 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { ACTION_CASES } from "./action-cases.ts";
 import { Bench, type Case } from "./bench.ts";
 import { FLOW_CASES } from "./flow-cases.ts";
+import { ENCAP_CASES } from "./encap-cases.ts";
+import { NESTED_CASES } from "./nested-cases.ts";
 import { PORT_CASES } from "./port-cases.ts";
 import type { Implementation, Rig } from "./rig.ts";
 
-const CASES: Readonly<Record<string, Case>> = { ...FLOW_CASES, ...ACTION_CASES, ...PORT_CASES };
+const CASES: Readonly<Record<string, Case>> = {
+  ...FLOW_CASES,
+  ...ACTION_CASES,
+  ...NESTED_CASES,
+  ...ENCAP_CASES,
+  ...PORT_CASES,
+};
 
 /** Declares all cases for one implementation. */
 export function datapathConformance(implementation: Implementation): void {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { DpAction } from "../../../src/fastpath/actions.ts";
+import { encodeProgram } from "../../../src/fastpath/engine/encode.ts";
 import {
-  encodeProgram,
   OP_COPY,
   OP_END,
   OP_OUTPUT,
@@ -12,7 +12,7 @@ import {
   OP_TRUNC,
   OP_USERSPACE,
   programAt,
-} from "../../../src/fastpath/userspace/program.ts";
+} from "../../../src/fastpath/engine/opcodes.ts";
 import { slot } from "../../../src/packet/layout.ts";
 
 const output = (port: number): DpAction => ({ type: "output", port });

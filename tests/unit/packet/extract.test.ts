@@ -206,7 +206,8 @@ const FIXTURES: readonly Fixture[] = [
       },
       udp: { src: 1, dst: 2 },
     },
-    key: { ...ip6, nw_proto: 17, tp_src: 1, tp_dst: 2 },
+    // hop-by-hop, destination options, authentication
+    key: { ...ip6, ipv6_exthdr: 0x4c, nw_proto: 17, tp_src: 1, tp_dst: 2 },
     layers: { l3: 14, l4: 54 + 8 + 16 + 24 },
   },
   {
@@ -215,7 +216,7 @@ const FIXTURES: readonly Fixture[] = [
       ipv6: { ...V6, extensions: [{ type: 44, bytes: Uint8Array.from([0, 0, 0, 1, 0, 0, 0, 9]) }] },
       udp: { src: 1, dst: 2 },
     },
-    key: { ...ip6, nw_proto: 17, nw_frag: 1, tp_src: 1, tp_dst: 2 },
+    key: { ...ip6, ipv6_exthdr: 0x10, nw_proto: 17, nw_frag: 1, tp_src: 1, tp_dst: 2 },
     layers: { l4: 62 },
   },
   {
@@ -224,7 +225,7 @@ const FIXTURES: readonly Fixture[] = [
       ipv6: { ...V6, extensions: [{ type: 44, bytes: Uint8Array.from([0, 0, 0, 8, 0, 0, 0, 9]) }] },
       udp: { src: 1, dst: 2 },
     },
-    key: { ...ip6, nw_proto: 44, nw_frag: 3 },
+    key: { ...ip6, ipv6_exthdr: 0x10, nw_proto: 44, nw_frag: 3 },
     layers: { l4: -1 },
   },
   {

@@ -1,0 +1,511 @@
+/**
+ * Runs action programs (opcodes.ts) on one frame after the other: what every datapath of this
+ * process does to a packet, written once. A datapath extends it by what is its own: where outputs
+ * go (`transmit`), how upcalls travel (`upcall`) and how a key finds its flow (`classify`).
+ *
+ *     frame, key ──> run(program) ──> transmit(port) …
+ *                        │  recirc ──> classify() ──> run(its program) ──> …
+ *                        │  clone, sample, check_pkt_len ──> run(nested list), all put back
+ *                        └─ ct ──> the connection tracker
+ *
+ * Invariants
+ * - One frame, one key, nothing allocated for a packet, except where offloads must be ended in
+ *   software (a cut packet, a super-packet that gets an MPLS label) and for connections.
+ * - `transmit` may keep pointing at the frame until `finishSends`: programs hold a COPY before a
+ *   rewrite of such a frame. Copies lie in `scratch`, which the datapath empties between packets.
+ * - `stale` says that headers were changed since they were parsed: the key is brought up to date
+ *   only when somebody looks at it (an upcall, a hash, conntrack, recirculation). Layer offsets in
+ *   the frame are always right.
+ * - Recirculation ends after MAX_DEPTH rounds, as in Open vSwitch: a loop of flows drops.
+ */
+import { DONE, NO_ROOM as ENCAP_NO_ROOM } from "../../packet/encap.ts";
+import {
+  popEthernet,
+  popMpls,
+  popNsh,
+  popPbb,
+  pushEthernet,
+  pushMpls,
+  pushMplsOverEthernet,
+  pushNsh,
+  pushPbb,
+} from "../../packet/encap.ts";
+import { extractAgain } from "../../packet/extract.ts";
+import { Frame, VNET_BYTES, VNET_F_NEEDS_CSUM } from "../../packet/frame.ts";
+import { METADATA_WORD, slot } from "../../packet/layout.ts";
+import { popVlan, pushVlan, setSlot } from "../../packet/rewrite.ts";
+import { copyTtlIn, copyTtlOut } from "../../packet/ttl.ts";
+import { plainFrames, SegmentError } from "../../packet/vnet.ts";
+import type { Tracker } from "../conntrack/tracker.ts";
+import { TUNNEL_WORD } from "../tunnel-key.ts";
+import { counterIndex, DROP_ACTION_BASE } from "./counters.ts";
+import { hashFiveTupleWithBasis, hashSymmetric } from "./flow-hash.ts";
+import { METER_DROP, METER_REMARK, type MeterTable, remarked } from "./meters.ts";
+import {
+  HASH_L4,
+  IN_PLACE,
+  KEEP_FRAME,
+  OP_CHECK_LEN,
+  OP_CLONE,
+  OP_COPY,
+  OP_CT,
+  OP_CT_CLEAR,
+  OP_DROP,
+  OP_END,
+  OP_HASH,
+  OP_METER,
+  OP_OUTPUT,
+  OP_POP_ETH,
+  OP_POP_MPLS,
+  OP_POP_NSH,
+  OP_POP_PBB,
+  OP_POP_VLAN,
+  OP_PUSH_ETH,
+  OP_PUSH_MPLS,
+  OP_PUSH_NSH,
+  OP_PUSH_PBB,
+  OP_PUSH_VLAN,
+  OP_RECIRC,
+  OP_SAMPLE,
+  OP_SET,
+  OP_SET_KEY,
+  OP_TRUNC,
+  OP_TTL_IN,
+  OP_TTL_OUT,
+  OP_TUNNEL,
+  OP_USERSPACE,
+  type Program,
+} from "./opcodes.ts";
+import { SavedFrame } from "./saved-frame.ts";
+
+const NO_ACTIONS = counterIndex("drop_no_actions");
+const NO_ROOM = counterIndex("drop_no_room");
+const BAD_PROGRAM = counterIndex("drop_bad_program");
+const NO_HEADER = counterIndex("rewrite_no_header");
+const METERED = counterIndex("drop_meter");
+const DEPTH_LIMIT = counterIndex("drop_recirculation_limit");
+const RECIRCULATIONS = counterIndex("recirculations");
+
+const NO_LIMIT = 0x7fffffff;
+/** As `MAX_RECIRC_DEPTH` of Open vSwitch's userspace datapath. */
+const MAX_DEPTH = 6;
+/** In front of each frame in scratch memory, for pushed headers; a Geneve header with options fits. */
+export const HEADROOM_BYTES = 384;
+
+const W_RECIRC = slot("recirc_id").offset >> 2;
+const W_DP_HASH = slot("dp_hash").offset >> 2;
+const W_CT = slot("ct_state").offset >> 2;
+const S_NW_TOS = slot("nw_tos").offset;
+
+/** Memory for copies of frames, given out by moving a mark. */
+export interface Scratch {
+  readonly bytes: Uint8Array;
+  /** Offset of `length` bytes, or -1 if so much is not left. */
+  take(length: number): number;
+}
+
+/** Network order and back, for the words of a key. */
+export function swap32(value: number): number {
+  return ((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) |
+    (value >>> 24);
+}
+
+export abstract class Executor {
+  readonly frame = new Frame();
+  /** CLOCK_MONOTONIC of this round, in milliseconds. */
+  nowMs = 0;
+  /** Headers were changed since they were parsed. */
+  stale = false;
+  private depth = 0;
+  private level = 0;
+  private readonly saved: SavedFrame[] = [];
+  private readonly remark = new Uint8Array([0, 0xfc]);
+
+  protected constructor(
+    protected readonly scratch: Scratch,
+    readonly counters: Float64Array,
+    readonly meters: MeterTable,
+    readonly tracker: Tracker,
+  ) {}
+
+  /** Sends the frame as it is, or its first `limit` bytes. */
+  protected abstract transmit(portNo: number, limit: number): void;
+  /** Sends the frame as it is to the slow path, as an action upcall. */
+  protected abstract userspace(userdata: number, limit: number): void;
+  /** Looks the frame's key up and does what the flow says, or makes a miss upcall. */
+  protected abstract classify(): void;
+  /** Performs the sends that point at frames. */
+  protected abstract finishSends(): void;
+
+  count(counter: number, by = 1): void {
+    this.counters[counter]! += by;
+  }
+
+  /** Runs the program from its start. */
+  protected execute(program: Program): void {
+    if (program.code[0] === OP_END) this.counters[NO_ACTIONS]!++;
+    this.run(program, 0);
+  }
+
+  /** Brings the key up to date with the headers. */
+  protected refresh(): void {
+    if (!this.stale) return;
+    extractAgain(this.frame);
+    this.stale = false;
+  }
+
+  private run(program: Program, start: number): void {
+    const { frame } = this;
+    const { code } = program;
+    let limit = NO_LIMIT;
+    for (let pc = start;;) {
+      switch (code[pc]) {
+        case OP_END:
+          return;
+        case OP_OUTPUT:
+          this.transmit(code[pc + 1]!, limit);
+          limit = NO_LIMIT;
+          pc += 2;
+          break;
+        case OP_USERSPACE:
+          this.refresh();
+          this.userspace(code[pc + 1]!, limit);
+          limit = NO_LIMIT;
+          pc += 2;
+          break;
+        case OP_TRUNC:
+          limit = code[pc + 1]!;
+          pc += 2;
+          break;
+        case OP_COPY:
+          // Without memory for a copy: by sending what is owed at once.
+          if (!this.moveToScratch()) this.finishSends();
+          pc += 1;
+          break;
+        case OP_SET:
+          this.stale = true;
+          if (!setSlot(frame, code[pc + 1]!, program.bytes, code[pc + 2]!, code[pc + 3]!)) {
+            this.counters[NO_HEADER]!++;
+          }
+          pc += 4;
+          break;
+        case OP_PUSH_VLAN:
+          this.stale = true;
+          if (!pushVlan(frame, code[pc + 1]!, code[pc + 2]!)) {
+            if (frame.packetType !== 0) this.counters[NO_HEADER]!++;
+            else if (!this.moveToScratch() || !pushVlan(frame, code[pc + 1]!, code[pc + 2]!)) {
+              this.counters[NO_ROOM]!++;
+              return;
+            }
+          }
+          pc += 3;
+          break;
+        case OP_POP_VLAN:
+          this.stale = true;
+          if (!popVlan(frame)) this.counters[NO_HEADER]!++;
+          pc += 1;
+          break;
+        case OP_SET_KEY:
+          this.setKey(program, code[pc + 1]!, code[pc + 2]!, code[pc + 3]!, code[pc + 4]!);
+          pc += 5;
+          break;
+        case OP_RECIRC:
+          this.recirculate(code[pc + 1]!);
+          pc += 2;
+          break;
+        case OP_CT:
+          this.refresh();
+          if (!this.tracker.run(this, program, code[pc + 1]! >> 2)) return;
+          pc += 2;
+          break;
+        default:
+          pc = this.rare(program, pc);
+          if (pc < 0) return;
+      }
+    }
+  }
+
+  /** What few packets need. Where to go on, or -1 if the packet is gone. */
+  private rare(program: Program, pc: number): number {
+    const { frame } = this;
+    const { code } = program;
+    switch (code[pc]) {
+      case OP_TUNNEL:
+        this.setTunnel(program, code[pc + 1]! >> 2, code[pc + 2]!);
+        return pc + 3;
+      case OP_CT_CLEAR:
+        this.clearConntrack();
+        return pc + 1;
+      case OP_HASH: {
+        this.refresh();
+        const basis = code[pc + 2]!;
+        const hash = code[pc + 1] === HASH_L4
+          ? hashFiveTupleWithBasis(frame.key, basis)
+          : hashSymmetric(frame.key, basis >>> 0);
+        this.metadata(W_DP_HASH, swap32(hash));
+        return pc + 3;
+      }
+      case OP_METER:
+        return this.meter(code[pc + 1]!) ? pc + 2 : -1;
+      case OP_DROP:
+        this.counters[DROP_ACTION_BASE + code[pc + 1]!]!++;
+        return -1;
+      case OP_CLONE:
+        this.nested(program, pc + 3, code[pc + 1]!);
+        return pc + 3 + code[pc + 2]!;
+      case OP_SAMPLE:
+        if (Math.random() * 0xffffffff < code[pc + 1]! >>> 0) {
+          this.nested(program, pc + 4, code[pc + 2]!);
+        }
+        return pc + 4 + code[pc + 3]!;
+      case OP_CHECK_LEN: {
+        const greater = pc + 4;
+        const less = greater + code[pc + 3]!;
+        const from = this.longest() > code[pc + 1]! ? greater : less + 1;
+        this.nested(program, from, code[pc + 2]!);
+        return less + 1 + code[less]!;
+      }
+      case OP_TTL_IN:
+        this.stale = true;
+        if (!copyTtlIn(frame)) this.counters[NO_HEADER]!++;
+        return pc + 1;
+      case OP_TTL_OUT:
+        this.stale = true;
+        if (!copyTtlOut(frame)) this.counters[NO_HEADER]!++;
+        return pc + 1;
+      default:
+        return this.encapsulate(program, pc);
+    }
+  }
+
+  /** Headers around the network layer pushed and popped. */
+  private encapsulate(program: Program, pc: number): number {
+    const { code } = program;
+    const size = encapSize(code[pc]!);
+    if (size === 0) {
+      this.counters[BAD_PROGRAM]!++;
+      return -1;
+    }
+    if (this.endOffloads(program, pc)) return -1;
+    let result = this.tryEncap(program, pc);
+    if (result === ENCAP_NO_ROOM && this.moveToScratch()) result = this.tryEncap(program, pc);
+    if (result === DONE) {
+      this.stale = false;
+      return pc + size;
+    }
+    if (result === ENCAP_NO_ROOM) {
+      this.counters[NO_ROOM]!++;
+      return -1;
+    }
+    this.counters[NO_HEADER]!++;
+    return pc + size;
+  }
+
+  private tryEncap(program: Program, pc: number): number {
+    const { frame } = this;
+    const { code, bytes } = program;
+    const first = code[pc + 1]!;
+    switch (code[pc]) {
+      case OP_PUSH_MPLS:
+        return code[pc + 3] === 0
+          ? pushMpls(frame, first, code[pc + 2]!)
+          : pushMplsOverEthernet(frame, first, code[pc + 2]!);
+      case OP_POP_MPLS:
+        return popMpls(frame, first);
+      case OP_PUSH_ETH:
+        return pushEthernet(frame, bytes, first);
+      case OP_POP_ETH:
+        return popEthernet(frame);
+      case OP_PUSH_NSH:
+        return pushNsh(frame, bytes, first, code[pc + 2]!);
+      case OP_POP_NSH:
+        return popNsh(frame);
+      case OP_PUSH_PBB:
+        return pushPbb(frame, first, code[pc + 2]!);
+      default:
+        return popPbb(frame);
+    }
+  }
+
+  /**
+   * Nobody behind an MPLS label or the like can finish a checksum or cut a super-packet, so that is
+   * done here. True if the packet became several, on which the rest of the program has been run.
+   */
+  private endOffloads(program: Program, pc: number): boolean {
+    const { frame } = this;
+    const op = program.code[pc];
+    if (op !== OP_PUSH_MPLS && op !== OP_PUSH_NSH && op !== OP_PUSH_PBB) return false;
+    if (!frame.vnet || frame.packetType !== 0) return false;
+    const { bytes, offset, length } = frame;
+    const vnet = offset - VNET_BYTES;
+    if ((bytes[vnet]! & VNET_F_NEEDS_CSUM) === 0 && bytes[vnet + 1] === 0) return false;
+    let frames: Uint8Array[];
+    try {
+      frames = plainFrames(bytes.subarray(offset, offset + length), bytes.subarray(vnet, offset));
+    } catch (error) {
+      // A header that does not fit its frame: it says nothing that could be done.
+      if (!(error instanceof SegmentError) && !(error instanceof RangeError)) throw error;
+      bytes.fill(0, vnet, offset);
+      return false;
+    }
+    for (const plain of frames) {
+      const at = this.scratch.take(HEADROOM_BYTES + VNET_BYTES + plain.length);
+      if (at < 0) {
+        this.counters[NO_ROOM]!++;
+        continue;
+      }
+      const into = at + HEADROOM_BYTES + VNET_BYTES;
+      this.scratch.bytes.fill(0, into - VNET_BYTES, into);
+      this.scratch.bytes.set(plain, into);
+      frame.set(this.scratch.bytes, into, plain.length, true, at);
+      extractAgain(frame);
+      this.stale = false;
+      this.run(program, pc);
+    }
+    return true;
+  }
+
+  private nested(program: Program, pc: number, copies: number): void {
+    if (copies === IN_PLACE) return this.run(program, pc);
+    const saved = this.saved[this.level] ??= new SavedFrame();
+    saved.save(this.frame);
+    if (copies === KEEP_FRAME && !this.moveToScratch()) {
+      this.counters[NO_ROOM]!++;
+      return;
+    }
+    this.level++;
+    this.run(program, pc);
+    this.level--;
+    saved.restore(this.frame);
+    if (copies === KEEP_FRAME) this.stale = true;
+  }
+
+  private recirculate(id: number): void {
+    if (this.depth >= MAX_DEPTH) {
+      this.counters[DEPTH_LIMIT]!++;
+      return;
+    }
+    this.refresh();
+    this.frame.key.words[W_RECIRC] = swap32(id);
+    this.counters[RECIRCULATIONS]!++;
+    this.depth++;
+    this.classify();
+    this.depth--;
+  }
+
+  /** Makes the frame ours to change. False without memory. */
+  protected moveToScratch(): boolean {
+    const { scratch, frame } = this;
+    const at = scratch.take(HEADROOM_BYTES + VNET_BYTES + frame.length);
+    return at >= 0 && frame.moveTo(scratch.bytes, at + HEADROOM_BYTES + VNET_BYTES, at);
+  }
+
+  private setKey(program: Program, at: number, length: number, value: number, mask: number): void {
+    const { bytes } = this.frame.key;
+    const args = program.bytes;
+    for (let i = 0; i < length; i++) {
+      bytes[at + i] = (bytes[at + i]! & ~args[mask + i]!) | (args[value + i]! & args[mask + i]!);
+    }
+    this.frame.keyWords = Math.max(this.frame.keyWords, (at + length) >> 2);
+  }
+
+  private metadata(word: number, value: number): void {
+    this.frame.key.words[word] = value;
+    if (this.frame.keyWords <= word) this.frame.keyWords = word + 1;
+  }
+
+  private setTunnel(program: Program, from: number, count: number): void {
+    const { frame } = this;
+    const { words } = frame.key;
+    for (let i = 0; i < count; i++) words[TUNNEL_WORD + i] = program.code[from + i]!;
+    for (let i = TUNNEL_WORD + count; i < frame.keyWords; i++) words[i] = 0;
+    frame.keyWords = TUNNEL_WORD + count;
+  }
+
+  private clearConntrack(): void {
+    const { words } = this.frame.key;
+    const end = Math.min(this.frame.keyWords, TUNNEL_WORD);
+    for (let i = W_CT; i < end; i++) words[i] = 0;
+  }
+
+  private meter(id: number): boolean {
+    const { frame, meters } = this;
+    const result = meters.run(id, this.segments(), frame.length, this.nowMs);
+    if (result === METER_DROP) {
+      this.counters[METERED]!++;
+      return false;
+    }
+    if (result === METER_REMARK && frame.l3 >= 0) {
+      const at = frame.offset + frame.l3;
+      const { bytes } = frame;
+      let tos = -1;
+      if (frame.l3Type === 0x0800) tos = bytes[at + 1]!;
+      else if (frame.l3Type === 0x86dd) tos = ((bytes[at]! & 15) << 4) | (bytes[at + 1]! >> 4);
+      if (tos >= 0) {
+        this.remark[0] = remarked(tos, meters.level);
+        setSlot(frame, S_NW_TOS, this.remark, 0, 1);
+        this.stale = true;
+      }
+    }
+    return true;
+  }
+
+  /** How many packets a super-packet stands for. */
+  private segments(): number {
+    const size = this.segmentSize();
+    const headers = size === 0 ? 0 : this.headerBytes();
+    return size === 0 ? 1 : Math.max(1, Math.ceil((this.frame.length - headers) / size));
+  }
+
+  /** The frame without padding; of a super-packet its longest segment. */
+  private longest(): number {
+    const { frame } = this;
+    const size = this.segmentSize();
+    if (size !== 0) return Math.min(frame.length, this.headerBytes() + size);
+    return frame.l3 >= 0 ? frame.l3End : frame.length;
+  }
+
+  private segmentSize(): number {
+    const { frame } = this;
+    if (!frame.vnet) return 0;
+    const vnet = frame.offset - VNET_BYTES;
+    if (frame.bytes[vnet + 1] === 0) return 0;
+    return frame.bytes[vnet + 4]! | (frame.bytes[vnet + 5]! << 8);
+  }
+
+  /** Bytes before the transport's payload. */
+  private headerBytes(): number {
+    const { frame } = this;
+    if (frame.l4 < 0) return 0;
+    if (frame.l4Type !== 6) return frame.l4 + 8;
+    return frame.l4 + ((frame.bytes[frame.offset + frame.l4 + 12]! >> 4) << 2);
+  }
+}
+
+/** Words of an encapsulating instruction; 0 for anything else. */
+function encapSize(op: number): number {
+  switch (op) {
+    case OP_PUSH_MPLS:
+      return 4;
+    case OP_PUSH_NSH:
+    case OP_PUSH_PBB:
+      return 3;
+    case OP_POP_MPLS:
+    case OP_PUSH_ETH:
+      return 2;
+    case OP_POP_ETH:
+    case OP_POP_NSH:
+    case OP_POP_PBB:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+/** Puts the metadata of a datapath key into the frame's, as if the packet came with it. */
+export function adoptMetadata(frame: Frame, words: ArrayLike<number>, from: number, count: number) {
+  const key = frame.key.words;
+  for (let i = 0; i < count; i++) key[METADATA_WORD + i] = words[from + i]!;
+  for (let i = METADATA_WORD + count; i < frame.keyWords; i++) key[i] = 0;
+  frame.keyWords = Math.max(METADATA_WORD + count, Math.min(frame.keyWords, METADATA_WORD));
+}
