@@ -1,9 +1,10 @@
 /** What the readers of actions' arguments share. */
-import { parsePort, type PortNames, TextError } from "../../packet/text.ts";
+import { parsePort, TextError } from "../../packet/text.ts";
+import type { TextNames } from "./names.ts";
 import type { Action } from "../actions/types.ts";
 
 export interface ActionScope {
-  readonly names: PortNames | undefined;
+  readonly names: TextNames | undefined;
   readonly depth: number;
   /** Reads nested actions, which may not hold instructions. */
   nested(text: string): Action[];

@@ -4,14 +4,7 @@
  */
 import { parseIpv4, parseMac } from "../../packet/address.ts";
 import { bytesToBig } from "../../packet/address.ts";
-import {
-  formatField,
-  integer,
-  parseField,
-  parsePort,
-  type PortNames,
-  TextError,
-} from "../../packet/text.ts";
+import { formatField, integer, parseField, parsePort, TextError } from "../../packet/text.ts";
 import { REASONS } from "../actions/controller.ts";
 import { subfieldMask } from "../actions/subfield.ts";
 import type { Action, ActionOf } from "../actions/types.ts";
@@ -21,15 +14,8 @@ import { PORTS } from "../version.ts";
 import { parseCt, parseNat } from "./ct-parse.ts";
 import { parseDecap, parseEncap } from "./encap-parse.ts";
 import { parseLearn } from "./learn-parse.ts";
-import {
-  keyValues,
-  parseHexBytes,
-  parseTable,
-  parseU16,
-  parseU32,
-  parseU64,
-  parseU8,
-} from "./scan.ts";
+import { keyValues, parseHexBytes, parseU16, parseU32, parseU64, parseU8 } from "./scan.ts";
+import { parseTableName, type TextNames } from "./names.ts";
 import { findField, parseMove, parseSubfield } from "./subfield.ts";
 import { type ActionScope, needPort } from "./action-scope.ts";
 import {
@@ -44,14 +30,14 @@ const MAX_DEPTH = 100;
 
 type Parser = (value: string, scope: ActionScope) => Action | readonly Action[];
 
-/** The actions behind `actions=`, instructions included. */
-export function parseActions(text: string, names?: PortNames): Action[] {
-  return parseList(text, names, 0, true);
+/** The actions behind `actions=`; in flows, instructions may stand among them. */
+export function parseActions(text: string, names?: TextNames, instructions = true): Action[] {
+  return parseList(text, names, 0, instructions);
 }
 
 function parseList(
   text: string,
-  names: PortNames | undefined,
+  names: TextNames | undefined,
   depth: number,
   instructions: boolean,
 ): Action[] {
@@ -306,7 +292,7 @@ function parseResubmit(text: string, scope: ActionScope): Action {
     : needPort(portText, scope, `${portText}: resubmit to unknown port`);
   let table = 0xff;
   if (tableText !== "") {
-    const found = parseTable(tableText);
+    const found = parseTableName(tableText, scope.names);
     if (found === undefined) throw new TextError(`${tableText}: resubmit to unknown table`);
     table = found;
   }
@@ -366,8 +352,8 @@ function parseNote(text: string): Action {
   return { type: "note", data };
 }
 
-function goto(text: string): Action {
-  const table = parseTable(text);
+function goto(text: string, scope: ActionScope): Action {
+  const table = parseTableName(text, scope.names);
   if (table === undefined) throw new TextError(`unknown table "${text}"`);
   return { type: "goto_table", table };
 }
@@ -448,7 +434,7 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["exit", bare({ type: "exit" })],
   ["sample", parseSample],
   ["clone", (v, scope) => ({ type: "clone", actions: scope.nested(v) })],
-  ["ct", (v, scope) => parseCt(v, (inner) => scope.nested(inner))],
+  ["ct", (v, scope) => parseCt(v, scope)],
   ["nat", (v) => parseNat(v)],
   ["ct_clear", bare({ type: "ct_clear" })],
   ["check_pkt_larger", parseCheckLarger],

@@ -3,11 +3,12 @@ import { bytesToBig, parseIpv4, parseIpv6 } from "../../packet/address.ts";
 import { TextError } from "../../packet/text.ts";
 import type { Action, CtAction, NatAction } from "../actions/types.ts";
 import { CT_HELPERS } from "./actions-format.ts";
-import { keyValues, parseTable, parseU16 } from "./scan.ts";
+import type { ActionScope } from "./action-scope.ts";
+import { parseTableName } from "./names.ts";
+import { keyValues, parseU16 } from "./scan.ts";
 import { parseSubfield } from "./subfield.ts";
 
-/** `nested` reads the actions inside `exec(…)`. */
-export function parseCt(text: string, nested: (text: string) => Action[]): CtAction {
+export function parseCt(text: string, scope: ActionScope): CtAction {
   let commit = false;
   let force = false;
   let zone: CtAction["zone"] = { value: 0 };
@@ -23,7 +24,7 @@ export function parseCt(text: string, nested: (text: string) => Action[]): CtAct
         force = true;
         break;
       case "table": {
-        const table = parseTable(value);
+        const table = parseTableName(value, scope.names);
         if (table === undefined) throw new TextError(`unknown table ${value}`);
         if (table === 0xff) throw new TextError("invalid table 0xff");
         recircTable = table;
@@ -42,7 +43,7 @@ export function parseCt(text: string, nested: (text: string) => Action[]): CtAct
         actions.push(parseNat(value));
         break;
       case "exec":
-        actions.push(...nested(value));
+        actions.push(...scope.nested(value));
         break;
       default:
         throw new TextError(`invalid argument to "ct" action: \`${key}'`);

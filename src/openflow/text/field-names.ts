@@ -15,7 +15,8 @@ function areSequential(a: string, b: string): boolean {
   let same = 0;
   while (same < a.length && a[same] === b[same]) same++;
   const [first, second] = [a.slice(same), b.slice(same)];
-  return /^\d{1,9}$/.test(first) && /^\d{1,9}$/.test(second) && Number(first) + 1 === Number(second);
+  return /^\d{1,9}$/.test(first) && /^\d{1,9}$/.test(second) &&
+    Number(first) + 1 === Number(second);
 }
 
 /** How many names at the beginning count on; two are told better by themselves. */

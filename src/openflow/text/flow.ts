@@ -5,9 +5,10 @@
  * `parseFlow` throws `TextError` with a message like Open vSwitch's. The text comes from users and
  * from the HTTP API; nothing is assumed about it.
  */
-import { anyMatch } from "../../packet/key.ts";
+import { anyMatch, type Match } from "../../packet/key.ts";
 import { formatPort, parsePort, TextError } from "../../packet/text.ts";
 import { checkActions } from "../actions/check.ts";
+import type { Action } from "../actions/types.ts";
 import { OfError } from "../errors.ts";
 import {
   FLOW_FLAGS,
@@ -20,8 +21,9 @@ import { GROUP_ALL, GROUP_ANY, OF11, type OfVersion, PORTS, TABLE_ALL } from "..
 import { formatActions } from "./actions-format.ts";
 import { parseActions } from "./actions-parse.ts";
 import { DEFAULT_PRIORITY, formatMatch, parseMatchPart } from "./match.ts";
-import { formatTable, type TextNames } from "./names.ts";
-import { hex, keyValues, parseTable, parseU16, parseU32, parseU64 } from "./scan.ts";
+import { formatTable, parseTableName, type TextNames } from "./names.ts";
+import { PROTOCOLS, type Protocols, protocolsOfActions, protocolsOfIpv6 } from "./protocols.ts";
+import { hex, keyValues, parseU16, parseU32, parseU64 } from "./scan.ts";
 
 const FLAG_WORDS: readonly (readonly [number, string])[] = [
   [FLOW_FLAGS.SEND_FLOW_REM, "send_flow_rem"],
@@ -30,6 +32,13 @@ const FLAG_WORDS: readonly (readonly [number, string])[] = [
   [FLOW_FLAGS.NO_PKT_COUNTS, "no_packet_counts"],
   [FLOW_FLAGS.NO_BYT_COUNTS, "no_byte_counts"],
 ];
+
+/** Flags that came with a version. */
+const FLAG_PROTOCOLS: ReadonlyMap<number, Protocols> = new Map([
+  [FLOW_FLAGS.RESET_COUNTS, PROTOCOLS.OF12_UP],
+  [FLOW_FLAGS.NO_PKT_COUNTS, PROTOCOLS.OF13_UP],
+  [FLOW_FLAGS.NO_BYT_COUNTS, PROTOCOLS.OF13_UP],
+]);
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
@@ -150,7 +159,7 @@ const IGNORED: ReadonlySet<string> = new Set([
 ]);
 
 /** Takes `actions=…` off the end of a flow. */
-function splitActions(text: string): { head: string; actions: string | undefined } {
+export function splitActions(text: string): { head: string; actions: string | undefined } {
   const at = text.indexOf("action");
   if (at < 0) return { head: text, actions: undefined };
   const equals = text.indexOf("=", at + 1);
@@ -180,6 +189,7 @@ interface Draft {
   flags: number;
   outPort: number;
   outGroup: number;
+  protocols: Protocols;
 }
 
 const FLAGS = FLAG_WORDS.map(([, word]) => word);
@@ -214,6 +224,7 @@ function parseCookie(draft: Draft, command: FlowCommand | "request", text: strin
     if (command === "add") throw new TextError("flow additions cannot use a cookie mask");
     draft.cookie = parseU64(text.slice(0, slash));
     draft.cookieMask = parseU64(text.slice(slash + 1));
+    if (draft.cookieMask !== 0n) draft.protocols &= PROTOCOLS.NXM_OF11_UP;
     return;
   }
   if (command === "request" || command.startsWith("delete")) {
@@ -236,23 +247,27 @@ function parseSetting(
   const flag = FLAG_WORDS.find(([, word]) => word === key);
   if (flag && takes.has(key)) {
     draft.flags |= flag[0];
+    draft.protocols &= FLAG_PROTOCOLS.get(flag[0]) ?? PROTOCOLS.ANY;
     return;
   }
   if (key === "no_readonly_table" || key === "allow_hidden_fields") return;
   if (value === "") throw new TextError(`field ${key} missing value`);
   if (IGNORED.has(key)) return;
   if (key === "table") {
-    const table = parseTable(value);
+    const table = parseTableName(value, names);
     if (table === undefined) throw new TextError(`unknown table "${value}"`);
     draft.table = table;
+    if (table !== TABLE_ALL) draft.protocols &= PROTOCOLS.TID;
   } else if (key === "cookie") parseCookie(draft, command, value);
   else if (!takes.has(key)) throw new TextError(`unknown keyword ${key}`);
   else if (key === "out_port") {
     const port = parsePort(value, names);
     if (port === undefined) throw new TextError(`${value} is not a valid OpenFlow port`);
     draft.outPort = port;
-  } else if (key === "out_group") draft.outGroup = parseGroup(value);
-  else if (key === "priority") draft.priority = parseU16(value, key);
+  } else if (key === "out_group") {
+    draft.outGroup = parseGroup(value);
+    draft.protocols &= PROTOCOLS.OF11_UP;
+  } else if (key === "priority") draft.priority = parseU16(value, key);
   else if (key === "idle_timeout") draft.idleTimeout = parseU16(value, key);
   else if (key === "hard_timeout") draft.hardTimeout = parseU16(value, key);
   else if (key === "importance") draft.importance = parseU16(value, key);
@@ -273,11 +288,37 @@ function emptyDraft(): Draft {
     flags: 0,
     outPort: PORTS.ANY,
     outGroup: GROUP_ANY,
+    protocols: PROTOCOLS.ANY,
   };
 }
 
-/** A flow-mod from ovs-ofctl's syntax. Throws `TextError`. */
-export function parseFlow(text: string, options: ParseFlowOptions = {}): FlowMod {
+/** A flow-mod, and in which protocols it can be said. */
+export interface ParsedFlow {
+  readonly message: FlowMod;
+  readonly protocols: Protocols;
+}
+
+function checkAgainstMatch(actions: readonly Action[], match: Match, table: number): Protocols {
+  const check = (lenient: boolean): void => {
+    try {
+      checkActions(actions, match, { table, tables: 255, lenient });
+    } catch (error) {
+      if (!(error instanceof OfError)) throw error;
+      throw new TextError(`actions are invalid with specified match (${error.error})`);
+    }
+  };
+  check(true);
+  try {
+    check(false);
+    return PROTOCOLS.ANY;
+  } catch (error) {
+    if (error instanceof TextError) return PROTOCOLS.OF10;
+    throw error;
+  }
+}
+
+/** A flow-mod from ovs-ofctl's syntax, with the protocols that can say it. Throws `TextError`. */
+export function parseFlowMod(text: string, options: ParseFlowOptions = {}): ParsedFlow {
   const { command, rest } = options.command
     ? { command: options.command, rest: text }
     : takeCommand(text);
@@ -290,38 +331,62 @@ export function parseFlow(text: string, options: ParseFlowOptions = {}): FlowMod
     ? splitActions(rest)
     : { head: rest, actions: undefined };
   if (takesActions && actionText === undefined) throw new TextError("must specify an action");
+  const match = parseHead(draft, command, head, names);
+  // A modify that matches no cookie adds the flow when there is none: with cookie 0 then.
+  if (modifies && draft.cookieMask === 0n && draft.newCookie === ALL_ONES) draft.newCookie = 0n;
+  const { protocols, ...flow } = draft;
+  const parsed = { type: "flow_mod" as const, command, match, ...flow };
+  if (actionText === undefined) return { message: { ...parsed, actions: [] }, protocols };
+  const actions = parseActions(actionText, names);
+  let usable = protocols & protocolsOfActions(actions);
+  usable &= checkAgainstMatch(actions, match, draft.table);
+  if (usable === 0) {
+    throw new TextError("actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)");
+  }
+  return { message: { ...parsed, actions }, protocols: usable };
+}
+
+/** A flow-mod from ovs-ofctl's syntax. Throws `TextError`. */
+export const parseFlow = (text: string, options: ParseFlowOptions = {}): FlowMod =>
+  parseFlowMod(text, options).message;
+
+function parseHead(
+  draft: Draft,
+  command: FlowCommand | "request",
+  text: string,
+  names: TextNames | undefined,
+): Match {
   const match = anyMatch();
-  for (const { key, value } of keyValues(head)) {
+  const said = { match, protocols: draft.protocols };
+  for (const { key, value } of keyValues(text)) {
     const flag = FLAG_WORDS.some(([, word]) => word === key);
-    if (flag || !parseMatchPart(match, key, value, names)) {
+    if (flag || !parseMatchPart(said, key, value, names)) {
       parseSetting(draft, command, key, value, names);
     }
   }
-  // A modify that matches no cookie adds the flow when there is none: with cookie 0 then.
-  if (modifies && draft.cookieMask === 0n && draft.newCookie === ALL_ONES) draft.newCookie = 0n;
-  const actions = actionText === undefined ? [] : parseActions(actionText, names);
-  try {
-    checkActions(actions, match, { table: draft.table, lenient: true });
-  } catch (error) {
-    if (!(error instanceof OfError)) throw error;
-    throw new TextError(`actions are invalid with specified match (${error.error})`);
-  }
-  return { type: "flow_mod", command, match, ...draft, actions };
+  draft.protocols &= said.protocols & protocolsOfIpv6(match);
+  return match;
+}
+
+/** The request of `dump-flows` or `dump-aggregate`, with the protocols that can say it. */
+export function parseFlowRequestText(
+  text: string,
+  options: { readonly names?: TextNames | undefined; readonly aggregate?: boolean } = {},
+): { readonly message: FlowStatsRequest; readonly protocols: Protocols } {
+  const draft = emptyDraft();
+  const match = parseHead(draft, "request", text, options.names);
+  const { table, outPort, outGroup, cookie, cookieMask } = draft;
+  const type = options.aggregate ? "aggregate_stats_request" : "flow_stats_request";
+  // A table that is asked for is in the request, whatever flow-mods can say.
+  let { protocols } = draft;
+  if (protocols & PROTOCOLS.STD_TID) protocols |= PROTOCOLS.STD;
+  if (protocols & PROTOCOLS.NXM_TID) protocols |= PROTOCOLS.NXM;
+  const message = { type, table, match, outPort, outGroup, cookie, cookieMask } as const;
+  return { message, protocols };
 }
 
 /** The request of `dump-flows` or `dump-aggregate` from its argument. Throws `TextError`. */
-export function parseFlowRequest(
+export const parseFlowRequest = (
   text: string,
   options: { readonly names?: TextNames | undefined; readonly aggregate?: boolean } = {},
-): FlowStatsRequest {
-  const draft = emptyDraft();
-  const match = anyMatch();
-  for (const { key, value } of keyValues(text)) {
-    if (!parseMatchPart(match, key, value, options.names)) {
-      parseSetting(draft, "request", key, value, options.names);
-    }
-  }
-  const { table, outPort, outGroup, cookie, cookieMask } = draft;
-  const type = options.aggregate ? "aggregate_stats_request" : "flow_stats_request";
-  return { type, table, match, outPort, outGroup, cookie, cookieMask };
-}
+): FlowStatsRequest => parseFlowRequestText(text, options).message;

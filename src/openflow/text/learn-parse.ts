@@ -1,13 +1,14 @@
 /** `learn(…)` from ovs-ofctl's syntax. */
-import { formatField, integer, parseField, type PortNames, TextError } from "../../packet/text.ts";
+import { formatField, integer, parseField, TextError } from "../../packet/text.ts";
 import { wireBits } from "../actions/subfield.ts";
 import type { LearnAction, LearnSpec, Subfield } from "../actions/types.ts";
 import { loose } from "./choice-parse.ts";
 import { DEFAULT_PRIORITY } from "./match.ts";
-import { keyValues, parseTable } from "./scan.ts";
+import { parseTableName, type TextNames } from "./names.ts";
+import { keyValues } from "./scan.ts";
 import { parseMove, parseSubfield } from "./subfield.ts";
 
-export function parseLearn(text: string, names?: PortNames): LearnAction {
+export function parseLearn(text: string, names?: TextNames): LearnAction {
   const settings = {
     idleTimeout: 0,
     hardTimeout: 0,
@@ -25,7 +26,7 @@ export function parseLearn(text: string, names?: PortNames): LearnAction {
   for (const { key, value } of keyValues(text)) {
     switch (key) {
       case "table": {
-        const table = parseTable(value);
+        const table = parseTableName(value, names);
         if (table === undefined) throw new TextError(`unknown table "${value}"`);
         if (table === 0xff) {
           throw new TextError(`${text}: table id 255 not valid for \`learn' action`);
@@ -79,7 +80,7 @@ export function parseLearn(text: string, names?: PortNames): LearnAction {
   };
 }
 
-function parseSpec(whole: string, key: string, value: string, names?: PortNames): LearnSpec {
+function parseSpec(whole: string, key: string, value: string, names?: TextNames): LearnSpec {
   if (key === "load") return parseLoadSpec(value);
   if (key === "output") {
     const subfield = parseSubfield(value);
@@ -119,7 +120,7 @@ function parseImmediate(
   value: string,
   target: Subfield,
   asField: unknown,
-  names?: PortNames,
+  names?: TextNames,
 ): bigint {
   const { field, start, bits } = target;
   try {

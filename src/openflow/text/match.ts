@@ -26,6 +26,7 @@ import {
   setMatchField,
   valueIsValid,
 } from "../match-set.ts";
+import { PROTOCOLS, type Protocols, protocolsOfField } from "./protocols.ts";
 import { parseSubfield } from "./subfield.ts";
 import { alternateHex, keyValues } from "./scan.ts";
 
@@ -36,7 +37,7 @@ export const DEFAULT_PRIORITY = 0x8000;
 const VLAN_NONE = 0xffff;
 
 /** Words for an Ethernet type, with a protocol where they say one. */
-const PROTOCOLS: ReadonlyMap<string, readonly [number, number?]> = new Map([
+export const PROTOCOL_WORDS: ReadonlyMap<string, readonly [number, number?]> = new Map([
   ["ip", [ETH_TYPE.IPV4]],
   ["ipv4", [ETH_TYPE.IPV4]],
   ["ip4", [ETH_TYPE.IPV4]],
@@ -57,7 +58,7 @@ const PROTOCOLS: ReadonlyMap<string, readonly [number, number?]> = new Map([
 ]);
 
 /** Words that a match may contain by themselves. */
-export const MATCH_WORDS: readonly string[] = [...PROTOCOLS.keys()];
+export const MATCH_WORDS: readonly string[] = [...PROTOCOL_WORDS.keys()];
 
 /** Collects `name=value` parts of one match. */
 class Parts {
@@ -178,7 +179,7 @@ function formatConntrack(parts: Parts): void {
 function formatProtocol(parts: Parts, ethType: number): { type: boolean; protocol: boolean } {
   if (!parts.has("eth_type")) return { type: false, protocol: false };
   let fallback: string | undefined;
-  for (const [word, [type, protocol]] of PROTOCOLS) {
+  for (const [word, [type, protocol]] of PROTOCOL_WORDS) {
     if (type !== ethType) continue;
     if (protocol === undefined) {
       fallback ??= word === "ip4" || word === "ipv4" ? undefined : word;
@@ -311,14 +312,21 @@ function formatTransport(parts: Parts, ethType: number): void {
   }
 }
 
+/** A match while it is read, and in which protocols it can be said so far. */
+export interface SaidMatch {
+  readonly match: Match;
+  protocols: Protocols;
+}
+
 /** Adds what `key=value` says to the match; false if it is about something else. */
 export function parseMatchPart(
-  match: Match,
+  said: SaidMatch,
   key: string,
   value: string,
   names?: PortNames,
 ): boolean {
-  const protocol = PROTOCOLS.get(key);
+  const { match } = said;
+  const protocol = PROTOCOL_WORDS.get(key);
   if (protocol) {
     setMatchExact(match, FIELDS.eth_type, protocol[0]);
     if (protocol[1] !== undefined) setMatchExact(match, FIELDS.nw_proto, protocol[1]);
@@ -327,7 +335,7 @@ export function parseMatchPart(
   if (key === "eth") return true;
   const field = fieldByName(key);
   if (field) {
-    parseMatchField(match, field, value, names);
+    parseMatchField(said, field, value, names);
     return true;
   }
   if (!key.includes("[")) return false;
@@ -343,15 +351,18 @@ export function parseMatchPart(
     );
   }
   setMatchField(match, subfield.field, number << BigInt(subfield.start), subfieldMask(subfield));
+  said.protocols &= protocolsOfField(subfield.field, match.mask.getBig(subfield.field));
   return true;
 }
 
-function parseMatchField(match: Match, field: Field, text: string, names?: PortNames): void {
+function parseMatchField(said: SaidMatch, field: Field, text: string, names?: PortNames): void {
+  const { match } = said;
   // Nothing behind the name asks that the field exist, which is what its prerequisites do.
   if (text === "") return;
   const parsed = parseField(field, text, names);
   let { value } = parsed;
   const { mask } = parsed;
+  said.protocols &= protocolsOfField(field, mask);
   if (field.name === "dl_vlan" && Number(value) === VLAN_NONE) return requireNoTag(match);
   if (field.name === "in_port_oxm" && value >= 0xffffff00n) value &= 0xffffn;
   if (mask !== 0n && !valueIsValid(field, value)) {
@@ -363,8 +374,9 @@ function parseMatchField(match: Match, field: Field, text: string, names?: PortN
 /** Reads a match that stands alone. */
 export function parseMatch(text: string, names?: PortNames): Match {
   const match = anyMatch();
+  const said = { match, protocols: PROTOCOLS.ANY };
   for (const { key, value } of keyValues(text)) {
-    if (!parseMatchPart(match, key, value, names)) throw new TextError(`unknown keyword ${key}`);
+    if (!parseMatchPart(said, key, value, names)) throw new TextError(`unknown keyword ${key}`);
   }
   return match;
 }

@@ -119,7 +119,9 @@ export function formatGroupFeatures(
   version: OfVersion,
 ): string {
   const { types, capabilities, maxGroups, actions } = message;
-  let text = `\n Group table:\n    Types:  ${hex(types)}\n    Capabilities:  ${hex(capabilities)}\n`;
+  let text = `\n Group table:\n    Types:  ${hex(types)}\n    Capabilities:  ${
+    hex(capabilities)
+  }\n`;
   TYPE_NAMES.forEach((name, i) => {
     if (((types >>> i) & 1) === 0) return;
     const known = actionNamesOf(actions[i] ?? 0, version);

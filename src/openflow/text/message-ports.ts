@@ -82,7 +82,9 @@ function formatStats(stats: PortStats, names?: TextNames): string {
     const duration = formatDuration(stats.durationSeconds, stats.durationNanoseconds ?? 0);
     text += `           duration=${duration}\n`;
   }
-  if (stats.rfc2819) text += formatRfc2819(stats.rfc2819, "rx") + formatRfc2819(stats.rfc2819, "tx");
+  if (stats.rfc2819) {
+    text += formatRfc2819(stats.rfc2819, "rx") + formatRfc2819(stats.rfc2819, "tx");
+  }
   return text + formatCustom(stats.custom ?? []);
 }
 

@@ -90,8 +90,7 @@ interface Writes {
   readonly fields: string;
 }
 
-const fieldsText = (fields: readonly Field[]): string =>
-  formatFieldNames(inTellingOrder(fields));
+const fieldsText = (fields: readonly Field[]): string => formatFieldNames(inTellingOrder(fields));
 
 const abilityOf = (ability: TableAbility): Ability => ({
   next: [...ability.nextTables].sort((a, b) => a - b),

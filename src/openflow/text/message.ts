@@ -86,7 +86,9 @@ function tryIdentify(bytes: Uint8Array): MessageIdentity | OfError {
 
 const formatMore = ({ shape, more, version }: MessageIdentity): string => {
   if (!more) return "";
-  return shape === "reply" || version >= 4 ? " flags=[more]" : " flags=[***unknown flags 0x0001***]";
+  return shape === "reply" || version >= 4
+    ? " flags=[more]"
+    : " flags=[***unknown flags 0x0001***]";
 };
 
 function formatError(

@@ -102,7 +102,6 @@ export function oxmName(field: Field): string {
   return NAMES.preferred[field.id]!;
 }
 
-
 /** What an OXM or NXM name stands for. */
 export const oxmByName = (name: string): OxmName | undefined => NAMES.byName.get(name);
 
