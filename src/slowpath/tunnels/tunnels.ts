@@ -1,0 +1,169 @@
+/**
+ * All tunnels of the switch: which ports there are, which ways lead to their other ends, and which
+ * datapath ports listen for what comes in. Seen from below there is one datapath port for each kind
+ * and UDP port, however many tunnels are configured.
+ *
+ *     packet out of a tunnel port ──> metadata.ts ──> route to the other end
+ *        route leaves by a bridge's own port ──> outer headers here (native.ts): `tnl_push`
+ *        any other route                     ──> `set(tunnel)`, and the host sends it
+ *
+ * A change of anything here makes megaflows again (`changed`).
+ */
+import type { HostNetwork } from "../../fastpath/host-network.ts";
+import { FIELDS } from "../../packet/layout.ts";
+import type { FlowKey } from "../../packet/key.ts";
+import { type Prefix, sameAddress, wide } from "../../packet/prefix.ts";
+import type { Clock } from "../clock.ts";
+import type { TunnelConfig } from "./config.ts";
+import { datapathPortName, TUNNEL_TYPES } from "./kinds.ts";
+import { Neighbours } from "./neighbours.ts";
+import { describeMatch, type TunnelPort, TunnelPorts } from "./ports.ts";
+import { RouteTable } from "./routes.ts";
+
+/** How often neighbours that nobody uses are looked for. */
+const EXPIRE_MS = 1000;
+const PROTOCOL_UDP = 17;
+const PROTOCOL_GRE = 47;
+
+/** A datapath port that takes tunnelled packets off the wire. */
+interface Listener {
+  readonly name: string;
+  readonly dpPort: number;
+  readonly protocol: number;
+  /** UDP port; 0 for GRE. */
+  readonly udpPort: number;
+  references: number;
+}
+
+export interface TunnelsOptions {
+  readonly clock: Clock;
+  readonly network: HostNetwork;
+  /** Whether the host's routes count (not with `--disable-system-route`, not for dummies). */
+  readonly systemRoutes: boolean;
+  readonly changed: () => void;
+}
+
+export class Tunnels<P> {
+  readonly ports = new TunnelPorts<P>();
+  readonly routes: RouteTable;
+  readonly neighbours: Neighbours;
+  /** Off: tunnelled packets are always the datapath's own matter (`ofproto/tnl-push-pop off`). */
+  native = true;
+  private readonly listeners = new Map<number, Listener>();
+  private readonly stops: (() => void)[] = [];
+  private cancelExpiry: () => void = () => {};
+
+  constructor(private readonly options: TunnelsOptions) {
+    const { network, clock, changed } = options;
+    this.routes = new RouteTable((device) => network.addressesOf(device), changed);
+    this.neighbours = new Neighbours(clock, changed);
+    if (options.systemRoutes) {
+      this.readRoutes();
+      this.stops.push(network.onChange(() => this.readRoutes()));
+    } else this.stops.push(network.onChange(changed));
+    this.armExpiry();
+  }
+
+  get network(): HostNetwork {
+    return this.options.network;
+  }
+
+  /** Undefined if it was added; else the port that takes the same packets already. */
+  add(tunnel: TunnelPort<P>): TunnelPort<P> | undefined {
+    const { config, dpPort } = tunnel;
+    const same = this.ports.conflicting(config, dpPort);
+    if (same) return same;
+    this.ports.add(tunnel);
+    const listener = this.listeners.get(dpPort);
+    if (listener) listener.references++;
+    else {
+      this.listeners.set(dpPort, {
+        name: datapathPortName(config.type, config.dstPort),
+        dpPort,
+        ...wireOf(config),
+        references: 1,
+      });
+    }
+    this.options.changed();
+    return undefined;
+  }
+
+  delete(port: P): void {
+    const tunnel = this.ports.delete(port);
+    if (!tunnel) return;
+    const listener = this.listeners.get(tunnel.dpPort);
+    if (listener && --listener.references === 0) this.listeners.delete(tunnel.dpPort);
+    this.options.changed();
+  }
+
+  /**
+   * The datapath port that takes a packet which arrives at the device, if it is one of a tunnel: sent
+   * to the device's own Ethernet and IP address, untagged, not a fragment, to a port listened on.
+   */
+  listening(key: FlowKey, device: string, mac: Uint8Array): number | undefined {
+    const { bytes } = key;
+    const ethType = key.get(FIELDS.eth_type);
+    if (ethType !== 0x0800 && ethType !== 0x86dd) return undefined;
+    const dst = FIELDS.eth_dst.offset;
+    for (let i = 0; i < 6; i++) if (bytes[dst + i] !== mac[i]) return undefined;
+    const to = ethType === 0x0800
+      ? wide(bytes.slice(FIELDS.ip_dst.offset, FIELDS.ip_dst.offset + 4))
+      : bytes.slice(FIELDS.ipv6_dst.offset, FIELDS.ipv6_dst.offset + 16);
+    const protocol = key.get(FIELDS.nw_proto);
+    const udpPort = protocol === PROTOCOL_UDP ? key.get(FIELDS.udp_dst) : 0;
+    for (const listener of this.listeners.values()) {
+      if (listener.protocol !== protocol || listener.udpPort !== udpPort) continue;
+      const own = this.network.addressesOf(device);
+      if (own.some(({ address }: Prefix) => sameAddress(address, to))) return listener.dpPort;
+    }
+    return undefined;
+  }
+
+  /** True while anything is listened for: else no packet need be looked at. */
+  get listens(): boolean {
+    return this.listeners.size > 0;
+  }
+
+  /** The text of `tnl/ports/show`. */
+  showPorts(): string {
+    const rows = [...this.listeners.values()].map(({ name, dpPort, references }) =>
+      `${name} (${dpPort}) ref_cnt=${references}\n`
+    );
+    return `Listening ports:\n${rows.join("")}`;
+  }
+
+  /** What the log says of a port that cannot be because another takes the same packets. */
+  static conflict(name: string, config: TunnelConfig, dpPort: number, other: string): string {
+    return `${name}: attempting to add tunnel port with same config as port '${other}' ` +
+      `(${describeMatch(config, dpPort)})`;
+  }
+
+  close(): void {
+    this.cancelExpiry();
+    for (const stop of this.stops.splice(0)) stop();
+  }
+
+  private readRoutes(): void {
+    this.routes.replaceHost(
+      this.network.routes().map(({ destination, device, gateway, local }) => ({
+        destination,
+        device,
+        gateway,
+        origin: local ? "local" as const : "host" as const,
+      })),
+    );
+  }
+
+  private armExpiry(): void {
+    this.cancelExpiry = this.options.clock.after(EXPIRE_MS, () => {
+      this.neighbours.expire();
+      this.armExpiry();
+    });
+  }
+}
+
+function wireOf(config: TunnelConfig): { protocol: number; udpPort: number } {
+  return TUNNEL_TYPES[config.type].udpPort === undefined
+    ? { protocol: PROTOCOL_GRE, udpPort: 0 }
+    : { protocol: PROTOCOL_UDP, udpPort: config.dstPort };
+}
