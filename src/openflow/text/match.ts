@@ -5,8 +5,8 @@
  * not the field table's names, so that outputs can be compared byte by byte.
  */
 import type { FieldName } from "../../packet/fields.ts";
-import { type Field, fieldByName, FIELDS } from "../../packet/layout.ts";
-import { anyMatch, type Match } from "../../packet/key.ts";
+import { type Field, fieldByName, FIELDS, slot, type SlotName } from "../../packet/layout.ts";
+import { anyMatch, type FlowKey, type Match } from "../../packet/key.ts";
 import {
   CT_STATES,
   formatField,
@@ -35,6 +35,9 @@ import { subfieldMask } from "../actions/subfield.ts";
 /** Priority that is not printed, and taken when none is given. */
 export const DEFAULT_PRIORITY = 0x8000;
 const VLAN_NONE = 0xffff;
+/** Bits of the `tun_flags` slot; only the first is a field of OpenFlow. */
+const TUN_FLAGS = ["oam", "df", "csum", "key"] as const;
+const TUN_FLAGS_MASK = 0xf;
 
 /** Words for an Ethernet type, with a protocol where they say one. */
 export const PROTOCOL_WORDS: ReadonlyMap<string, readonly [number, number?]> = new Map([
@@ -60,6 +63,14 @@ export const PROTOCOL_WORDS: ReadonlyMap<string, readonly [number, number?]> = n
 /** Words that a match may contain by themselves. */
 export const MATCH_WORDS: readonly string[] = [...PROTOCOL_WORDS.keys()];
 
+/** A slot of at most 32 bits. */
+function slotNumber(key: FlowKey, name: SlotName): number {
+  const { offset, bytes } = slot(name);
+  let value = 0;
+  for (let i = offset; i < offset + bytes; i++) value = value * 256 + key.bytes[i]!;
+  return value;
+}
+
 /** Collects `name=value` parts of one match. */
 class Parts {
   readonly list: string[] = [];
@@ -75,6 +86,14 @@ class Parts {
 
   mask(name: FieldName): number {
     return this.match.mask.get(FIELDS[name]);
+  }
+
+  slotValue(name: SlotName): number {
+    return slotNumber(this.match.key, name);
+  }
+
+  slotMask(name: SlotName): number {
+    return slotNumber(this.match.mask, name);
   }
 
   /** The field as its own format prints it, if it is matched. */
@@ -131,7 +150,7 @@ export function formatMatch(
     parts.add(`actset_output=${formatPort(parts.value("actset_output"), names)}`);
   }
   formatConntrack(parts);
-  if (parts.has("packet_type") && parts.value("packet_type") !== 0) parts.plain("packet_type");
+  formatPacketType(parts);
   const said = formatProtocol(parts, ethType);
   for (let n = 0; n < 16; n++) parts.alternate(`reg${n}` as FieldName);
   formatTunnel(parts);
@@ -150,6 +169,13 @@ export function formatMatch(
   if (parts.has("ip_frag")) parts.plain("ip_frag", "nw_frag");
   formatTransport(parts, ethType);
   return parts.list.join(",");
+}
+
+/** Ethernet goes without saying, but in a megaflow: that is one that looks at recirc_id. */
+function formatPacketType(parts: Parts): void {
+  if (!parts.has("packet_type")) return;
+  if (parts.value("packet_type") !== 0) parts.plain("packet_type");
+  else if (parts.has("recirc_id")) parts.add("eth");
 }
 
 function formatConntrack(parts: Parts): void {
@@ -220,23 +246,37 @@ function formatTunnel(parts: Parts): void {
   }
   hexa("tun_gtpu_flags", "gtpu_flags");
   number("tun_gtpu_msgtype", "gtpu_msgtype");
-  if (parts.has("tun_flags")) parts.add(`tun_flags=${parts.value("tun_flags") ? "+" : "-"}oam`);
+  const looked = parts.slotMask("tun_flags") & TUN_FLAGS_MASK;
+  if (looked !== 0) {
+    const text = formatFlags(
+      BigInt(parts.slotValue("tun_flags") & TUN_FLAGS_MASK),
+      BigInt(looked),
+      BigInt(TUN_FLAGS_MASK),
+      TUN_FLAGS,
+    );
+    parts.add(`tun_flags=${text}`);
+  }
 }
 
 function formatVlan(parts: Parts): void {
-  const tci = parts.value("vlan_tci");
-  const mask = parts.mask("vlan_tci");
+  formatTag(parts, parts.value("vlan_tci"), parts.mask("vlan_tci"), "");
+  if (parts.mask("vlan_tci") === 0) return;
+  formatTag(parts, parts.slotValue("vlan2_tci"), parts.slotMask("vlan2_tci"), "1");
+}
+
+/** `which`: "" for the outer tag, "1" for the next. */
+function formatTag(parts: Parts, tci: number, mask: number, which: string): void {
   if (mask === 0) return;
   const vidMask = mask & 0xfff;
   const pcpMask = mask & 0xe000;
   const whole = (vidMask === 0 || vidMask === 0xfff) && (pcpMask === 0 || pcpMask === 0xe000);
   if ((mask & 0x1000) !== 0 && (tci & 0x1000) !== 0 && whole && (vidMask !== 0 || pcpMask !== 0)) {
-    if (vidMask !== 0) parts.add(`dl_vlan=${tci & 0xfff}`);
-    if (pcpMask !== 0) parts.add(`dl_vlan_pcp=${tci >> 13}`);
+    if (vidMask !== 0) parts.add(`dl_vlan${which}=${tci & 0xfff}`);
+    if (pcpMask !== 0) parts.add(`dl_vlan_pcp${which}=${tci >> 13}`);
     return;
   }
   const print = (value: number): string => `0x${value.toString(16).padStart(4, "0")}`;
-  parts.add(`vlan_tci=${mask === 0xffff ? print(tci) : `${print(tci)}/${print(mask)}`}`);
+  parts.add(`vlan_tci${which}=${mask === 0xffff ? print(tci) : `${print(tci)}/${print(mask)}`}`);
 }
 
 function formatNetwork(parts: Parts, ethType: number, protocolSaid: boolean): void {
@@ -284,6 +324,13 @@ function formatNsh(parts: Parts): void {
 function formatMpls(parts: Parts): void {
   for (const name of ["mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"] as const) {
     if (parts.has(name)) parts.add(`${name}=${parts.value(name)}`);
+  }
+  for (const name of ["mpls_lse1", "mpls_lse2"] as const) {
+    const mask = parts.slotMask(name);
+    if (mask === 0) continue;
+    const value = parts.slotValue(name);
+    const whole = mask === 0xffffffff;
+    parts.add(`${name}=${whole ? value : `0x${value.toString(16)}/0x${mask.toString(16)}`}`);
   }
 }
 

@@ -3,7 +3,7 @@ import { extract } from "../../packet/extract.ts";
 import { Frame } from "../../packet/frame.ts";
 import { anyMatch, type FlowKey, type Match } from "../../packet/key.ts";
 import type { FieldName } from "../../packet/fields.ts";
-import { FIELDS } from "../../packet/layout.ts";
+import { FIELDS, slot, type SlotName, TUN_F_KEY } from "../../packet/layout.ts";
 import { setMatchExact } from "../match-set.ts";
 import { fullMask } from "../field-bits.ts";
 import { formatMatch } from "./match.ts";
@@ -77,12 +77,72 @@ const CONTEXT: readonly FieldName[] = [
   ...Array.from({ length: 16 }, (_, n) => `reg${n}` as FieldName),
 ];
 
+/** What a packet that came out of a tunnel shows of it. */
+const TUNNEL: readonly SlotName[] = [
+  "tun_src",
+  "tun_dst",
+  "tun_ipv6_src",
+  "tun_ipv6_dst",
+  "tun_flags",
+  "tun_tos",
+  "tun_ttl",
+  "tun_gbp_id",
+  "tun_gbp_flags",
+  "tun_erspan_ver",
+  "tun_erspan_idx",
+  "tun_erspan_dir",
+  "tun_erspan_hwid",
+  "tun_gtpu_flags",
+  "tun_gtpu_msgtype",
+];
+/** The direction in which a tracked connection was opened. */
+const CONNECTION: readonly SlotName[] = ["ct_nw_proto", "ct_tp_src", "ct_tp_dst"];
+
+/** All of the slot, as it is in the key. */
+function matchSlot(match: Match, key: FlowKey, name: SlotName): void {
+  const { offset, bytes } = slot(name);
+  match.key.bytes.set(key.bytes.subarray(offset, offset + bytes), offset);
+  match.mask.bytes.fill(0xff, offset, offset + bytes);
+}
+
+const isZero = (key: FlowKey, name: SlotName): boolean => {
+  const { offset, bytes } = slot(name);
+  return key.bytes.subarray(offset, offset + bytes).every((byte) => byte === 0);
+};
+
+/** What no field of OpenFlow names, or only together with others. */
+function matchMore(match: Match, key: FlowKey): void {
+  if (key.get(FIELDS.vlan_tci) !== 0 && !isZero(key, "vlan2_tci")) {
+    matchSlot(match, key, "vlan2_tci");
+  }
+  const type = key.get(FIELDS.eth_type);
+  if ((type === 0x8847 || type === 0x8848) && key.get(FIELDS.mpls_bos) === 0) {
+    matchSlot(match, key, "mpls_lse1");
+    if ((key.bytes[slot("mpls_lse1").offset + 2]! & 1) === 0) matchSlot(match, key, "mpls_lse2");
+  }
+  if (!isZero(key, "tun_dst") || !isZero(key, "tun_ipv6_dst")) {
+    for (const name of TUNNEL) matchSlot(match, key, name);
+    if (key.bytes[slot("tun_flags").offset + 1]! & TUN_F_KEY) matchSlot(match, key, "tun_id");
+  }
+  if (isZero(key, "ct_nw_proto")) return;
+  if (type === 0x0800) {
+    for (const name of ["ct_nw_src", "ct_nw_dst", ...CONNECTION] as const) {
+      matchSlot(match, key, name);
+    }
+  } else if (type === 0x86dd) {
+    for (const name of ["ct_ipv6_src", "ct_ipv6_dst", ...CONNECTION] as const) {
+      matchSlot(match, key, name);
+    }
+  }
+}
+
 /** A match on everything that a packet with this key shows. */
 export function matchOfKey(key: FlowKey): Match {
   const match = anyMatch();
   const packetType = key.get(FIELDS.packet_type);
   if (packetType !== ETHERNET) setMatchExact(match, FIELDS.packet_type, packetType);
   for (const name of fieldsOf(key)) setMatchExact(match, FIELDS[name], key.getBig(FIELDS[name]));
+  matchMore(match, key);
   for (const name of CONTEXT) {
     const value = key.getBig(FIELDS[name]);
     if (value !== 0n) setMatchExact(match, FIELDS[name], value & fullMask(FIELDS[name]));

@@ -23,6 +23,7 @@ import type { BridgeModel } from "../pipeline/model.ts";
 import { Megaflow, Megaflows } from "./megaflows.ts";
 import { Punts } from "./punts.ts";
 import { Revalidator, type RevalidatorLimits } from "./revalidator.ts";
+import { type TraceResult, Tracing, type TracingInput } from "./tracing.ts";
 import { type Attachment, type PreparedPacketOut, Upcalls } from "./upcalls.ts";
 
 export const DEFAULT_LIMITS: Readonly<RevalidatorLimits> = {
@@ -49,6 +50,7 @@ export class FlowCache {
   readonly flows: Megaflows;
   private readonly punts: Punts;
   private readonly upcalls: Upcalls;
+  private readonly tracing: Tracing;
   private readonly revalidator: Revalidator;
   private readonly bridges = new Map<BridgeModel, () => void>();
   private readonly clock: Clock;
@@ -73,6 +75,7 @@ export class FlowCache {
       defer,
       this.limits,
     );
+    this.tracing = new Tracing(datapath, clock, this.punts);
     this.upcalls = new Upcalls(
       datapath,
       clock,
@@ -156,6 +159,11 @@ export class FlowCache {
     metadata?: Match,
   ): PreparedPacketOut {
     return this.upcalls.packetOut(bridge, packet, inPort, actions, metadata);
+  }
+
+  /** See `Tracing`. */
+  trace(input: TracingInput): TraceResult {
+    return this.tracing.trace(input);
   }
 
   /** Removes rules and MAC entries whose time is over; once a second by itself. */

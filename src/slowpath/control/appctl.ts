@@ -16,6 +16,7 @@ import { macBytes } from "../bridge/learning.ts";
 import type { BridgePort } from "../bridge/ports.ts";
 import { formatMegaflow } from "../cache/flow-text.ts";
 import { TABLE_OWN } from "../pipeline/tables.ts";
+import { registerTrace } from "../trace/commands.ts";
 import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
 
 export interface AppctlContext {
@@ -38,6 +39,7 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
   const some = (name: string | undefined): Bridge[] =>
     name === undefined ? [...context.bridges().values()] : [bridge(name)];
 
+  registerTrace(server, context);
   add("ofproto/list", "", [0, 0], () => lines([...context.bridges().keys()].sort()));
   add("bridge/reconnect", "[bridge]", [0, 1], ([name]) => {
     for (const each of some(name)) each.services.reconnect();

@@ -1,0 +1,163 @@
+/** `ofproto/trace` and `ofproto/trace-packet-out`, from arguments to text. */
+import { parseDpFlow } from "../../fastpath/text/flow-parse.ts";
+import { checkActions } from "../../openflow/actions/check.ts";
+import type { Action } from "../../openflow/actions/types.ts";
+import { OfError } from "../../openflow/errors.ts";
+import { parseActions } from "../../openflow/text/actions-parse.ts";
+import { PORTS } from "../../openflow/version.ts";
+import { composePacket } from "../../packet/compose.ts";
+import { extract } from "../../packet/extract.ts";
+import { Frame } from "../../packet/frame.ts";
+import { FlowKey } from "../../packet/key.ts";
+import { FIELDS, METADATA_WORD, slot } from "../../packet/layout.ts";
+import { TextError } from "../../packet/text.ts";
+import type { Backend } from "../bridge/backend.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { toPipelineKey } from "../cache/megaflows.ts";
+import { groupsOf } from "../pipeline/supported.ts";
+import { CommandError, type UnixctlServer } from "../unixctl.ts";
+import { parseTraceArguments, type TraceArguments } from "./arguments.ts";
+import { parseExactFlow } from "./exact-flow.ts";
+import { traceFlow } from "./trace.ts";
+
+export interface TraceContext {
+  readonly bridges: () => ReadonlyMap<string, Bridge>;
+  readonly backend: () => Backend | undefined;
+}
+
+const MANY = 64;
+
+export function registerTrace(server: UnixctlServer, context: TraceContext): void {
+  server.register("ofproto/trace", {
+    usage: "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
+    minArguments: 1,
+    maxArguments: MANY,
+    run: (args) => {
+      const parsed = parseTraceArguments(args, "trace");
+      return run(context, parsed, undefined);
+    },
+  });
+  server.register("ofproto/trace-packet-out", {
+    usage: "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] " +
+      "[-generate|packet] actions",
+    minArguments: 2,
+    maxArguments: MANY,
+    run: (args) => {
+      const actions = worded(() => parseActions(args.at(-1)!));
+      const parsed = parseTraceArguments(args.slice(0, -1), "packet-out");
+      return run(context, parsed, actions);
+    },
+  });
+}
+
+/** What the user wrote cannot be read: the command's error. */
+function worded<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (error instanceof TextError) throw new CommandError(error.message);
+    throw error;
+  }
+}
+
+function run(
+  context: TraceContext,
+  args: TraceArguments,
+  actions: readonly Action[] | undefined,
+): string {
+  const backend = context.backend();
+  const { bridge, key } = findFlow(context, backend, args);
+  if (!backend) throw new CommandError("Cannot find the datapath");
+  let packet: Uint8Array | undefined;
+  if (args.generate) {
+    const { payload, payloadBytes } = args;
+    packet = composePacket(key, { payloadBytes, ...(payload && { payload }) });
+  } else if (args.packet) {
+    packet = args.packet;
+    readPacket(packet, key);
+  }
+  if (actions) check(bridge, key, actions);
+  const { ctStates, names } = args;
+  return traceFlow({ backend, bridge, key, packet, actions, ctStates, names });
+}
+
+/** The bridge and the packet's key: of a datapath flow, or else of an OpenFlow flow. */
+function findFlow(
+  context: TraceContext,
+  backend: Backend | undefined,
+  { where, flow }: TraceArguments,
+): { bridge: Bridge; key: FlowKey } {
+  const known = backend !== undefined &&
+    (where === undefined || where.replace(/^ovs-/, "") === backend.datapath.type);
+  let dpKey: FlowKey;
+  try {
+    dpKey = parseDpFlow(flow, (name) => {
+      if (!known) return undefined;
+      for (const port of backend.datapath.ports().values()) {
+        if (port.name === name) return port.portNo;
+      }
+      return undefined;
+    }).key;
+  } catch (error) {
+    if (!(error instanceof TextError)) throw error;
+    if (where === undefined) {
+      throw new CommandError(`${error.message} (or the bridge name was omitted)`);
+    }
+    const bridge = context.bridges().get(where);
+    if (!bridge) throw new CommandError(`${where}: unknown bridge`);
+    const numberOf = (name: string): number | undefined => bridge.portByName(name)?.ofport;
+    const names = { nameOf: () => undefined, numberOf };
+    try {
+      return { bridge, key: parseExactFlow(flow, names) };
+    } catch (wrong) {
+      if (!(wrong instanceof TextError)) throw wrong;
+      throw new CommandError(`Bad openflow flow syntax: ${wrong.message}`);
+    }
+  }
+  if (!known) throw new CommandError("Cannot find the datapath");
+  const { offset } = slot("in_port");
+  const portNo = new DataView(dpKey.bytes.buffer, dpKey.bytes.byteOffset).getUint32(offset);
+  for (const bridge of context.bridges().values()) {
+    for (const port of bridge.ports.values()) {
+      if (port.dpPort !== portNo) continue;
+      const key = new FlowKey();
+      toPipelineKey(dpKey, port.ofport, key);
+      return { bridge, key };
+    }
+  }
+  throw new CommandError(`no OpenFlow port for datapath port ${portNo}`);
+}
+
+/** Puts what the packet says into the key, whose metadata stays. */
+function readPacket(packet: Uint8Array, key: FlowKey): void {
+  const frame = new Frame();
+  frame.set(packet, 0, packet.length, false, 0);
+  extract(frame, 0, 0, 0);
+  const inPort = key.get(FIELDS.in_port);
+  const recircId = key.getBig(FIELDS.recirc_id);
+  key.words.set(frame.key.words.subarray(0, METADATA_WORD));
+  key.set(FIELDS.in_port, inPort);
+  key.setBig(FIELDS.recirc_id, recircId);
+}
+
+/** Would a packet-out with these actions be taken? */
+function check(bridge: Bridge, key: FlowKey, actions: readonly Action[]): void {
+  const inPort = key.get(FIELDS.in_port);
+  if (inPort >= MAX_PORTS && inPort < PORTS.MAX) throw new CommandError("invalid in_port");
+  const mask = new FlowKey();
+  mask.words.fill(0xffffffff);
+  try {
+    checkActions(actions, { key, mask }, { table: 0, lenient: true, maxPorts: MAX_PORTS });
+    for (const group of groupsOf(actions)) {
+      if (!bridge.tables.groups.get(group)) {
+        throw new OfError("OFPBAC_BAD_OUT_GROUP", 0, `there is no group ${group}`);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof OfError)) throw error;
+    throw new CommandError(`Bad actions: ${error.error}`);
+  }
+}
+
+/** Ports are numbered below. */
+const MAX_PORTS = 0xff00;

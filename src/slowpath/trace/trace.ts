@@ -1,0 +1,207 @@
+/**
+ * `ofproto/trace`: what happens to a packet, told step by step.
+ *
+ *     Flow: tcp,in_port=1,…                          the packet, as the pipeline sees it
+ *
+ *     bridge("br0")                                  what translation did (tree.ts)
+ *     -------------
+ *      0. priority 0
+ *         output:2
+ *
+ *     Final flow: unchanged
+ *     Megaflow: recirc_id=0,eth,tcp,in_port=1,…      what it looked at
+ *     Datapath actions: 2
+ *
+ * A packet that the datapath gives back to the pipeline (`ct`, labels popped, a bond's hash) is traced
+ * on from there, in the order in which that happens; a connection's state is then what the user says,
+ * else new, and addresses that are to be translated become the first of their range.
+ *
+ * A flow alone has no effect on anything. With a packet (given or made up) the switch learns from it
+ * and it reaches controllers, though no port: as in Open vSwitch.
+ */
+import type { DpAction } from "../../fastpath/actions.ts";
+import { formatDpActions } from "../../fastpath/text/actions-format.ts";
+import type { PortNamer } from "../../fastpath/text/flow-format.ts";
+import type { Action, NatAction } from "../../openflow/actions/types.ts";
+import { DEFAULT_PRIORITY, formatMatch } from "../../openflow/text/match.ts";
+import { matchOfKey } from "../../openflow/text/packet.ts";
+import { PORTS } from "../../openflow/version.ts";
+import { bigToBytes, formatIpv4, formatIpv6 } from "../../packet/address.ts";
+import { FlowKey, type Match } from "../../packet/key.ts";
+import { FIELDS, KEY_WORDS } from "../../packet/layout.ts";
+import { CT_STATES, formatFlags, type PortNames } from "../../packet/text.ts";
+import type { Backend } from "../bridge/backend.ts";
+import type { TraceResult } from "../cache/tracing.ts";
+import type { BridgeModel } from "../pipeline/model.ts";
+import type { Recirculation } from "../pipeline/tracer.ts";
+import type { XlateError } from "../pipeline/xlate.ts";
+import { TraceTree } from "./tree.ts";
+
+export interface TraceRequest {
+  readonly backend: Backend;
+  readonly bridge: BridgeModel;
+  /** In the pipeline's terms. */
+  readonly key: FlowKey;
+  readonly packet: Uint8Array | undefined;
+  /** A packet-out's, instead of a search from table 0. */
+  readonly actions: readonly Action[] | undefined;
+  readonly ctStates: readonly number[];
+  readonly names: boolean;
+}
+
+/** No more recirculations than this are followed: a loop would go on for ever. */
+const MAX_RECIRCULATIONS = 4096;
+const RULER = "=".repeat(79);
+const ALL_CT_STATES = 0xffn;
+const CT_NEW = 0x01;
+const CT_TRACKED = 0x20;
+
+/** The whole text, without a newline at its end. */
+export function traceFlow(request: TraceRequest): string {
+  const held: TraceResult[] = [];
+  const queue: Recirculation[] = [];
+  try {
+    let text = traceOnce(request, request.key, request.actions, queue, held);
+    const ctStates = [...request.ctStates];
+    for (let i = 0; i < queue.length && i < MAX_RECIRCULATIONS; i++) {
+      const next = queue[i]!;
+      text += resume(next, ctStates);
+      text += traceOnce(request, next.key, request.actions, queue, held);
+    }
+    return text;
+  } finally {
+    for (const result of held) result.release();
+  }
+}
+
+/** One pass through the pipeline. */
+function traceOnce(
+  request: TraceRequest,
+  start: FlowKey,
+  actions: readonly Action[] | undefined,
+  queue: Recirculation[],
+  held: TraceResult[],
+): string {
+  const { backend, bridge, packet } = request;
+  const named = request.names;
+  const tree = new TraceTree((each) => named ? namesOf(each) : undefined);
+  const initial = start.clone();
+  initial.set(FIELDS.actset_output, PORTS.UNSET);
+  const result = backend.cache.trace({ bridge, key: start, tracer: tree, actions, packet });
+  held.push(result);
+  queue.push(...tree.recirculations);
+  const { translation } = result;
+  const flow = (match: Match): string =>
+    formatMatch(match, DEFAULT_PRIORITY, named ? namesOf(bridge) : undefined);
+  const final = translation.traced ?? initial;
+  const mask = translation.mask;
+  const lines = [
+    `Flow: ${flow(matchOfKey(initial))}\n`,
+    tree.format(),
+    `\nFinal flow: ${final.equals(initial) ? "unchanged" : flow(matchOfKey(final))}\n`,
+    `Megaflow: ${flow({ key: masked(start, mask), mask })}\n`,
+    `Datapath actions: ${actionsText(translation.actions, initial, named ? backend : undefined)}`,
+  ];
+  if (translation.error !== undefined) {
+    lines.push(`\nTranslation failed (${errorText(translation.error)}), packet is dropped.\n`);
+  } else if (result.slow.length > 0) lines.push(explain(result.slow));
+  return lines.join("");
+}
+
+function actionsText(
+  actions: readonly DpAction[],
+  key: FlowKey,
+  named: Backend | undefined,
+): string {
+  const portName: PortNamer | undefined = named &&
+    ((port) => named.datapath.ports().get(port)?.name);
+  return formatDpActions(actions, { key, portName });
+}
+
+function masked(key: FlowKey, mask: FlowKey): FlowKey {
+  const result = new FlowKey();
+  for (let i = 0; i < KEY_WORDS; i++) result.words[i] = key.words[i]! & mask.words[i]!;
+  return result;
+}
+
+function namesOf(bridge: BridgeModel): PortNames {
+  return {
+    nameOf: (port) => bridge.ports.get(port)?.name,
+    numberOf: () => undefined,
+  };
+}
+
+/** As Open vSwitch words it. */
+function errorText(error: XlateError): string {
+  return `${error[0]!.toUpperCase()}${error.slice(1)}`;
+}
+
+const EXPLANATIONS: ReadonlyMap<string, string> = new Map([
+  ["cfm", "Consists of CFM packets"],
+  ["bfd", "Consists of BFD packets"],
+  ["lacp", "Consists of LACP packets"],
+  ["stp", "Consists of STP packets"],
+  ["lldp", "Consists of LLDP packets"],
+  ["action", "Uses action(s) not supported by datapath"],
+  ["match", "Datapath can't match specifically enough"],
+]);
+
+function explain(reasons: readonly string[]): string {
+  return "\nThis flow is handled by the userspace slow path because it:" +
+    reasons.map((reason) => `\n  - ${EXPLANATIONS.get(reason) ?? "<unknown>"}.`).join("");
+}
+
+/** The heading of a pass after the first; changes the packet to what it comes back as. */
+function resume(what: Recirculation, ctStates: number[]): string {
+  const { key } = what;
+  key.set(FIELDS.recirc_id, what.recircId);
+  key.set(FIELDS.ct_zone, what.zone);
+  let text = `\n\n${RULER}\nrecirc(0x${what.recircId.toString(16)})`;
+  if (what.cause === "conntrack") {
+    const given = ctStates.shift();
+    const state = given ?? CT_TRACKED | CT_NEW;
+    key.set(FIELDS.ct_state, state);
+    text += given === undefined
+      ? " - resume conntrack with default ct_state=trk|new (use --ct-next to customize)"
+      : ` - resume conntrack with ct_state=${
+        formatFlags(BigInt(state), ALL_CT_STATES, ALL_CT_STATES, CT_STATES)
+      }`;
+  }
+  text += "\n";
+  if (what.nat) text += translateAddresses(key, what.nat);
+  return `${text}${RULER}\n\n`;
+}
+
+/** Makes the packet one that has been translated, to the first address and port of the range. */
+function translateAddresses(key: FlowKey, nat: NatAction): string {
+  const family = nat.range === undefined ? undefined : nat.range.ipv6 ? 6 : 4;
+  const before = addressesText(key, family);
+  const set = (which: "src" | "dst"): void => {
+    const { range, ports } = nat;
+    if (range === undefined) return;
+    const address = range.ipv6 ? FIELDS[`ipv6_${which}`] : FIELDS[`ip_${which}`];
+    key.setBig(address, range.min);
+    if (ports && ports.min !== 0) key.set(FIELDS[`tcp_${which}`], ports.min);
+  };
+  if (nat.source) set("src");
+  if (nat.destination) set("dst");
+  return "Replacing src/dst IP/ports to simulate NAT:\n" +
+    ` Initial flow: ${before}\n Modified flow: ${addressesText(key, family)}\n`;
+}
+
+function addressesText(key: FlowKey, family: 4 | 6 | undefined): string {
+  const [src, dst] = [key.get(FIELDS.tcp_src), key.get(FIELDS.tcp_dst)];
+  if (family === 4) {
+    const print = (name: "ip_src" | "ip_dst"): string =>
+      formatIpv4(bigToBytes(key.getBig(FIELDS[name]), 4));
+    return `nw_src=${print("ip_src")},tp_src=${src},nw_dst=${print("ip_dst")},tp_dst=${dst}`;
+  }
+  if (family === 6) {
+    const print = (name: "ipv6_src" | "ipv6_dst"): string =>
+      `[${formatIpv6(bigToBytes(key.getBig(FIELDS[name]), 16))}]`;
+    return `ipv6_src=${print("ipv6_src")},tp_src=${src},ipv6_dst=${
+      print("ipv6_dst")
+    },tp_dst=${dst}`;
+  }
+  return "";
+}
