@@ -9,13 +9,14 @@
  * - With a `lock`, nothing is seen until this process holds it: to its user the database is empty
  *   while another process has it (so that of two switch daemons on one database only one acts).
  * - After a new connection, listeners are told of what differs, as of any other change.
+ * - An older server, which knows only `monitor_cond` or `monitor`, will do.
  * - Log lines are those of Open vSwitch's `reconnect` module, because people and scripts know them.
  *
  * References: RFC 7047; ovsdb-server(7) §4.1.12 and later (`monitor_cond_since`); ovsdb(7).
  */
 import type { Logger } from "../log/log.ts";
 import { OvsdbError } from "./error.ts";
-import { isArray, isObject, type Json, member } from "./json.ts";
+import { isArray, isObject, type Json, type JsonObject, member } from "./json.ts";
 import {
   OperationList,
   type Replica,
@@ -187,17 +188,9 @@ class Following implements RemoteReplica {
     session.onNotification((method, params) => this.notified(session, method, params));
     const known = parseSchema(await session.request("get_schema", [this.schema.name]));
     const locking = lock === undefined ? undefined : session.request("lock", [lock]);
-    const content = await session.request("monitor_cond_since", [
-      this.schema.name,
-      this.monitorId,
-      requestsFor(this.copy, this.options.tables, known),
-      this.lastTransaction,
-    ]);
-    const [found, transaction, updates] = isArray(content) ? content : [];
-    if (typeof transaction !== "string" || !isObject(updates)) {
-      throw new OvsdbError("protocol error", "the reply to monitor_cond_since makes no sense");
-    }
-    const changes = found === true ? this.copy.apply(updates) : this.copy.replace(updates);
+    const requests = requestsFor(this.copy, this.options.tables, known);
+    const { found, updates, transaction } = await this.monitor(session, requests);
+    const changes = found ? this.copy.apply(updates) : this.copy.replace(updates);
     this.hasContent = true;
     this.lastTransaction = transaction;
     if (this.visible) this.tell(changes);
@@ -209,24 +202,40 @@ class Following implements RemoteReplica {
     this.updateVisibility();
   }
 
+  /** By the best of the three methods that the server knows. */
+  private async monitor(session: OvsdbSession, requests: JsonObject): Promise<Content> {
+    const params = [this.schema.name, this.monitorId, requests];
+    const since = await known(
+      session.request("monitor_cond_since", [...params, this.lastTransaction]),
+    );
+    if (isArray(since)) {
+      const [found, transaction, updates] = since;
+      if (typeof transaction === "string" && isObject(updates)) {
+        return { found: found === true, transaction, updates };
+      }
+    }
+    const whole = { found: false, transaction: NO_TRANSACTION };
+    const conditional = since === undefined
+      ? await known(session.request("monitor_cond", params))
+      : since;
+    if (isObject(conditional)) return { ...whole, updates: conditional };
+    const plain = conditional === undefined ? await session.request("monitor", params) : undefined;
+    if (isObject(plain)) return { ...whole, updates: asUpdates2(plain) };
+    throw new OvsdbError("protocol error", "the reply to a monitor request makes no sense");
+  }
+
   private notified(session: OvsdbSession, method: string, params: readonly Json[]): void {
     if (session !== this.session) return;
     switch (method) {
       case "update3": {
         const [, transaction, updates] = params;
         if (typeof transaction !== "string" || !isObject(updates)) return session.close();
-        try {
-          this.lastTransaction = transaction;
-          const changes = this.copy.apply(updates);
-          if (this.visible) this.tell(changes);
-        } catch (error) {
-          // What cannot be followed is fetched anew.
-          this.lastTransaction = NO_TRANSACTION;
-          session.close();
-          throw error;
-        }
-        return;
+        return this.apply(session, updates, transaction);
       }
+      case "update2":
+        return isObject(params[1]) ? this.apply(session, params[1]) : session.close();
+      case "update":
+        return isObject(params[1]) ? this.apply(session, asUpdates2(params[1])) : session.close();
       case "locked":
       case "stolen":
         if (params[0] !== this.options.lock) return;
@@ -235,6 +244,19 @@ class Following implements RemoteReplica {
         return this.updateVisibility();
       default:
         return;
+    }
+  }
+
+  private apply(session: OvsdbSession, updates: JsonObject, transaction = NO_TRANSACTION): void {
+    try {
+      this.lastTransaction = transaction;
+      const changes = this.copy.apply(updates);
+      if (this.visible) this.tell(changes);
+    } catch (error) {
+      // What cannot be followed is fetched anew.
+      this.lastTransaction = NO_TRANSACTION;
+      session.close();
+      throw error;
     }
   }
 
@@ -257,4 +279,36 @@ class Following implements RemoteReplica {
     if (changes.length === 0) return;
     for (const listener of [...this.listeners]) listener(changes as unknown as RowChange[]);
   }
+}
+
+interface Content {
+  /** The updates are what was missed; else they are all there is. */
+  readonly found: boolean;
+  readonly transaction: string;
+  readonly updates: JsonObject;
+}
+
+/** Undefined if the server does not know the method. */
+async function known(reply: Promise<Json>): Promise<Json | undefined> {
+  try {
+    return await reply;
+  } catch (error) {
+    if (error instanceof OvsdbError && error.tag === "unknown method") return undefined;
+    throw error;
+  }
+}
+
+/** A `<table-updates>` (RFC 7047 §4.1.6) as its successor, in which a whole row is an initial one. */
+function asUpdates2(updates: JsonObject): JsonObject {
+  const ofRow = (update: Json): Json => {
+    const now = isObject(update) ? member(update, "new") : undefined;
+    return now === undefined ? { delete: null } : { initial: now };
+  };
+  const ofTable = (rows: Json): Json =>
+    isObject(rows)
+      ? Object.fromEntries(Object.entries(rows).map(([uuid, row]) => [uuid, ofRow(row as Json)]))
+      : rows;
+  return Object.fromEntries(
+    Object.entries(updates).map(([table, rows]) => [table, ofTable(rows as Json)]),
+  );
 }

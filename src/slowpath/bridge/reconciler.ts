@@ -86,6 +86,7 @@ export class Reconciler {
   private closed = false;
   private readonly stops: (() => void)[] = [];
   private cancelStats: () => void = () => {};
+  private statsInterval = MIN_STATS_INTERVAL_MS;
   private cancelRetry: () => void = () => {};
   readonly counters = { rounds: 0, statusWrites: 0, failedWrites: 0 };
 
@@ -215,6 +216,10 @@ export class Reconciler {
       });
     }
     linkPatches(this.bridges);
+    if (this.statisticsInterval() !== this.statsInterval) {
+      this.statisticsPending = this.statusPending = true;
+      this.armStatistics();
+    }
     for (const backend of new Set([...this.bridges.values()].map((b) => b.backend))) {
       backend.setLimits(wanted.root?.other_config ?? new Map());
       await backend.settle();
@@ -444,10 +449,16 @@ export class Reconciler {
     this.cancelRetry = this.options.clock.after(RETRY_MS, () => this.requestRound());
   }
 
-  private armStatistics(): void {
+  /** Milliseconds (`other_config:stats-update-interval`). */
+  private statisticsInterval(): number {
     const wanted = Number(this.wanted.root?.other_config.get("stats-update-interval") ?? 0);
-    const interval = Math.max(MIN_STATS_INTERVAL_MS, Number.isFinite(wanted) ? wanted : 0);
-    this.cancelStats = this.options.clock.after(interval, () => {
+    return Math.max(MIN_STATS_INTERVAL_MS, Number.isFinite(wanted) ? wanted : 0);
+  }
+
+  private armStatistics(): void {
+    this.cancelStats();
+    this.statsInterval = this.statisticsInterval();
+    this.cancelStats = this.options.clock.after(this.statsInterval, () => {
       this.statisticsPending = true;
       this.requestStatus();
       this.armStatistics();
