@@ -125,7 +125,8 @@ export const DROP_REASONS = [
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
-export type TunnelKind = "vxlan" | "geneve" | "gre" | "gtpu" | "erspan";
+export const TUNNEL_KINDS = ["vxlan", "geneve", "gre", "gtpu", "erspan"] as const;
+export type TunnelKind = (typeof TUNNEL_KINDS)[number];
 
 export type DpAction =
   /** A copy of the packet as it is now leaves through a datapath port. */

@@ -32,6 +32,7 @@ const OWN_COUNTERS = [
   "drop_meter",
   "drop_recirculation_limit",
   "drop_tunnel_header",
+  "drop_tunnel_no_port",
   "rewrite_no_header",
   "recirculations",
   ...DROP_REASONS.map((reason) => `drop_action_${reason}` as const),

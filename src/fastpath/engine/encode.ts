@@ -5,7 +5,7 @@
 import { FlowKey } from "../../packet/key.ts";
 import { FRAME_SLOTS } from "../../packet/rewrite.ts";
 import { slot, type SlotName } from "../../packet/layout.ts";
-import { type CtAction, type DpAction, DROP_REASONS } from "../actions.ts";
+import { type CtAction, type DpAction, DROP_REASONS, TUNNEL_KINDS } from "../actions.ts";
 import { DatapathError } from "../datapath.ts";
 import { TUNNEL_WORD, writeTunnel } from "../tunnel-key.ts";
 import { encodeCt } from "./encode-ct.ts";
@@ -39,6 +39,8 @@ import {
   OP_SAMPLE,
   OP_SET,
   OP_SET_KEY,
+  OP_TNL_POP,
+  OP_TNL_PUSH,
   OP_TRUNC,
   OP_TTL_IN,
   OP_TTL_OUT,
@@ -48,6 +50,8 @@ import {
 
 /** Metadata that a `set` may change; tunnel metadata is changed as a whole. */
 const KEY_SLOTS: readonly SlotName[] = ["pkt_mark", "skb_priority"];
+/** Ethernet, IPv6, UDP and Geneve with all options that fit. */
+const MAX_TUNNEL_HEADER = 14 + 40 + 8 + 8 + 252;
 /** Lists in lists; a stack that deep is nobody's intention. */
 const MAX_NESTING = 16;
 
@@ -261,9 +265,18 @@ class Encoder {
       case "sample":
       case "check_pkt_len":
         throw new Error("a nested list is not plain");
-      case "lb_output":
       case "tnl_push":
+        if (action.header.length > MAX_TUNNEL_HEADER) {
+          throw unsupported(`outer headers of ${action.header.length} bytes`);
+        }
+        code.push(OP_TNL_PUSH);
+        this.literal(action.header);
+        code.push(action.header.length, TUNNEL_KINDS.indexOf(action.kind));
+        return;
       case "tnl_pop":
+        code.push(OP_TNL_POP, action.port);
+        return;
+      case "lb_output":
         throw unsupported(`this datapath cannot ${action.type}`);
       default: {
         const never: never = action;

@@ -18,8 +18,9 @@
  *   the frame are always right.
  * - Recirculation ends after MAX_DEPTH rounds, as in Open vSwitch: a loop of flows drops.
  */
-import { DONE, NO_ROOM as ENCAP_NO_ROOM } from "../../packet/encap.ts";
 import {
+  DONE,
+  NO_ROOM as ENCAP_NO_ROOM,
   popEthernet,
   popMpls,
   popNsh,
@@ -32,12 +33,14 @@ import {
 } from "../../packet/encap.ts";
 import { extractAgain } from "../../packet/extract.ts";
 import { Frame, VNET_BYTES, VNET_F_NEEDS_CSUM } from "../../packet/frame.ts";
-import { METADATA_WORD, slot } from "../../packet/layout.ts";
+import { slot } from "../../packet/layout.ts";
 import { popVlan, pushVlan, setSlot } from "../../packet/rewrite.ts";
 import { copyTtlIn, copyTtlOut } from "../../packet/ttl.ts";
 import { plainFrames, SegmentError } from "../../packet/vnet.ts";
 import type { Tracker } from "../conntrack/tracker.ts";
-import { TUNNEL_WORD } from "../tunnel-key.ts";
+import { TUNNEL_KINDS, type TunnelKind } from "../actions.ts";
+import { popTunnel } from "../tunnels/pop.ts";
+import { pushTunnel } from "../tunnels/push.ts";
 import { counterIndex, DROP_ACTION_BASE } from "./counters.ts";
 import { hashFiveTupleWithBasis, hashSymmetric } from "./flow-hash.ts";
 import { METER_DROP, METER_REMARK, type MeterTable, remarked } from "./meters.ts";
@@ -69,6 +72,8 @@ import {
   OP_SAMPLE,
   OP_SET,
   OP_SET_KEY,
+  OP_TNL_POP,
+  OP_TNL_PUSH,
   OP_TRUNC,
   OP_TTL_IN,
   OP_TTL_OUT,
@@ -76,7 +81,9 @@ import {
   OP_USERSPACE,
   type Program,
 } from "./opcodes.ts";
+import { clearConntrack, setMasked, setTunnelWords, setWord, swap32 } from "./metadata.ts";
 import { SavedFrame } from "./saved-frame.ts";
+import { longestSegment, segments, segmentSize } from "./super-packet.ts";
 
 const NO_ACTIONS = counterIndex("drop_no_actions");
 const NO_ROOM = counterIndex("drop_no_room");
@@ -84,6 +91,8 @@ const BAD_PROGRAM = counterIndex("drop_bad_program");
 const NO_HEADER = counterIndex("rewrite_no_header");
 const METERED = counterIndex("drop_meter");
 const DEPTH_LIMIT = counterIndex("drop_recirculation_limit");
+const NO_TUNNEL = counterIndex("drop_tunnel_no_port");
+const BAD_TUNNEL = counterIndex("drop_tunnel_header");
 const RECIRCULATIONS = counterIndex("recirculations");
 
 const NO_LIMIT = 0x7fffffff;
@@ -92,9 +101,9 @@ const MAX_DEPTH = 6;
 /** In front of each frame in scratch memory, for pushed headers; a Geneve header with options fits. */
 export const HEADROOM_BYTES = 384;
 
+const W_IN_PORT = slot("in_port").offset >> 2;
 const W_RECIRC = slot("recirc_id").offset >> 2;
 const W_DP_HASH = slot("dp_hash").offset >> 2;
-const W_CT = slot("ct_state").offset >> 2;
 const S_NW_TOS = slot("nw_tos").offset;
 
 /** Memory for copies of frames, given out by moving a mark. */
@@ -102,12 +111,6 @@ export interface Scratch {
   readonly bytes: Uint8Array;
   /** Offset of `length` bytes, or -1 if so much is not left. */
   take(length: number): number;
-}
-
-/** Network order and back, for the words of a key. */
-export function swap32(value: number): number {
-  return ((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) |
-    (value >>> 24);
 }
 
 export abstract class Executor {
@@ -120,6 +123,10 @@ export abstract class Executor {
   private level = 0;
   private readonly saved: SavedFrame[] = [];
   private readonly remark = new Uint8Array([0, 0xfc]);
+  /** Sequence numbers of tunnels that want them. */
+  private readonly sequence = { next: 0 };
+  /** What the datapath ports that take tunnelled packets take off. */
+  readonly tunnelPorts: Map<number, TunnelKind> = new Map();
 
   protected constructor(
     protected readonly scratch: Scratch,
@@ -206,7 +213,14 @@ export abstract class Executor {
           pc += 1;
           break;
         case OP_SET_KEY:
-          this.setKey(program, code[pc + 1]!, code[pc + 2]!, code[pc + 3]!, code[pc + 4]!);
+          setMasked(
+            frame,
+            program.bytes,
+            code[pc + 1]!,
+            code[pc + 2]!,
+            code[pc + 3]!,
+            code[pc + 4]!,
+          );
           pc += 5;
           break;
         case OP_RECIRC:
@@ -231,10 +245,10 @@ export abstract class Executor {
     const { code } = program;
     switch (code[pc]) {
       case OP_TUNNEL:
-        this.setTunnel(program, code[pc + 1]! >> 2, code[pc + 2]!);
+        setTunnelWords(frame, code, code[pc + 1]! >> 2, code[pc + 2]!);
         return pc + 3;
       case OP_CT_CLEAR:
-        this.clearConntrack();
+        clearConntrack(frame);
         return pc + 1;
       case OP_HASH: {
         this.refresh();
@@ -242,7 +256,7 @@ export abstract class Executor {
         const hash = code[pc + 1] === HASH_L4
           ? hashFiveTupleWithBasis(frame.key, basis)
           : hashSymmetric(frame.key, basis >>> 0);
-        this.metadata(W_DP_HASH, swap32(hash));
+        setWord(frame, W_DP_HASH, swap32(hash));
         return pc + 3;
       }
       case OP_METER:
@@ -261,10 +275,13 @@ export abstract class Executor {
       case OP_CHECK_LEN: {
         const greater = pc + 4;
         const less = greater + code[pc + 3]!;
-        const from = this.longest() > code[pc + 1]! ? greater : less + 1;
+        const from = longestSegment(frame) > code[pc + 1]! ? greater : less + 1;
         this.nested(program, from, code[pc + 2]!);
         return less + 1 + code[less]!;
       }
+      case OP_TNL_POP:
+        this.tunnelled(program, pc);
+        return -1;
       case OP_TTL_IN:
         this.stale = true;
         if (!copyTtlIn(frame)) this.counters[NO_HEADER]!++;
@@ -322,6 +339,12 @@ export abstract class Executor {
         return popNsh(frame);
       case OP_PUSH_PBB:
         return pushPbb(frame, first, code[pc + 2]!);
+      case OP_TNL_PUSH: {
+        this.refresh();
+        const hash = hashFiveTupleWithBasis(frame.key, 0);
+        const gtpu = TUNNEL_KINDS[code[pc + 3]!] === "gtpu";
+        return pushTunnel(frame, bytes, first, code[pc + 2]!, hash, gtpu, this.sequence);
+      }
       default:
         return popPbb(frame);
     }
@@ -334,11 +357,21 @@ export abstract class Executor {
   private endOffloads(program: Program, pc: number): boolean {
     const { frame } = this;
     const op = program.code[pc];
-    if (op !== OP_PUSH_MPLS && op !== OP_PUSH_NSH && op !== OP_PUSH_PBB) return false;
+    if (
+      op !== OP_PUSH_MPLS && op !== OP_PUSH_NSH && op !== OP_PUSH_PBB && op !== OP_TNL_PUSH
+    ) return false;
+    const { bytes, offset } = frame;
+    const vnet = offset - VNET_BYTES;
     if (!frame.vnet || frame.packetType !== 0) return false;
+    if ((bytes[vnet]! & VNET_F_NEEDS_CSUM) === 0 && bytes[vnet + 1] === 0) return false;
+    return this.asPlainFrames(program, pc);
+  }
+
+  /** Runs the program from `pc` on each of the plain packets that a super-packet stands for. */
+  private asPlainFrames(program: Program, pc: number): boolean {
+    const { frame } = this;
     const { bytes, offset, length } = frame;
     const vnet = offset - VNET_BYTES;
-    if ((bytes[vnet]! & VNET_F_NEEDS_CSUM) === 0 && bytes[vnet + 1] === 0) return false;
     let frames: Uint8Array[];
     try {
       frames = plainFrames(bytes.subarray(offset, offset + length), bytes.subarray(vnet, offset));
@@ -363,6 +396,28 @@ export abstract class Executor {
       this.run(program, pc);
     }
     return true;
+  }
+
+  /** Takes outer headers off, and looks up what was inside as a packet from the tunnel's port. */
+  private tunnelled(program: Program, pc: number): void {
+    const { frame } = this;
+    const port = program.code[pc + 1]!;
+    const kind = this.tunnelPorts.get(port);
+    if (kind === undefined) {
+      this.counters[NO_TUNNEL]!++;
+      return;
+    }
+    // Several tunnelled packets in one.
+    if (segmentSize(frame) !== 0 && frame.packetType === 0 && this.asPlainFrames(program, pc)) {
+      return;
+    }
+    this.refresh();
+    if (popTunnel(frame, kind) !== "ok") {
+      this.counters[BAD_TUNNEL]!++;
+      return;
+    }
+    frame.key.words[W_IN_PORT] = swap32(port);
+    this.recirculate(0);
   }
 
   private nested(program: Program, pc: number, copies: number): void {
@@ -400,37 +455,9 @@ export abstract class Executor {
     return at >= 0 && frame.moveTo(scratch.bytes, at + HEADROOM_BYTES + VNET_BYTES, at);
   }
 
-  private setKey(program: Program, at: number, length: number, value: number, mask: number): void {
-    const { bytes } = this.frame.key;
-    const args = program.bytes;
-    for (let i = 0; i < length; i++) {
-      bytes[at + i] = (bytes[at + i]! & ~args[mask + i]!) | (args[value + i]! & args[mask + i]!);
-    }
-    this.frame.keyWords = Math.max(this.frame.keyWords, (at + length) >> 2);
-  }
-
-  private metadata(word: number, value: number): void {
-    this.frame.key.words[word] = value;
-    if (this.frame.keyWords <= word) this.frame.keyWords = word + 1;
-  }
-
-  private setTunnel(program: Program, from: number, count: number): void {
-    const { frame } = this;
-    const { words } = frame.key;
-    for (let i = 0; i < count; i++) words[TUNNEL_WORD + i] = program.code[from + i]!;
-    for (let i = TUNNEL_WORD + count; i < frame.keyWords; i++) words[i] = 0;
-    frame.keyWords = TUNNEL_WORD + count;
-  }
-
-  private clearConntrack(): void {
-    const { words } = this.frame.key;
-    const end = Math.min(this.frame.keyWords, TUNNEL_WORD);
-    for (let i = W_CT; i < end; i++) words[i] = 0;
-  }
-
   private meter(id: number): boolean {
     const { frame, meters } = this;
-    const result = meters.run(id, this.segments(), frame.length, this.nowMs);
+    const result = meters.run(id, segments(frame), frame.length, this.nowMs);
     if (result === METER_DROP) {
       this.counters[METERED]!++;
       return false;
@@ -449,43 +476,13 @@ export abstract class Executor {
     }
     return true;
   }
-
-  /** How many packets a super-packet stands for. */
-  private segments(): number {
-    const size = this.segmentSize();
-    const headers = size === 0 ? 0 : this.headerBytes();
-    return size === 0 ? 1 : Math.max(1, Math.ceil((this.frame.length - headers) / size));
-  }
-
-  /** The frame without padding; of a super-packet its longest segment. */
-  private longest(): number {
-    const { frame } = this;
-    const size = this.segmentSize();
-    if (size !== 0) return Math.min(frame.length, this.headerBytes() + size);
-    return frame.l3 >= 0 ? frame.l3End : frame.length;
-  }
-
-  private segmentSize(): number {
-    const { frame } = this;
-    if (!frame.vnet) return 0;
-    const vnet = frame.offset - VNET_BYTES;
-    if (frame.bytes[vnet + 1] === 0) return 0;
-    return frame.bytes[vnet + 4]! | (frame.bytes[vnet + 5]! << 8);
-  }
-
-  /** Bytes before the transport's payload. */
-  private headerBytes(): number {
-    const { frame } = this;
-    if (frame.l4 < 0) return 0;
-    if (frame.l4Type !== 6) return frame.l4 + 8;
-    return frame.l4 + ((frame.bytes[frame.offset + frame.l4 + 12]! >> 4) << 2);
-  }
 }
 
 /** Words of an encapsulating instruction; 0 for anything else. */
 function encapSize(op: number): number {
   switch (op) {
     case OP_PUSH_MPLS:
+    case OP_TNL_PUSH:
       return 4;
     case OP_PUSH_NSH:
     case OP_PUSH_PBB:
@@ -500,12 +497,4 @@ function encapSize(op: number): number {
     default:
       return 0;
   }
-}
-
-/** Puts the metadata of a datapath key into the frame's, as if the packet came with it. */
-export function adoptMetadata(frame: Frame, words: ArrayLike<number>, from: number, count: number) {
-  const key = frame.key.words;
-  for (let i = 0; i < count; i++) key[METADATA_WORD + i] = words[from + i]!;
-  for (let i = METADATA_WORD + count; i < frame.keyWords; i++) key[i] = 0;
-  frame.keyWords = Math.max(METADATA_WORD + count, Math.min(frame.keyWords, METADATA_WORD));
 }

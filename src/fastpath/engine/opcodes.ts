@@ -12,7 +12,7 @@
  *     TTL_IN | TTL_OUT | HASH algorithm basis | RECIRC id | METER id | DROP reason
  *     CLONE copies size code… END | SAMPLE probability copies size code… END
  *     CHECK_LEN length copies greaterSize code… END lessSize code… END
- *     CT at | CT_CLEAR
+ *     CT at | CT_CLEAR | TNL_PUSH headerAt length kind | TNL_POP port
  *
  * - `COPY` precedes the first rewriting action after an output: sends are batched and still point
  *   at the frame, so the rewriting goes on in a copy. A program that rewrites before its first
@@ -51,6 +51,8 @@ export const OP_SAMPLE = 25;
 export const OP_CHECK_LEN = 26;
 export const OP_CT = 27;
 export const OP_CT_CLEAR = 28;
+export const OP_TNL_PUSH = 29;
+export const OP_TNL_POP = 30;
 
 export const IN_PLACE = 0;
 export const KEEP_METADATA = 1;

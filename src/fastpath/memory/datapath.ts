@@ -37,7 +37,8 @@ import {
 } from "../datapath.ts";
 import { counterIndex, COUNTERS, PARSE_COUNTER_BASE } from "../engine/counters.ts";
 import { encodeProgram } from "../engine/encode.ts";
-import { adoptMetadata, HEADROOM_BYTES, swap32 } from "../engine/executor.ts";
+import { HEADROOM_BYTES } from "../engine/executor.ts";
+import { adoptMetadata, swap32 } from "../engine/metadata.ts";
 import { checkMeter, readMeterStats } from "../engine/meters.ts";
 import { type Program, programAt } from "../engine/opcodes.ts";
 import { MemoryExecutor, packetOf } from "./actions.ts";

@@ -7,7 +7,12 @@
  */
 import { fold, pseudoSum, sumBytes } from "../../packet/checksum.ts";
 import { extractAgain } from "../../packet/extract.ts";
-import type { Frame } from "../../packet/frame.ts";
+import {
+  type Frame,
+  VNET_BYTES,
+  VNET_F_DATA_VALID,
+  VNET_F_NEEDS_CSUM,
+} from "../../packet/frame.ts";
 import { slot, type SlotName, TUN_F_CSUM, TUN_F_KEY, TUN_F_OAM } from "../../packet/layout.ts";
 import { closeGap } from "../../packet/rewrite.ts";
 import type { TunnelKind } from "../actions.ts";
@@ -65,6 +70,7 @@ const AT = {
   options: at("tun_metadata"),
 } as const;
 const TUNNEL_END = slot("tun_metadata").offset + slot("tun_metadata").bytes;
+const OFFLOADED = VNET_F_NEEDS_CSUM | VNET_F_DATA_VALID;
 const NS_ETHERTYPE = 0x10000;
 /** GPE bits of the first word: version, instance, next protocol, OAM. */
 const GPE_USED = 0x350000ff;
@@ -125,7 +131,7 @@ function overUdp(
   key.bytes.set(bytes.subarray(l4, l4 + 4), AT.tpSrc);
   if (read16(bytes, l4 + 6) !== 0) {
     // A partial checksum came from this machine and is right by definition.
-    if (!frame.vnet || (bytes[frame.offset - 10]! & 3) === 0) {
+    if (!frame.vnet || (bytes[frame.offset - VNET_BYTES]! & OFFLOADED) === 0) {
       const pseudo = pseudoSum(
         bytes,
         ip + (ipv6 ? 8 : 12),
@@ -238,11 +244,23 @@ function setId24({ key, bytes }: Frame, from: number): void {
 
 /** Everything before `inner` goes; padding of the outer frame too. The rest is parsed anew. */
 function strip(frame: Frame, inner: number, ethType: number): PopResult {
+  if (frame.vnet) stripOffload(frame, inner - frame.offset);
   frame.length = frame.l3End;
   closeGap(frame, 0, inner - frame.offset);
   frame.packetType = ethType === ETH_TEB ? 0 : NS_ETHERTYPE | ethType;
   extractAgain(frame);
   return "ok";
+}
+
+/**
+ * Linux leaves the innermost checksum of a tunnelled packet to be finished: that stays so. What the
+ * offload header says of the outer headers goes.
+ */
+function stripOffload({ bytes, offset }: Frame, headers: number): void {
+  const vnet = offset - VNET_BYTES;
+  const start = bytes[vnet + 6]! | (bytes[vnet + 7]! << 8);
+  if ((bytes[vnet]! & VNET_F_NEEDS_CSUM) !== 0 && start >= headers) bytes[vnet] = VNET_F_NEEDS_CSUM;
+  else bytes.fill(0, vnet, offset);
 }
 
 function read16(bytes: Uint8Array, from: number): number {

@@ -32,20 +32,23 @@ export interface Sequence {
 }
 
 /**
- * NO_ROOM, and nothing done, where there is no headroom. `hash`: 32 bits of the inner packet's
+ * NO_ROOM, and nothing done, where there is no headroom. The headers are `headerBytes` bytes of `from`
+ * at `headerAt`. `hash`: 32 bits of the inner packet's
  * addresses and ports. `gtpu`: the header behind UDP counts its payload.
  */
 export function pushTunnel(
   frame: Frame,
-  header: Uint8Array,
+  from: Uint8Array,
+  headerAt: number,
+  headerBytes: number,
   hash: number,
   gtpu: boolean,
   sequence: Sequence,
 ): EncapResult {
   const inner = frame.length;
-  if (!openGap(frame, 0, header.length)) return NO_ROOM;
+  if (!openGap(frame, 0, headerBytes)) return NO_ROOM;
   const { bytes, offset } = frame;
-  for (let i = 0; i < header.length; i++) bytes[offset + i] = header[i]!;
+  for (let i = 0; i < headerBytes; i++) bytes[offset + i] = from[headerAt + i]!;
   const ip = offset + ETHERNET_BYTES;
   const ipv6 = read16(bytes, offset + 12) === ETH_IPV6;
   const l4 = ip + (ipv6 ? 40 : 20);
