@@ -109,6 +109,7 @@ export const HELPERS = {
   skb_change_tail: 38,
   skb_pull_data: 39,
   skb_change_head: 43,
+  ktime_get_coarse_ns: 160,
 } as const;
 export type Helper = keyof typeof HELPERS;
 

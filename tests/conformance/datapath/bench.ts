@@ -98,7 +98,7 @@ export class Bench {
     this.datapath.putFlow({
       id: SENTINEL_FLOW,
       match: matchOf({ eth_type: `0x${SENTINEL_TYPE.toString(16)}` }),
-      actions: this.wires.map(output),
+      actions: [...this.rig.longWay ?? [], ...this.wires.map(output)],
     });
     await this.datapath.barrier();
     for (const wire of this.wires) while (wire.receive() !== undefined);

@@ -1,0 +1,82 @@
+/**
+ * What the programs and this process agree upon: the kernel's context structure, the records in the
+ * maps, and how control passes from one program to the next.
+ *
+ *     device ──tc──> entry program of the port ──slot 0──> main program ──slot n──> action program n
+ *                    notes the port's number               key, flow                rewrites, outputs
+ *
+ * Slots are those of one prog_array, so a new main program comes into force for all ports by one
+ * write. Between programs, `skb->cb` carries:
+ *
+ *     cb[0] port number | cb[1] flow id | cb[2] layer 3 offset u16, layer 4 offset u16 (0: none) |
+ *     cb[3] IP protocol u16, TCP flags u16 | cb[4] slot in the arguments
+ *
+ * A flow's record, 64 bytes, one cache line:
+ *
+ *      0 generation u32    4 TCP flags u32   8 verdict u64: kind u16, aux u16, target u32
+ *     16 packets u64      24 bytes u64      32 last use u64, nanoseconds of CLOCK_MONOTONIC
+ *
+ * - The generation changes when the id stops to mean what it meant: entries of the exact-match cache
+ *   name id and generation, and one that does not agree is stale.
+ * - The verdict is written whole. Kinds and what `aux` and `target` are then: below.
+ */
+
+/** Offsets in `struct __sk_buff`; all fields are 32 bits. */
+export const SKB = {
+  len: 0,
+  vlanPresent: 20,
+  vlanTci: 24,
+  vlanProto: 28,
+  cb: 48,
+  data: 76,
+  dataEnd: 80,
+} as const;
+
+export const CB_PORT = SKB.cb;
+export const CB_FLOW = SKB.cb + 4;
+export const CB_LAYERS = SKB.cb + 8;
+export const CB_PROTOCOL = SKB.cb + 12;
+export const CB_ARGUMENTS = SKB.cb + 16;
+
+export const TC_ACT_SHOT = 2;
+/** Flag of bpf_redirect and bpf_clone_redirect: into the host's stack, as if received there. */
+export const REDIRECT_INGRESS = 1;
+
+export const FLOW_RECORD_BYTES = 64;
+export const FLOW_GENERATION = 0;
+export const FLOW_TCP_FLAGS = 4;
+export const FLOW_VERDICT = 8;
+export const FLOW_PACKETS = 16;
+export const FLOW_BYTES = 24;
+export const FLOW_USED = 32;
+
+/** The packet goes to the process. What an unused record says. */
+export const VERDICT_PUNT = 0;
+export const VERDICT_DROP = 1;
+/** Out of the device with index `target`, port number `aux`. */
+export const VERDICT_EGRESS = 2;
+/** Into the host, as if received by the device with index `target`, port number `aux`. */
+export const VERDICT_INGRESS = 3;
+/** Action program in slot `aux`, its arguments in slot `target`. */
+export const VERDICT_PROGRAM = 4;
+
+/** The settings: one record that the process writes and the main program reads. */
+export const SETTINGS_BYTES = 16;
+/** How many entries of the mask table count, u32. */
+export const SETTINGS_MASKS = 0;
+/** u32: whether the exact-match cache is asked first. */
+export const SETTINGS_EXACT = 4;
+
+/** Masks that the main program tries at most. */
+export const MAX_KERNEL_MASKS = 128;
+/** An entry of the mask table: id u32, hits u32, then the mask, as long as the key. */
+export const MASK_HEADER_BYTES = 8;
+/** An entry's id while it is being written. */
+export const MASK_INVALID = 0xffff_ffff;
+
+/** Arguments of an action program. */
+export const ARGUMENT_BYTES = 512;
+export const ARGUMENT_SLOTS = 8192;
+export const PROGRAM_SLOTS = 512;
+/** Slot of the main program. */
+export const MAIN_SLOT = 0;

@@ -1,0 +1,267 @@
+/**
+ * The in-kernel datapath: eBPF programs at the ports' tc hooks, made here, with the userspace datapath
+ * behind them. `Bridge.datapath_type=system`.
+ *
+ *      port a                      kernel                                  port b
+ *     ───────> entry ──> main program ──> action program ──redirect──────> ───────>
+ *                            │ what it cannot do                              ^
+ *                            v                                                │
+ *                        TAP device ──> userspace worker ──packet socket──────┘
+ *                                           │ no flow there either
+ *                                           v
+ *                                        upcall to the slow path
+ *
+ * What it is: a cache in front. Every flow is given to both: the kernel takes those whose match its
+ * programs can read and whose actions they can do (kernel-flows.ts, action-plan.ts); the userspace
+ * datapath has them all. So a packet that the programs do not understand, a header too odd to parse,
+ * a mask too many, an action they lack, or a moment in which maps are exchanged costs speed and
+ * nothing else: the same packet meets the same flow a little later.
+ *
+ * Invariants
+ * - A flow's packets are counted where they are forwarded; statistics are the sum of both.
+ * - Packets keep their virtio-net header on the way through the process: segmentation and partial
+ *   checksums survive (../punts.ts).
+ * - An internal port is a TAP device with the program at its egress: what the host sends is forwarded
+ *   in the kernel, and what goes to the host is received by the device.
+ * - No port's punts starve another's: each has so many packets on their way at most.
+ *
+ * Limits: `MAX_KERNEL_PORTS` ports, `MAX_KERNEL_MASKS` masks in the kernel; Linux 5.11 or later
+ * (ktime_get_coarse_ns), 6.6 for tcx links. Numbers in docs/ebpf.md.
+ */
+import { loadTcProgram } from "../../linux/bpf-program.ts";
+import { close, SystemError } from "../../linux/libc.ts";
+import type { Logger } from "../../log/log.ts";
+import type { FlowKey } from "../../packet/key.ts";
+import type { DpAction } from "../actions.ts";
+import type { Conntrack } from "../conntrack/types.ts";
+import {
+  type Datapath,
+  DatapathError,
+  type DatapathListener,
+  type DpFlow,
+  type DpFlowStats,
+  type DpPort,
+  type DpPortSpec,
+  type DpPortStats,
+  type Packet,
+} from "../datapath.ts";
+import type { DpMeter, DpMeterStats } from "../meters.ts";
+import { MAX_FLOWS } from "../userspace/shared.ts";
+import { openUserspaceDatapath } from "../userspace/datapath.ts";
+import { KernelFlows } from "./kernel-flows.ts";
+import { assembleEntry } from "./main-program.ts";
+import { closeMaps, createDatapathMaps, type DatapathMaps, MAX_KERNEL_PORTS } from "./maps.ts";
+import { PortRecords } from "./port-records.ts";
+import { openPuntDevice, type PuntDevice } from "./punt-device.ts";
+
+export interface EbpfOptions {
+  readonly logger: Logger;
+}
+
+/** How often masks are put in the order of their use. */
+const RANK_MS = 1000;
+
+/**
+ * Makes maps, programs and the TAP device, and starts the worker behind them. Rejects with a
+ * DatapathError that says what the kernel lacks; nothing is left behind then.
+ */
+export async function openEbpfDatapath({ logger }: EbpfOptions): Promise<Datapath> {
+  let maps: DatapathMaps | undefined;
+  let device: PuntDevice | undefined;
+  try {
+    maps = createDatapathMaps(MAX_FLOWS);
+    device = openPuntDevice();
+    const parts = new KernelParts(maps, device, logger);
+    const user = await openUserspaceDatapath({ logger, kernel: parts });
+    return new EbpfDatapath(user, parts);
+  } catch (error) {
+    if (device) close(device.fd);
+    if (maps) closeMaps(maps);
+    if (!(error instanceof SystemError)) throw error;
+    const permission = error.code === "EPERM" || error.code === "EACCES";
+    throw new DatapathError(
+      permission ? "permission" : "not-supported",
+      `no flows in the kernel: ${error.message}` +
+        (permission ? "; run as root or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN" : ""),
+    );
+  }
+}
+
+/** What the kernel has of a datapath. */
+class KernelParts {
+  readonly ports: PortRecords;
+  readonly flows: KernelFlows;
+  readonly punts: { readonly fd: number; readonly recordsFd: number; readonly ports: number };
+  private readonly targets = new Map<number, { ifindex: number; ingress: boolean }>();
+
+  constructor(
+    readonly maps: DatapathMaps,
+    readonly device: PuntDevice,
+    logger: Logger,
+  ) {
+    this.ports = new PortRecords(maps.ports);
+    this.punts = { fd: device.fd, recordsFd: maps.ports.fd, ports: MAX_KERNEL_PORTS };
+    this.flows = new KernelFlows({
+      maps,
+      puntIfindex: device.ifindex,
+      maxFlows: MAX_FLOWS,
+      targetOf: (port) => this.targets.get(port),
+      logger,
+    });
+  }
+
+  programFor(portNo: number): number {
+    if (portNo >= MAX_KERNEL_PORTS) {
+      throw new DatapathError("full", `no more than ${MAX_KERNEL_PORTS} ports in the kernel`);
+    }
+    this.ports.clear(portNo);
+    return loadTcProgram(assembleEntry(portNo, this.maps.programs).bytes, "solovs_port");
+  }
+
+  portAdded({ portNo, ifindex, type }: DpPort): void {
+    this.targets.set(portNo, { ifindex, ingress: type === "internal" });
+    this.flows.portChanged(portNo);
+  }
+
+  portGone(portNo: number): void {
+    if (this.targets.delete(portNo)) this.flows.portChanged(portNo);
+  }
+
+  close(): void {
+    this.flows.close();
+    closeMaps(this.maps);
+    close(this.device.fd);
+  }
+}
+
+class EbpfDatapath implements Datapath {
+  readonly type = "system";
+  readonly maxFlows: number;
+  readonly conntrack: Conntrack;
+  private readonly live = new Set<number>();
+  private readonly ranking: ReturnType<typeof setInterval>;
+
+  constructor(private readonly user: Datapath, private readonly kernel: KernelParts) {
+    this.maxFlows = user.maxFlows;
+    this.conntrack = user.conntrack;
+    user.listen({ upcall: () => {}, portLost: (portNo) => kernel.portGone(portNo) });
+    this.ranking = setInterval(() => kernel.flows.masks.rank(), RANK_MS);
+    this.ranking.unref();
+  }
+
+  listen(listener: DatapathListener): void {
+    this.user.listen(listener);
+  }
+
+  async addPort(spec: DpPortSpec): Promise<DpPort> {
+    const port = await this.user.addPort(spec);
+    this.kernel.portAdded(port);
+    return port;
+  }
+
+  async removePort(portNo: number): Promise<void> {
+    this.kernel.portGone(portNo);
+    await this.user.removePort(portNo);
+  }
+
+  ports(): ReadonlyMap<number, DpPort> {
+    return this.user.ports();
+  }
+
+  portStats(portNo: number): DpPortStats | undefined {
+    const stats = this.user.portStats(portNo);
+    if (!stats) return undefined;
+    const { ports } = this.kernel;
+    stats.rxPackets += ports.read(portNo, "rxPackets");
+    stats.rxBytes += ports.read(portNo, "rxBytes");
+    stats.txPackets += ports.read(portNo, "txPackets");
+    stats.txBytes += ports.read(portNo, "txBytes");
+    stats.rxDropped += ports.read(portNo, "puntDrops");
+    return stats;
+  }
+
+  putFlow(flow: DpFlow): void {
+    // The userspace datapath checks it, too.
+    this.user.putFlow(flow);
+    const { flows } = this.kernel;
+    if (!this.live.has(flow.id)) {
+      this.live.add(flow.id);
+      flows.records.clearStats(flow.id);
+    }
+    flows.put(flow);
+  }
+
+  deleteFlow(id: number): void {
+    if (!this.live.delete(id)) return;
+    this.kernel.flows.delete(id);
+    this.user.deleteFlow(id);
+  }
+
+  flowStats(id: number): DpFlowStats {
+    const stats = this.user.flowStats(id);
+    const { packets, bytes, lastUsedMs, tcpFlags } = this.kernel.flows.records.read(id);
+    return {
+      packets: stats.packets + packets,
+      bytes: stats.bytes + bytes,
+      lastUsedMs: Math.max(stats.lastUsedMs, lastUsedMs),
+      tcpFlags: stats.tcpFlags | tcpFlags,
+    };
+  }
+
+  execute(
+    packet: Packet,
+    actions: readonly DpAction[],
+    inPort: number,
+    metadata?: FlowKey,
+  ): void {
+    this.user.execute(packet, actions, inPort, metadata);
+  }
+
+  setMeter(id: number, meter: DpMeter): void {
+    this.user.setMeter(id, meter);
+  }
+
+  deleteMeter(id: number): void {
+    this.user.deleteMeter(id);
+  }
+
+  meterStats(id: number): DpMeterStats | undefined {
+    return this.user.meterStats(id);
+  }
+
+  setVlanLimit(limit: 1 | 2): void {
+    this.user.setVlanLimit(limit);
+    this.kernel.flows.setVlanLimit(limit);
+  }
+
+  barrier(): Promise<void> {
+    return this.user.barrier();
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    const all: Record<string, number> = { ...this.user.counters() };
+    const { flows, ports } = this.kernel;
+    const add = (name: string, by: number): void => {
+      all[name] = (all[name] ?? 0) + by;
+    };
+    for (const portNo of this.user.ports().keys()) {
+      add("exact_hit", ports.read(portNo, "exactHits"));
+      add("masked_hit", ports.read(portNo, "maskedHits"));
+      add("drop_no_actions", ports.read(portNo, "noActions"));
+      add("punts", ports.read(portNo, "punted"));
+      add("drop_punt_in_flight", ports.read(portNo, "puntDrops"));
+    }
+    all["kernel_flows"] = flows.size;
+    all["kernel_masks"] = flows.masks.size;
+    all["kernel_action_programs"] = flows.programs.loaded;
+    all["kernel_main_programs"] = flows.generations;
+    all["kernel_key_bytes"] = flows.keyBytes;
+    return all;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.ranking);
+    await this.user.close();
+    this.kernel.close();
+  }
+}

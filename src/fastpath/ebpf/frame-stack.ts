@@ -1,0 +1,55 @@
+/**
+ * Where the main program keeps what on its stack, below the frame pointer. Offsets are negative.
+ *
+ *     0          -K           -2K                        -2K - 72
+ *     | key      | masked key | locals, 8 bytes each ... |
+ */
+import type { Assembler } from "./assembler.ts";
+import { R10, R7, R8 } from "./instructions.ts";
+import type { KeyLayout } from "./key-layout.ts";
+
+const LOCALS = [
+  /** Bytes of the packet, a VLAN tag out of band counted. */
+  "bytes",
+  /** Pointer to the port's record. */
+  "port",
+  /** Offset of the layer 3 header, u32. */
+  "l3",
+  /** Offset of the layer 4 header, u32; 0 without one. */
+  "l4",
+  /** IP protocol of layer 4, u32; 0 without one. */
+  "protocol",
+  /** u32. */
+  "tcpFlags",
+  /** Not zero once the headers were made linear, u32. */
+  "pulled",
+  /** A key or value for a helper; the flow's id after the lookup. */
+  "scratch",
+  "scratch2",
+] as const;
+export type Local = (typeof LOCALS)[number];
+
+export class FrameStack {
+  readonly key: number;
+  readonly maskedKey: number;
+
+  constructor(readonly layout: KeyLayout) {
+    this.key = -layout.bytes;
+    this.maskedKey = -2 * layout.bytes;
+  }
+
+  local(name: Local): number {
+    return this.maskedKey - 8 * (LOCALS.indexOf(name) + 1);
+  }
+
+  /** Zeroes key and locals. */
+  clear(asm: Assembler): void {
+    for (let at = this.key; at < 0; at += 8) asm.store(64, R10, at, 0);
+    for (const name of LOCALS) asm.store(64, R10, this.local(name), 0);
+  }
+}
+
+/** `if (data + n > data_end) goto short;` data is in r7, data_end in r8; r2 is lost. */
+export function need(asm: Assembler, bytes: number): void {
+  asm.mov(2, { register: R7 }).op("add", 2, bytes).jumpIf("gt", 2, { register: R8 }, "short");
+}

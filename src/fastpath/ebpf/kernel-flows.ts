@@ -1,0 +1,286 @@
+/**
+ * The flows that the kernel does: which they are, and their records in the maps.
+ *
+ *     put ──> can the programs read what it matches? ──> can they do its actions? ──> room?
+ *              │ no                                      │ no                        │ no
+ *              └─────────────────────────────────────────┴───────> userspace does it, and why
+ *
+ * Invariants
+ * - A flow's record is right before its key is in the map, and stops to be found before its record
+ *   means something else.
+ * - A flow that looks at a slot that no other did makes a new key layout: new maps with all flows in
+ *   them, a new main program, one write that puts it into force, and the old ones go.
+ * - What is kept of a flow here is small: its mask is shared, its key has the words of its mask.
+ */
+import { loadTcProgram, programInfo } from "../../linux/bpf-program.ts";
+import { close, SystemError } from "../../linux/libc.ts";
+import type { Logger } from "../../log/log.ts";
+import { FlowKey, type Match } from "../../packet/key.ts";
+import type { DpAction } from "../actions.ts";
+import type { DpFlow } from "../datapath.ts";
+import {
+  MAIN_SLOT,
+  VERDICT_DROP,
+  VERDICT_EGRESS,
+  VERDICT_INGRESS,
+  VERDICT_PROGRAM,
+} from "./abi.ts";
+import { type KernelActions, planActions, type PortTarget } from "./action-plan.ts";
+import { ActionPrograms, type LoadedPlan } from "./action-programs.ts";
+import { FlowRecords } from "./flow-records.ts";
+import { type KernelMask, KernelMasks } from "./kernel-masks.ts";
+import { kernelMask, KeyLayout } from "./key-layout.ts";
+import { assembleMain } from "./main-program.ts";
+import { closeMaps, createLayoutMaps, type DatapathMaps, type LayoutMaps } from "./maps.ts";
+
+interface Entry {
+  readonly mask: KernelMask;
+  /** The key's words, those of the mask. */
+  readonly values: Uint32Array;
+  readonly actions: readonly DpAction[];
+  readonly plan: LoadedPlan | undefined;
+}
+
+export interface KernelFlowsOptions {
+  readonly maps: DatapathMaps;
+  readonly puntIfindex: number;
+  readonly maxFlows: number;
+  readonly targetOf: (port: number) => PortTarget | undefined;
+  readonly logger: Logger;
+}
+
+type Verdict = [kind: number, aux: number, target: number];
+
+export class KernelFlows {
+  readonly masks = new KernelMasks();
+  readonly records: FlowRecords;
+  readonly programs: ActionPrograms;
+  private readonly entries = new Map<number, Entry>();
+  /** Why a flow is not in the kernel. */
+  private readonly reasons = new Map<number, string>();
+  /** Flows that wait for a port. */
+  private readonly waiting = new Map<number, DpFlow>();
+  private layout = KeyLayout.empty();
+  private layoutMaps: LayoutMaps | undefined;
+  private vlanLimit: 1 | 2 = 2;
+  /** Main programs made so far. */
+  generations = 0;
+
+  constructor(private readonly options: KernelFlowsOptions) {
+    const { maps, puntIfindex } = options;
+    const actionMaps = {
+      ifindex: puntIfindex,
+      ports: maps.ports,
+      flows: maps.flows,
+      arguments: maps.arguments,
+    };
+    this.programs = new ActionPrograms(actionMaps, maps.arguments, maps.programs);
+    this.records = new FlowRecords(maps.flows);
+    this.rebuild(this.layout);
+  }
+
+  get size(): number {
+    return this.entries.size;
+  }
+
+  /** Bytes of the key that the main program builds. */
+  get keyBytes(): number {
+    return this.layout.bytes;
+  }
+
+  /** Undefined if the kernel does the flow, else why not. */
+  reason(id: number): string | undefined {
+    return this.entries.has(id) ? undefined : this.reasons.get(id) ?? "there is no such flow";
+  }
+
+  /** Takes the flow in, or makes sure that the kernel does not have it. */
+  put(flow: DpFlow): void {
+    const { id, match, actions } = flow;
+    this.waiting.delete(id);
+    const bits = kernelMask(match);
+    if (!bits) return this.refuse(id, "matches a field that programs do not read");
+    const planned = planActions(actions, match, this.options.targetOf);
+    if (planned.kind === "userspace") {
+      if (planned.missingPort !== undefined) this.waiting.set(id, flow);
+      return this.refuse(id, planned.reason);
+    }
+    const mask = this.masks.acquire(bits);
+    if (!mask) return this.refuse(id, "there are more masks than programs try");
+    let plan: LoadedPlan | undefined;
+    try {
+      if (planned.kind === "plan") plan = this.programs.acquire(planned);
+      if (!this.layout.covers(bits)) this.rebuild(this.layout.with(bits));
+    } catch (error) {
+      this.dropReferences({ mask, plan });
+      if (!(error instanceof SystemError)) throw error;
+      this.options.logger.warn(`a flow stays in userspace: ${error.message}`);
+      return this.refuse(id, error.message);
+    }
+    if (planned.kind === "plan" && !plan) {
+      this.masks.release(mask);
+      return this.refuse(id, "there are more kinds of action lists than programs fit");
+    }
+    const values = Uint32Array.from(mask.words, (i) => match.key.words[i]! & bits[i]!);
+    this.replace(id, { mask, values, actions, plan }, verdictOf(planned, plan));
+  }
+
+  delete(id: number): void {
+    this.reasons.delete(id);
+    this.waiting.delete(id);
+    this.remove(id);
+  }
+
+  /** A port has come, gone or changed: flows that send to it are looked at again. */
+  portChanged(port: number): void {
+    const sends = (actions: readonly DpAction[]): boolean =>
+      actions.some((action) => action.type === "output" && action.port === port);
+    for (const [id, entry] of [...this.entries]) {
+      const { actions } = entry;
+      if (sends(actions)) this.put({ id, match: this.matchOf(entry), actions });
+    }
+    for (const flow of [...this.waiting.values()]) if (sends(flow.actions)) this.put(flow);
+  }
+
+  setVlanLimit(limit: 1 | 2): void {
+    if (limit === this.vlanLimit) return;
+    this.vlanLimit = limit;
+    this.rebuild(this.layout);
+  }
+
+  close(): void {
+    this.entries.clear();
+    if (this.layoutMaps) closeMaps(this.layoutMaps);
+    this.layoutMaps = undefined;
+  }
+
+  private replace(id: number, entry: Entry, verdict: Verdict): void {
+    const old = this.entries.get(id);
+    const same = old?.mask === entry.mask &&
+      old.values.every((value, i) => value === entry.values[i]);
+    if (old && !same) this.forgetKey(id, old);
+    this.records.setVerdict(id, ...verdict);
+    this.entries.set(id, entry);
+    this.reasons.delete(id);
+    if (!same) {
+      const value = new Uint8Array(new Uint32Array([id]).buffer);
+      this.layoutMaps!.megaflows.update(this.packed(entry), value);
+    }
+    if (old) this.dropReferences(old);
+  }
+
+  private refuse(id: number, reason: string): void {
+    this.remove(id);
+    this.reasons.set(id, reason);
+  }
+
+  private remove(id: number): void {
+    const entry = this.entries.get(id);
+    if (!entry) return;
+    this.entries.delete(id);
+    this.forgetKey(id, entry);
+    this.records.retire(id);
+    this.dropReferences(entry);
+  }
+
+  private forgetKey(id: number, entry: Entry): void {
+    this.layoutMaps!.megaflows.delete(this.packed(entry));
+    this.records.invalidate(id);
+  }
+
+  private dropReferences({ mask, plan }: Pick<Entry, "mask" | "plan">): void {
+    this.masks.release(mask);
+    if (plan) this.programs.release(plan);
+  }
+
+  private matchOf({ mask, values }: Entry): Match {
+    const match = { key: new FlowKey(), mask: new FlowKey() };
+    mask.words.forEach((word, i) => {
+      match.key.words[word] = values[i]!;
+      match.mask.words[word] = mask.bits[word]!;
+    });
+    return match;
+  }
+
+  private packed(entry: Entry): Uint8Array {
+    const key = new Uint8Array(this.layout.bytes);
+    this.packInto(entry, new DataView(key.buffer));
+    return key;
+  }
+
+  private packInto({ mask, values }: Entry, into: DataView): void {
+    const { layout } = this;
+    mask.words.forEach((word, i) => into.setUint32(layout.place(word)!, values[i]!, true));
+    into.setUint32(layout.idAt, mask.id, true);
+  }
+
+  /** Makes maps and main program for a layout and puts them into force. */
+  private rebuild(layout: KeyLayout): void {
+    const { maps, puntIfindex, maxFlows, logger } = this.options;
+    const startedMs = performance.now();
+    const fresh = createLayoutMaps(layout, maxFlows);
+    const before = this.layoutMaps;
+    const oldLayout = this.layout;
+    try {
+      this.layout = layout;
+      this.fill(fresh);
+      const { bytes } = assembleMain(
+        layout,
+        { ...maps, ...fresh, ifindex: puntIfindex },
+        this.vlanLimit,
+      );
+      const program = loadTcProgram(bytes, "solovs_main");
+      try {
+        this.masks.use(layout, fresh);
+        this.programs.install(MAIN_SLOT, program);
+        this.generations++;
+        const { jitBytes, verifiedInstructions } = programInfo(program);
+        logger.dbg(
+          `main program ${this.generations}: key of ${layout.bytes} bytes, ${bytes.length / 8} ` +
+            `instructions, ${jitBytes} bytes of code, ${verifiedInstructions} verified, ` +
+            `${(performance.now() - startedMs).toFixed(1)} ms`,
+        );
+      } finally {
+        close(program);
+      }
+    } catch (error) {
+      this.layout = oldLayout;
+      closeMaps(fresh);
+      throw error;
+    }
+    this.layoutMaps = fresh;
+    if (before) closeMaps(before);
+  }
+
+  private fill({ megaflows }: LayoutMaps): void {
+    const { bytes } = this.layout;
+    const n = this.entries.size;
+    const keys = new Uint8Array(n * bytes);
+    const ids = new Uint32Array(n);
+    let i = 0;
+    for (const [id, entry] of this.entries) {
+      this.packInto(entry, new DataView(keys.buffer, i * bytes, bytes));
+      ids[i++] = id;
+    }
+    megaflows.updateMany(keys, new Uint8Array(ids.buffer), n);
+  }
+}
+
+function verdictOf(
+  planned: Exclude<KernelActions, { kind: "userspace" }>,
+  plan: LoadedPlan | undefined,
+): Verdict {
+  switch (planned.kind) {
+    case "drop":
+      return [VERDICT_DROP, 0, 0];
+    case "output": {
+      const { ifindex, ingress } = planned.target;
+      return [ingress ? VERDICT_INGRESS : VERDICT_EGRESS, planned.port, ifindex];
+    }
+    case "plan":
+      return [VERDICT_PROGRAM, plan!.program.slot, plan!.arguments];
+    default: {
+      const never: never = planned;
+      throw new Error(`unknown plan ${String(never)}`);
+    }
+  }
+}

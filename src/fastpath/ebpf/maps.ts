@@ -1,0 +1,101 @@
+/**
+ * The maps that the programs use: which there are, how large, and how long they live.
+ *
+ *   ports      number → record (../punts.ts)             as long as the datapath
+ *   flows      flow id → record (abi.ts)                 "
+ *   arguments  slot → arguments of an action program     "
+ *   programs   slot → program; 0 is the main program     "
+ *   masks      the mask table, one value                 as long as the key's layout
+ *   megaflows  masked key → flow id                      "
+ *   exact      whole key → flow id, generation           "
+ *   settings   how the main program is to look           "
+ *
+ * Those of a layout are replaced all at once, with the program that uses them.
+ */
+import { BpfMap } from "../../linux/bpf-map.ts";
+import { PORT_RECORD_BYTES } from "../punts.ts";
+import {
+  ARGUMENT_BYTES,
+  ARGUMENT_SLOTS,
+  FLOW_RECORD_BYTES,
+  MAX_KERNEL_MASKS,
+  PROGRAM_SLOTS,
+  SETTINGS_BYTES,
+} from "./abi.ts";
+import type { KeyLayout } from "./key-layout.ts";
+import { maskEntryBytes } from "./main-program.ts";
+
+/** Ports that can have programs. */
+export const MAX_KERNEL_PORTS = 8192;
+/** Entries of the exact-match cache. */
+const EXACT_ENTRIES = 1 << 15;
+
+export interface DatapathMaps {
+  readonly ports: BpfMap;
+  readonly flows: BpfMap;
+  readonly arguments: BpfMap;
+  readonly programs: BpfMap;
+}
+
+const array = (name: string, valueBytes: number, maxEntries: number) =>
+  ({ kind: "array", name, keyBytes: 4, valueBytes, maxEntries, mapped: true }) as const;
+
+/** Throws a SystemError (EPERM, ENOMEM) with nothing left open. */
+export function createDatapathMaps(maxFlows: number): DatapathMaps {
+  const made: BpfMap[] = [];
+  const make = (spec: Parameters<typeof BpfMap.create>[0]): BpfMap => {
+    const map = BpfMap.create(spec);
+    made.push(map);
+    return map;
+  };
+  try {
+    return {
+      ports: make(array("solovs_ports", PORT_RECORD_BYTES, MAX_KERNEL_PORTS)),
+      flows: make(array("solovs_flows", FLOW_RECORD_BYTES, maxFlows)),
+      arguments: make(array("solovs_args", ARGUMENT_BYTES, ARGUMENT_SLOTS)),
+      programs: make({
+        kind: "prog_array",
+        name: "solovs_progs",
+        keyBytes: 4,
+        valueBytes: 4,
+        maxEntries: PROGRAM_SLOTS,
+      }),
+    };
+  } catch (error) {
+    for (const map of made) map.close();
+    throw error;
+  }
+}
+
+export interface LayoutMaps {
+  readonly masks: BpfMap;
+  readonly megaflows: BpfMap;
+  readonly exact: BpfMap;
+  readonly settings: BpfMap;
+}
+
+export function createLayoutMaps(layout: KeyLayout, maxFlows: number): LayoutMaps {
+  const { bytes } = layout;
+  return {
+    masks: BpfMap.create(array("solovs_masks", maskEntryBytes(layout) * MAX_KERNEL_MASKS, 1)),
+    megaflows: BpfMap.create({
+      kind: "hash",
+      name: "solovs_mega",
+      keyBytes: bytes,
+      valueBytes: 4,
+      maxEntries: maxFlows,
+    }),
+    exact: BpfMap.create({
+      kind: "lru_hash",
+      name: "solovs_exact",
+      keyBytes: bytes,
+      valueBytes: 8,
+      maxEntries: EXACT_ENTRIES,
+    }),
+    settings: BpfMap.create(array("solovs_set", SETTINGS_BYTES, 1)),
+  };
+}
+
+export function closeMaps(maps: DatapathMaps | LayoutMaps): void {
+  for (const map of Object.values(maps) as BpfMap[]) map.close();
+}
