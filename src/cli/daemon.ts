@@ -153,6 +153,7 @@ async function startParts(
         version: SOLOVS_VERSION,
         uptimeMs: () => performance.now() - startedMs,
         database: service.database,
+        server: service.server,
         replica,
         vswitch,
         log,

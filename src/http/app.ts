@@ -22,9 +22,9 @@ import { OvsdbError } from "../db/error.ts";
 import type { Logger } from "../log/log.ts";
 import type { Access } from "./auth/access.ts";
 import type { Principal } from "./auth/roles.ts";
-import { consoleFiles } from "./console/files.ts";
+import { consolePaths, createConsole } from "./console/files.ts";
 import { HttpProblem, problem } from "./problem.ts";
-import { authenticate, authorize, readBody, refuseCrossSite } from "./request.ts";
+import { authenticate, authorize, readBody, readBytes, refuseCrossSite } from "./request.ts";
 import { type Call, DEFAULT_BODY_BYTES, type Output, type Route } from "./routes/route.ts";
 import { ROUTES } from "./routes/table.ts";
 import { protect } from "./security.ts";
@@ -64,8 +64,9 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Connection }> {
     known.push(...(route.method === "GET" ? ["GET", "HEAD"] : [route.method]));
     methods.set(route.path, known);
   }
-  for (const { path, type, text } of consoleFiles) {
-    app.get(path, (c) => c.body(text, 200, { "content-type": type, "cache-control": "no-cache" }));
+  const answerConsole = createConsole();
+  for (const path of consolePaths) {
+    app.get(path, (c) => answerConsole(path, (name) => c.req.header(name)));
     methods.set(path, ["GET", "HEAD"]);
   }
   for (const [path, allowed] of methods) {
@@ -173,7 +174,7 @@ function isAllowed(access: Access, { needs, method }: Route, header: Call["heade
 }
 
 function respond(output: Output, { operation }: Route): Response {
-  const { json, text, stream, headers = {} } = output;
+  const { json, text, bytes, stream, headers = {} } = output;
   const status = output.status ?? operation.status ?? 200;
   const common = { "cache-control": "no-store", ...headers };
   if (stream !== undefined) {
@@ -182,6 +183,7 @@ function respond(output: Output, { operation }: Route): Response {
       headers: { "content-type": "text/event-stream", ...common },
     });
   }
+  if (bytes !== undefined) return new Response(bytes, { status, headers: common });
   if (text !== undefined) {
     return new Response(text, {
       status,
@@ -210,8 +212,9 @@ function readQuery(url: string, schema: z.ZodType | undefined): unknown {
 }
 
 async function readInput(request: Request, { operation, method }: Route): Promise<unknown> {
-  const { body: schema, bodyText, maxBodyBytes = DEFAULT_BODY_BYTES } = operation;
+  const { body: schema, bodyText, bodyBinary, maxBodyBytes = DEFAULT_BODY_BYTES } = operation;
   if (method === "GET") return undefined;
+  if (bodyBinary !== undefined) return await readBytes(request, maxBodyBytes);
   const text = await readBody(request, maxBodyBytes);
   if (schema === undefined) {
     if (text === "") return undefined;

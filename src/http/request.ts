@@ -88,12 +88,26 @@ export async function readBody(
   maxBytes: number,
   deadlineMs = BODY_DEADLINE_MS,
 ): Promise<string> {
+  const bytes = await readBytes(request, maxBytes, deadlineMs);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new HttpProblem(400, "The body is not UTF-8 text.");
+  }
+}
+
+/** The body as it is. */
+export async function readBytes(
+  request: Request,
+  maxBytes: number,
+  deadlineMs = BODY_DEADLINE_MS,
+): Promise<Uint8Array> {
   const tooLarge = (): HttpProblem =>
     new HttpProblem(413, `The body is larger than ${maxBytes} bytes.`, {
       headers: { connection: "close" },
     });
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
-  if (request.body === null) return "";
+  if (request.body === null) return new Uint8Array(0);
   const reader = request.body.getReader();
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -123,9 +137,5 @@ export async function readBody(
   } finally {
     clearTimeout(timer);
   }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
-  } catch {
-    throw new HttpProblem(400, "The body is not UTF-8 text.");
-  }
+  return Buffer.concat(chunks);
 }

@@ -5,6 +5,7 @@ import { createApp } from "./app.ts";
 import { Access, SETUP_LIFE_MS } from "./auth/access.ts";
 import { AccessStore } from "./auth/store.ts";
 import { type HttpParts, HttpSource } from "./source.ts";
+import { Rings } from "./statistics/ring.ts";
 
 export interface HttpOptions {
   /** An IP address, or a name that resolves to one. */
@@ -12,7 +13,7 @@ export interface HttpOptions {
   /** 0 lets the kernel choose. */
   readonly port: number;
   readonly parts: HttpParts;
-  /** Where users, sessions, tokens and the audit log are kept. */
+  /** Where users, sessions, tokens, the audit log and statistics are kept. */
   readonly sideTables: SideTables;
   readonly logger: Logger;
   /** Names, besides localhost, under which browsers may reach the server. */
@@ -47,7 +48,7 @@ const MAX_REQUEST_BYTES = 16 << 20;
 export function startHttp(options: HttpOptions): HttpServer {
   const { address, port, parts, logger, hostNames = [] } = options;
   const access = new Access({ store: new AccessStore(options.sideTables) });
-  const source = new HttpSource(parts);
+  const source = new HttpSource(parts, new Rings(options.sideTables));
   const app = createApp({ source, access, logger, hostNames });
   let server: Bun.Server<undefined>;
   try {

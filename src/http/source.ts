@@ -1,9 +1,12 @@
 /** What the HTTP room is given: the database, its typed copy, and the running switch. */
 import type { Database } from "../db/database.ts";
 import type { Replica } from "../db/replica.ts";
+import type { OvsdbServer } from "../db/server.ts";
 import type { LogSink } from "../log/log.ts";
 import type { Vswitch } from "../slowpath/vswitch.ts";
 import { LogTail } from "./log-tail.ts";
+import { Rings } from "./statistics/ring.ts";
+import { Sampler } from "./statistics/sampler.ts";
 import { Streams } from "./streams.ts";
 
 export interface HttpParts {
@@ -12,33 +15,45 @@ export interface HttpParts {
   readonly uptimeMs: () => number;
   /** Any table, and all changes: they go through here. */
   readonly database: Database;
+  /** For the methods of its own (history, backup); undefined: there is no history. */
+  readonly server?: OvsdbServer;
   /** The switch's own copy. */
   readonly replica: Pick<Replica, "rows">;
   readonly vswitch: Vswitch;
-  /** To show what is logged. */
+  /** To show what is logged, and to change what is. */
   readonly log: LogSink;
 }
 
-export class HttpSource implements HttpParts {
+export class HttpSource implements Omit<HttpParts, "server"> {
   readonly version: string;
   readonly uptimeMs: () => number;
   readonly database: Database;
+  readonly server: OvsdbServer | undefined;
   readonly replica: Pick<Replica, "rows">;
   readonly vswitch: Vswitch;
   readonly log: LogSink;
   readonly logTail: LogTail;
   readonly streams = new Streams();
+  readonly sampler: Sampler;
   private readonly stopCounting: () => void;
   private readonly counts = { commits: 0, changedRows: 0, requests: new Map<string, number>() };
 
-  constructor(parts: HttpParts) {
+  /** Statistics are kept in `rings`; the last hour only, unless given. */
+  constructor(parts: HttpParts, rings = new Rings(undefined)) {
     this.version = parts.version;
     this.uptimeMs = parts.uptimeMs;
     this.database = parts.database;
+    this.server = parts.server;
     this.replica = parts.replica;
     this.vswitch = parts.vswitch;
     this.log = parts.log;
     this.logTail = new LogTail(parts.log);
+    this.sampler = new Sampler({
+      vswitch: parts.vswitch,
+      rings,
+      logger: parts.log.logger("statistics"),
+    });
+    this.sampler.start();
     this.stopCounting = parts.database.onCommit(({ deltas }) => {
       this.counts.commits++;
       this.counts.changedRows += deltas.length;
@@ -57,6 +72,7 @@ export class HttpSource implements HttpParts {
 
   close(): void {
     this.stopCounting();
+    this.sampler.close();
     this.logTail.close();
     this.streams.close();
   }

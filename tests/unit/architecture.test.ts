@@ -31,6 +31,9 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   "drizzle-orm": ["db", "http"],
   commander: ["cli"],
   hono: ["http"],
+  preact: ["http"],
+  uplot: ["http"],
+  "@dagrejs/dagre": ["http"],
   zod: ["db", "http", "cli"],
 };
 

@@ -186,6 +186,28 @@ export const addFlows = operation({
 const said = (verb: string, texts: readonly string[], bridge: string): string =>
   `${verb} ${texts.length} flow(s) on ${bridge}: ${texts[0] ?? ""}`;
 
+export const checkedFlowSchema = z.object({
+  table: z.number().int(),
+  priority: z.number().int(),
+  match: z.string(),
+  actions: z.string(),
+});
+
+export const checkFlow = operation({
+  tag,
+  summary: "Whether a flow could be added; nothing is changed",
+  description: "Answers with the flow as the switch understands it, or with what is wrong.",
+  body: flowsBody,
+  bodyText: "One flow, as ovs-ofctl takes it.",
+  response: checkedFlowSchema,
+  async handle(call) {
+    const name = bridgeOf(call);
+    const [text = "", ...more] = textsOf(call.body);
+    if (more.length > 0) throw new HttpProblem(400, "Give one flow at a time.");
+    return { json: await operated(() => call.source.vswitch.operate.checkFlow(name, text)) };
+  },
+});
+
 const strict = queryFlag.default(false)
   .describe("Only flows of exactly this match and priority; else all that the match covers.");
 
@@ -286,14 +308,24 @@ export const listDatapathFlows = operation({
   headers: acceptHeader,
   query: z.strictObject({
     bridge: z.string().max(64).optional(),
+    table: queryInteger(0, 254).optional().describe("Only those made from one flow: its table,"),
+    priority: queryInteger(0, 0xffff).optional().describe("its priority"),
+    match: z.string().max(4000).optional().describe("and its match, as GET …/flows says it."),
     limit: queryInteger(1, 200_000).default(1000),
   }),
   response: datapathFlowsSchema,
   alsoAnswers: TEXT,
-  handle(call): Output {
-    const { bridge, limit } = call.query;
+  async handle(call): Promise<Output> {
+    const { bridge, limit, table, priority, match } = call.query;
     if (bridge !== undefined) bridgeOf({ ...call, params: { name: bridge } });
-    const flows = call.source.vswitch.operate.datapathFlows(bridge);
+    const { operate } = call.source.vswitch;
+    const of = table === undefined || priority === undefined || match === undefined
+      ? undefined
+      : { table, priority, match };
+    if (of !== undefined && bridge === undefined) {
+      throw new HttpProblem(400, "A flow is one of a bridge: say bridge=… too.");
+    }
+    const flows = await operated(() => operate.datapathFlows(bridge, of));
     const shown = flows.slice(0, limit);
     if (wantsText(call)) return { text: shown.map((line) => `${line}\n`).join("") };
     return { json: { flows: shown, total: flows.length } };
@@ -307,15 +339,4 @@ export const listCounters = operation({
   summary: "Counters of datapath, cache and connections, with every reason for a drop",
   response: countersSchema,
   handle: ({ source }) => ({ json: { counters: source.vswitch.operate.counters() } }),
-});
-
-export const levelsSchema = z.object({ levels: z.record(z.string(), z.string()) });
-
-export const listLogLevels = operation({
-  tag: "Switch",
-  summary: "Log level of each module",
-  response: levelsSchema,
-  handle: ({ source: { log } }) => ({
-    json: { levels: Object.fromEntries(log.modules().map((name) => [name, log.level(name)])) },
-  }),
 });

@@ -60,7 +60,9 @@ function describe({ needs, method, path, operation }: Route): Json {
       ...more.map((type) => [type, { schema: { type: "string" } }]),
     ]);
   const answers = content(response && schemaOf(response, "output"), alsoAnswers);
-  const body = requestBody(operation.body, operation.bodyText, content);
+  const body = operation.bodyBinary === undefined
+    ? requestBody(operation.body, operation.bodyText, content)
+    : binaryBody(operation.bodyBinary);
   return {
     operationId: `${method.toLowerCase()} ${path}`.replace(/[^a-z0-9]+/gi, "_"),
     tags: [tag],
@@ -98,6 +100,12 @@ function requestBody(
     content: content(schemaOf(schema, "input"), types),
   };
 }
+
+const binaryBody = (description: string): Json => ({
+  required: true,
+  description,
+  content: { "application/octet-stream": { schema: { type: "string", format: "binary" } } },
+});
 
 function parameters(
   path: string,

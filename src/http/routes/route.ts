@@ -39,7 +39,9 @@ export interface Output {
   readonly json?: unknown;
   /** Instead of `json`. */
   readonly text?: string;
-  /** Instead of both: an event stream. */
+  /** Instead of both: a file; `headers` say its type. */
+  readonly bytes?: Uint8Array;
+  /** Instead of all: an event stream. */
   readonly stream?: ReadableStream<Uint8Array>;
   /** Unless it is the operation's. */
   readonly status?: 200 | 201 | 204;
@@ -61,6 +63,8 @@ export interface Operation<Query = unknown, Body = unknown> {
   readonly body?: z.ZodType<Body>;
   /** The body may also be text: media types that it is documented with. */
   readonly bodyText?: string;
+  /** The body is a file, given to the handler as a Uint8Array: what it may be, in words. */
+  readonly bodyBinary?: string;
   /** DEFAULT_BODY_BYTES unless set. */
   readonly maxBodyBytes?: number;
   readonly response?: z.ZodType;

@@ -1,19 +1,32 @@
 /** All routes: who may do what. This is the policy; a test holds every route × role to it. */
 import type { Needs } from "../auth/roles.ts";
 import { readAudit } from "./audit.ts";
+import { downloadBackup, restoreBackup } from "./backup.ts";
 import { listBridges, showBridge } from "./bridges.ts";
+import { listDevices } from "./devices.ts";
 import {
   addFlows,
   changeFlows,
+  checkFlow,
   listConnections,
   listCounters,
   listDatapathFlows,
   listFlows,
-  listLogLevels,
   listMacs,
   removeFlows,
 } from "./flows.ts";
 import { health, ready } from "./health.ts";
+import {
+  cancelChanges,
+  keepChanges,
+  listHistory,
+  rollBack,
+  showConfirm,
+  showDifference,
+  showRevision,
+  startConfirm,
+} from "./history.ts";
+import { changeLogLevels, listLogLevels } from "./levels.ts";
 import { listLog, streamChanges, streamLog } from "./events.ts";
 import { showMetrics } from "./metrics.ts";
 import { showOpenApi } from "./openapi.ts";
@@ -28,9 +41,11 @@ import {
   showPort,
 } from "./ports.ts";
 import { batch, changeRow, createRow, listRows, listTables, removeRow, showRow } from "./tables.ts";
+import { showStatistics, showStatisticsHistory, streamStatistics } from "./statistics.ts";
 import { showStatus } from "./status.ts";
 import { createToken, listTokens, removeToken } from "./tokens.ts";
 import { changeUser, createUser, listUsers, removeUser } from "./users.ts";
+import { showVocabulary } from "./vocabulary.ts";
 import type { Method, Operation, Route } from "./route.ts";
 
 type Line = readonly [Needs, Method, string, Operation];
@@ -70,15 +85,33 @@ const TABLE: readonly Line[] = [
   ["operator", "POST", "/api/v1/bridges/:name/flows", addFlows],
   ["operator", "PATCH", "/api/v1/bridges/:name/flows", changeFlows],
   ["operator", "DELETE", "/api/v1/bridges/:name/flows", removeFlows],
+  ["reader", "POST", "/api/v1/bridges/:name/flows/check", checkFlow],
   ["reader", "GET", "/api/v1/bridges/:name/macs", listMacs],
   ["reader", "GET", "/api/v1/bridges/:name/connections", listConnections],
   ["reader", "GET", "/api/v1/datapath/flows", listDatapathFlows],
   ["reader", "GET", "/api/v1/counters", listCounters],
   ["reader", "GET", "/api/v1/logs", listLog],
   ["reader", "GET", "/api/v1/logs/levels", listLogLevels],
+  ["operator", "PATCH", "/api/v1/logs/levels", changeLogLevels],
   ["reader", "GET", "/api/v1/logs/stream", streamLog],
   ["reader", "GET", "/api/v1/events", streamChanges],
+  ["reader", "GET", "/api/v1/statistics", showStatistics],
+  ["reader", "GET", "/api/v1/statistics/history", showStatisticsHistory],
+  ["reader", "GET", "/api/v1/statistics/stream", streamStatistics],
+  ["reader", "GET", "/api/v1/devices", listDevices],
+  ["reader", "GET", "/api/v1/vocabulary", showVocabulary],
   ["reader", "GET", "/metrics", showMetrics],
+
+  ["reader", "GET", "/api/v1/history", listHistory],
+  ["reader", "GET", "/api/v1/history/:revision", showRevision],
+  ["reader", "GET", "/api/v1/history/:revision/diff", showDifference],
+  ["operator", "POST", "/api/v1/history/:revision/rollback", rollBack],
+  ["reader", "GET", "/api/v1/confirm", showConfirm],
+  ["operator", "POST", "/api/v1/confirm", startConfirm],
+  ["operator", "DELETE", "/api/v1/confirm", cancelChanges],
+  ["operator", "POST", "/api/v1/confirm/keep", keepChanges],
+  ["operator", "GET", "/api/v1/backup", downloadBackup],
+  ["operator", "POST", "/api/v1/restore", restoreBackup],
 
   ["reader", "GET", "/api/v1/tables", listTables],
   ["reader", "GET", "/api/v1/tables/:table", listRows],

@@ -31,6 +31,8 @@ import { type Call, operation, queryInteger } from "./route.ts";
 
 const tag = "Tables";
 
+const atomType = z.enum(["integer", "real", "boolean", "string", "uuid"]);
+
 export const tablesSchema = z.object({
   tables: z.array(z.object({
     name: z.string(),
@@ -38,6 +40,9 @@ export const tablesSchema = z.object({
     columns: z.array(z.object({
       name: z.string(),
       type: z.string().describe("In words: `set of integers`."),
+      key: atomType,
+      value: atomType.optional().describe("A map has one."),
+      most: z.number().int().nullable().describe("How many members; null: as many as you like."),
       optional: z.boolean(),
       writable: z.boolean().describe("False: the switch writes it."),
       choices: z.array(z.string()).optional(),
@@ -63,6 +68,9 @@ export const listTables = operation({
         return {
           name,
           type: typeToEnglish(type),
+          key: type.key.type,
+          ...(type.value && { value: type.value.type }),
+          most: Number.isFinite(type.max) ? type.max : null,
           optional: type.min === 0,
           writable: database.isConfiguration(schema, column),
           ...choicesOf(type.key),
@@ -74,11 +82,15 @@ export const listTables = operation({
   },
 });
 
+export type TablesJson = z.infer<typeof tablesSchema>;
+
 export const rowsSchema = z.object({
   rows: z.array(rowSchema),
   total: z.number().int().describe("How many rows the filters leave."),
   offset: z.number().int(),
 });
+
+export type RowsJson = z.infer<typeof rowsSchema>;
 
 /** `column=value`: equal to it, or, in a set, contains it; `map:key=value` looks into a map. */
 function filterOf(table: Table, name: string, value: string): (row: Row) => boolean {
