@@ -24,7 +24,7 @@
  * - A packet carries its virtio-net header (below) from end to end; offloads survive.
  */
 import type { FlowKey, Match } from "../packet/key.ts";
-import type { DpAction } from "./actions.ts";
+import type { DpAction, TunnelKind } from "./actions.ts";
 import type { Conntrack } from "./conntrack/types.ts";
 import type { DpMeter, DpMeterStats } from "./meters.ts";
 
@@ -53,12 +53,17 @@ export interface Upcall {
   readonly userdata: number;
 }
 
-export type DpPortType = "device" | "internal";
+export type DpPortType = "device" | "internal" | "tunnel";
 
 export interface DpPortSpec {
   readonly name: string;
-  /** `device`: an existing network interface. `internal`: a TAP that the datapath makes. */
+  /**
+   * `device`: an existing network interface. `internal`: a TAP that the datapath makes. `tunnel`:
+   * where tunnelled packets come from that `tnl_pop` takes off the wire; nothing leaves through it.
+   */
   readonly type: DpPortType;
+  /** Of a `tunnel`: whose headers are taken off. */
+  readonly tunnel?: TunnelKind;
   /** Wanted Ethernet address of an internal port. */
   readonly mac?: Uint8Array;
 }

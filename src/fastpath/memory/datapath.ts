@@ -142,6 +142,7 @@ class InMemory implements MemoryDatapath {
       sent: [],
     };
     this.portMap.set(portNo, port);
+    if (spec.tunnel) this.engine.tunnelPorts.set(portNo, spec.tunnel);
     return Promise.resolve(port);
   }
 
@@ -157,6 +158,7 @@ class InMemory implements MemoryDatapath {
     if (!this.portMap.delete(portNo)) {
       return refuse("no-such-port", `the datapath has no port ${portNo}`);
     }
+    this.engine.tunnelPorts.delete(portNo);
     return Promise.resolve();
   }
 

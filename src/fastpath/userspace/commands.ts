@@ -15,6 +15,7 @@ import { DP_KEY_WORDS, METADATA_WORD, slot } from "../../packet/layout.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
 import type { CtAnswer, CtChange, CtQuestion } from "../conntrack/questions.ts";
+import type { TunnelKind } from "../actions.ts";
 import { DatapathError, type DpPortType, type Packet } from "../datapath.ts";
 import type { DpMeter } from "../meters.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
@@ -41,7 +42,7 @@ export const MAX_FRAME_BYTES = 65536 + 64;
 export interface PortRequest {
   readonly portNo: number;
   readonly name: string;
-  readonly portType: DpPortType;
+  readonly portType: Exclude<DpPortType, "tunnel">;
   readonly mac?: readonly number[];
   /**
    * A program that takes the port's frames away before this process sees them, to be attached where
@@ -76,6 +77,8 @@ export type Control =
   | { readonly type: "setMeter"; readonly id: number; readonly meter: DpMeter }
   | { readonly type: "deleteMeter"; readonly id: number }
   | { readonly type: "vlanLimit"; readonly limit: 1 | 2 }
+  /** A port for `tnl_pop`; `kind` absent: it is no more. */
+  | { readonly type: "tunnelPort"; readonly portNo: number; readonly kind?: TunnelKind }
   | { readonly type: "conntrack"; readonly change: CtChange };
 
 /** Commands of the setup worker, by `postMessage`. */

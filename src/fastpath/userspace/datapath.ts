@@ -203,6 +203,7 @@ class UserspaceDatapath implements Datapath {
     let portNo = 0;
     while (this.byNumber.has(portNo) || this.opening.has(portNo)) portNo++;
     if (portNo >= MAX_PORTS) throw new DatapathError("full", `no more than ${MAX_PORTS} ports`);
+    if (spec.type === "tunnel") return this.addTunnel(spec, portNo);
     // Both are taken now, so that a second call before the answer gets another number.
     this.names.add(spec.name);
     this.opening.add(portNo);
@@ -236,15 +237,33 @@ class UserspaceDatapath implements Datapath {
     }
   }
 
+  /** Nothing is to be opened: tunnelled packets come and go by other ports. */
+  private addTunnel(spec: DpPortSpec, portNo: number): DpPort {
+    const kind = spec.tunnel;
+    if (!kind) throw new DatapathError("not-supported", `tunnel port ${spec.name} has no kind`);
+    const port: DpPort = { ...spec, portNo, ifindex: 0 };
+    this.names.add(spec.name);
+    this.byNumber.set(portNo, port);
+    this.send(encodeControl({ type: "tunnelPort", portNo, kind }));
+    return port;
+  }
+
   async removePort(portNo: number): Promise<void> {
     const port = this.byNumber.get(portNo);
     if (!port) throw new DatapathError("no-such-port", `there is no datapath port ${portNo}`);
+    if (port.type === "tunnel") {
+      this.send(encodeControl({ type: "tunnelPort", portNo }));
+      return this.forgetPort(portNo);
+    }
     const left = await this.request({ id: ++this.lastRequest, type: "removePort", portNo });
     const released = this.release(left);
     // A host's device stays, and the port's last traces on it (tcx link, promiscuous mode) go a
     // moment later. An internal port's device is expected to be gone, and a tc filter must not be
     // taken for that of the device's next port.
-    if (left.every((each) => each.type === "device" && each.attachment?.kind !== "clsact")) {
+    // Nor may a program go on receiving what nobody does.
+    const traces = (each: OpenedPort): boolean =>
+      each.type === "device" && each.attachment?.kind !== "clsact";
+    if (!this.kernel && left.every(traces)) {
       this.releaseAside(port.name, released);
     } else await released;
     this.forgetPort(portNo);

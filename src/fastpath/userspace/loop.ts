@@ -355,6 +355,10 @@ export class WorkerLoop {
       case "vlanLimit":
         forwarder.frame.vlanLimit = control.limit;
         return;
+      case "tunnelPort":
+        if (control.kind) forwarder.tunnelPorts.set(control.portNo, control.kind);
+        else forwarder.tunnelPorts.delete(control.portNo);
+        return;
       case "conntrack":
         return forwarder.tracker.change(control.change);
       default: {
