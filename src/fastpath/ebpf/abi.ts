@@ -67,6 +67,9 @@ export const SETTINGS_MASKS = 0;
 /** u32: whether the exact-match cache is asked first. */
 export const SETTINGS_EXACT = 4;
 
+/** u64, always 0. */
+export const SETTINGS_ZERO = 8;
+
 /** Masks that the main program tries at most. */
 export const MAX_KERNEL_MASKS = 128;
 /** An entry of the mask table: id u32, hits u32, then the mask, as long as the key. */

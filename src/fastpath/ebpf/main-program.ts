@@ -34,6 +34,7 @@ import {
   MAX_KERNEL_MASKS,
   SETTINGS_EXACT,
   SETTINGS_MASKS,
+  SETTINGS_ZERO,
   SKB,
   TC_ACT_SHOT,
   VERDICT_DROP,
@@ -77,7 +78,7 @@ export function assembleMain(layout: KeyLayout, maps: MainMaps, vlanLimit: 1 | 2
   parseLink(asm, stack, vlanLimit);
   parseNetwork(asm, stack);
   parseTransport(asm, stack);
-  maskKey(asm, stack);
+  maskKey(asm, stack, maps);
   lookupExact(asm, stack, maps);
   lookupMasked(asm, stack, maps);
   act(asm, stack, maps);
@@ -117,21 +118,32 @@ function receive(asm: Assembler, stack: FrameStack, maps: MainMaps): void {
   asm.store(32, R10, stack.key + place, reg(R2));
 }
 
-/** Of words of which not all bits count, the others become zero. */
-function maskKey(asm: Assembler, stack: FrameStack): void {
+/**
+ * Of words of which not all bits count, the others become zero. r8 points at the settings from here.
+ *
+ * The verifier knows which words are still zero on which way through the parser, and would go through
+ * all that follows once for each combination. A zero that it does not know to be one, or-ed to all,
+ * makes them alike.
+ */
+function maskKey(asm: Assembler, stack: FrameStack, maps: MainMaps): void {
   const { layout } = stack;
-  asm.label("parsed");
+  asm.label("parsed").loadMapValue(R8, maps.settings).load(64, R3, R8, SETTINGS_ZERO);
   for (const word of layout.words) {
     const bits = layout.bitsOf(word);
-    if (bits === 0xffff_ffff) continue;
     const at = stack.key + layout.place(word)!;
-    asm.load(32, R2, R10, at).op32("and", R2, bits).store(32, R10, at, reg(R2));
+    asm.load(32, R2, R10, at).op("or", R2, reg(R3));
+    if (bits !== 0xffff_ffff) asm.op32("and", R2, bits);
+    asm.store(32, R10, at, reg(R2));
+  }
+  for (const name of ["l3", "l4", "protocol", "tcpFlags", "pulled", "scratch"] as const) {
+    const at = stack.local(name);
+    asm.load(64, R2, R10, at).op("or", R2, reg(R3)).store(64, R10, at, reg(R2));
   }
 }
 
 /** On to `hit` with the flow's record in r7 if the cache has the key and is right. */
 function lookupExact(asm: Assembler, stack: FrameStack, maps: MainMaps): void {
-  asm.loadMapValue(R8, maps.settings).load(32, R2, R8, SETTINGS_EXACT);
+  asm.load(32, R2, R8, SETTINGS_EXACT);
   asm.jumpIf("eq", R2, 0, "masked");
   lookup(asm, maps.exact, stack.key);
   asm.jumpIf("eq", R0, 0, "masked");
