@@ -139,7 +139,9 @@ export function formatMatch(
   names?: PortNames,
 ): string {
   const parts = new Parts(match, names);
-  const ethType = parts.value("eth_type");
+  const packetType = parts.value("packet_type");
+  const named = parts.has("packet_type") && packetType >>> 16 === 1;
+  const ethType = named ? packetType & 0xffff : parts.value("eth_type");
   if (priority !== DEFAULT_PRIORITY) parts.add(`priority=${priority}`);
   parts.alternate("pkt_mark");
   parts.alternate("recirc_id");

@@ -24,8 +24,10 @@ const CHECKSUMS: ReadonlyMap<number, readonly [string, number, number, 2 | 4]> =
 
 /** Fields that a packet of this kind has, besides what pipelines add. */
 function fieldsOf(key: FlowKey): FieldName[] {
-  const fields: FieldName[] = ["eth_src", "eth_dst", "eth_type", "vlan_tci"];
-  switch (key.get(FIELDS.eth_type)) {
+  const packetType = key.get(FIELDS.packet_type);
+  const isEthernet = packetType === ETHERNET;
+  const fields: FieldName[] = isEthernet ? ["eth_src", "eth_dst", "eth_type", "vlan_tci"] : [];
+  switch (isEthernet ? key.get(FIELDS.eth_type) : packetType & 0xffff) {
     case 0x0800:
       fields.push("ip_src", "ip_dst");
       break;
@@ -72,7 +74,6 @@ const CONTEXT: readonly FieldName[] = [
   "ct_zone",
   "ct_mark",
   "ct_label",
-  "tun_id",
   "metadata",
   ...Array.from({ length: 16 }, (_, n) => `reg${n}` as FieldName),
 ];
@@ -110,20 +111,23 @@ const isZero = (key: FlowKey, name: SlotName): boolean => {
   return key.bytes.subarray(offset, offset + bytes).every((byte) => byte === 0);
 };
 
+const hasTunnel = (key: FlowKey): boolean =>
+  !isZero(key, "tun_dst") || !isZero(key, "tun_ipv6_dst");
+
 /** What no field of OpenFlow names, or only together with others. */
 function matchMore(match: Match, key: FlowKey): void {
-  if (key.get(FIELDS.vlan_tci) !== 0 && !isZero(key, "vlan2_tci")) {
-    matchSlot(match, key, "vlan2_tci");
-  }
-  const type = key.get(FIELDS.eth_type);
+  // That there is no further tag is told, too.
+  if (key.get(FIELDS.vlan_tci) !== 0) matchSlot(match, key, "vlan2_tci");
+  const packetType = key.get(FIELDS.packet_type);
+  const type = packetType === ETHERNET ? key.get(FIELDS.eth_type) : packetType & 0xffff;
   if ((type === 0x8847 || type === 0x8848) && key.get(FIELDS.mpls_bos) === 0) {
     matchSlot(match, key, "mpls_lse1");
     if ((key.bytes[slot("mpls_lse1").offset + 2]! & 1) === 0) matchSlot(match, key, "mpls_lse2");
   }
-  if (!isZero(key, "tun_dst") || !isZero(key, "tun_ipv6_dst")) {
+  if (hasTunnel(key)) {
     for (const name of TUNNEL) matchSlot(match, key, name);
     if (key.bytes[slot("tun_flags").offset + 1]! & TUN_F_KEY) matchSlot(match, key, "tun_id");
-  }
+  } else if (!isZero(key, "tun_id")) matchSlot(match, key, "tun_id");
   if (isZero(key, "ct_nw_proto")) return;
   if (type === 0x0800) {
     for (const name of ["ct_nw_src", "ct_nw_dst", ...CONNECTION] as const) {

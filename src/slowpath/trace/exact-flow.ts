@@ -84,11 +84,6 @@ function setExact(key: FlowKey, field: Field, value: bigint): void {
     case "in_port_oxm":
       key.set(FIELDS.in_port, Number(value & 0xffffn));
       break;
-    case "packet_type":
-      key.setBig(field, value);
-      // Packets of Ethernet types that come without Ethernet have the type all the same.
-      if (value >> 16n === 1n) key.set(FIELDS.eth_type, Number(value & 0xffffn));
-      break;
     default:
       key.setBig(field, value);
   }

@@ -22,13 +22,15 @@
 import type { DpAction } from "../../fastpath/actions.ts";
 import { formatDpActions } from "../../fastpath/text/actions-format.ts";
 import type { PortNamer } from "../../fastpath/text/flow-format.ts";
+import { IP, isMplsType, isVlanType } from "../../fastpath/text/headers.ts";
+import { isAll, numberOf, slotBytes } from "../../fastpath/text/values.ts";
 import type { Action, NatAction } from "../../openflow/actions/types.ts";
 import { DEFAULT_PRIORITY, formatMatch } from "../../openflow/text/match.ts";
 import { matchOfKey } from "../../openflow/text/packet.ts";
 import { PORTS } from "../../openflow/version.ts";
 import { bigToBytes, formatIpv4, formatIpv6 } from "../../packet/address.ts";
 import { FlowKey, type Match } from "../../packet/key.ts";
-import { FIELDS, KEY_WORDS } from "../../packet/layout.ts";
+import { FIELDS, KEY_WORDS, slot, type SlotName, SLOTS } from "../../packet/layout.ts";
 import { CT_STATES, formatFlags, type PortNames } from "../../packet/text.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { TraceResult } from "../cache/tracing.ts";
@@ -51,6 +53,8 @@ export interface TraceRequest {
 
 /** No more recirculations than this are followed: a loop would go on for ever. */
 const MAX_RECIRCULATIONS = 4096;
+const FRAG_LATER = 2;
+const TUNNEL_SLOTS = [...SLOTS.keys()].filter((name) => name.startsWith("tun_"));
 const RULER = "=".repeat(79);
 const ALL_CT_STATES = 0xffn;
 const CT_NEW = 0x01;
@@ -94,7 +98,7 @@ function traceOnce(
   const flow = (match: Match): string =>
     formatMatch(match, DEFAULT_PRIORITY, named ? namesOf(bridge) : undefined);
   const final = translation.traced ?? initial;
-  const mask = translation.mask;
+  const mask = shownMask(translation.mask, start);
   const lines = [
     `Flow: ${flow(matchOfKey(initial))}\n`,
     tree.format(),
@@ -116,6 +120,37 @@ function actionsText(
   const portName: PortNamer | undefined = named &&
     ((port) => named.datapath.ports().get(port)?.name);
   return formatDpActions(actions, { key, portName });
+}
+
+/**
+ * The mask without what says that something is not there: the cache needs that, but no reader. (As
+ * Open vSwitch, whose datapaths imply it.)
+ */
+function shownMask(whole: FlowKey, { bytes }: FlowKey): FlowKey {
+  const mask = whole.clone();
+  const clear = (...names: readonly SlotName[]): void => {
+    for (const name of names) {
+      const { offset, bytes: length } = slot(name);
+      mask.bytes.fill(0, offset, offset + length);
+    }
+  };
+  const value = (name: SlotName): number => numberOf(slotBytes(bytes, name));
+  if (value("packet_type") !== 0) clear("eth_src", "eth_dst");
+  const protocol = value("nw_proto");
+  if (protocol === IP.ICMP || protocol === IP.ICMPV6) {
+    mask.bytes[slot("tp_src").offset] = 0;
+    mask.bytes[slot("tp_dst").offset] = 0;
+  }
+  for (const [tci, tpid] of [["vlan_tci", "vlan_tpid"], ["vlan2_tci", "vlan2_tpid"]] as const) {
+    if (!isVlanType(value(tpid))) clear(tci, tpid);
+    else if (!isAll(slotBytes(mask.bytes, tci), 0)) mask.bytes[slot(tci).offset]! |= 0x10;
+  }
+  if (value("nw_frag") & FRAG_LATER) clear("tp_src", "tp_dst");
+  if (!isMplsType(value("eth_type"))) clear("mpls_lse0", "mpls_lse1", "mpls_lse2");
+  if (isAll(slotBytes(bytes, "tun_dst"), 0) && isAll(slotBytes(bytes, "tun_ipv6_dst"), 0)) {
+    clear(...TUNNEL_SLOTS);
+  }
+  return mask;
 }
 
 function masked(key: FlowKey, mask: FlowKey): FlowKey {
