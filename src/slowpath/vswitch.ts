@@ -48,6 +48,8 @@ export interface VswitchOptions {
   readonly unixctl?: UnixctlServer;
   /** For controllers over TLS. */
   readonly tls?: Tls;
+  /** Packets that an OpenFlow connection may have waiting in buffers; 256 unless given. */
+  readonly packetBuffers?: number;
   /** What `Bridge.datapath_type` may be; unless given, what the datapath stands for. */
   readonly datapathTypes?: readonly string[];
   /** Interface types to show in the database; unless given, those of the host. */
@@ -134,6 +136,7 @@ class SlowPath implements Vswitch {
       connectionLog: log.logger("rconn"),
       runDir,
       tls,
+      packetBuffers: options.packetBuffers,
       facts: {
         datapathTypes: () => options.datapathTypes ?? datapathTypes(this.backend?.datapath),
         interfaceTypes: options.interfaceTypes ?? INTERFACE_TYPES,

@@ -20,6 +20,7 @@ import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import { Agents } from "../control/agents.ts";
 import { usesTunnelField } from "../control/tlv-table.ts";
+import { BUFFER_COUNT } from "../control/buffers.ts";
 import { Services } from "../control/services.ts";
 import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
 import type { BundleModel, PacketIn, VlanConfig } from "../pipeline/model.ts";
@@ -39,6 +40,8 @@ export interface BridgeOptions {
   readonly runDir: string;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
+  /** Packets that a connection may have waiting; as many as there can be unless set. */
+  readonly packetBuffers?: number | undefined;
   /** Something that the database shows may have changed. */
   readonly statusChanged: () => void;
 }
@@ -82,6 +85,7 @@ export class Bridge implements Switch {
   readonly agents: Agents;
   readonly services: Services;
   readonly backend: Backend;
+  readonly packetBuffers: number;
   datapathId = 0n;
   /** The one that the log has told of. */
   toldDatapathId = 0n;
@@ -103,6 +107,7 @@ export class Bridge implements Switch {
     this.name = name;
     this.clock = clock;
     this.backend = backend;
+    this.packetBuffers = options.packetBuffers ?? BUFFER_COUNT;
     this.tables = new FlowTables(clock);
     this.macs = new MacTable<BundleModel>(clock);
     this.ofports = new OfportAllocator(clock);

@@ -62,6 +62,8 @@ export interface ReconcilerOptions {
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
   readonly facts: SystemFacts;
+  /** Of each OpenFlow connection; as many as there can be unless set. */
+  readonly packetBuffers?: number | undefined;
   /** Opens the datapath on first use; rejects with an error that says what to do. */
   readonly backend: () => Promise<Backend>;
 }
@@ -251,6 +253,7 @@ export class Reconciler {
         log: connectionLog,
         runDir,
         tls: this.options.tls,
+        packetBuffers: this.options.packetBuffers,
         statusChanged: () => this.requestStatus(),
       });
       this.bridges.set(want.name, bridge);

@@ -108,7 +108,7 @@ export class Agent {
     this.version = options.version;
     this.log = options.log;
     this.packetInQueue = options.packetInQueue;
-    this.buffers = new PacketBuffers(options.bridge.clock);
+    this.buffers = new PacketBuffers(options.bridge.clock, options.bridge.packetBuffers);
     this.bundles = new Bundles(options.bridge.clock, (opening) => {
       this.connection.sendError(opening, "OFPBFC_TIMEOUT");
     });

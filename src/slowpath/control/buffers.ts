@@ -16,7 +16,7 @@
  *   The generation's highest value is left out: no id is ever 0xffffffff, OpenFlow's "no buffer".
  * - Packets are kept whole, virtio-net header included; 256 of them are at most 16 MiB.
  *
- * Open vSwitch gave up buffering in 2.7; the ids and the errors here are those it had before.
+ * Open vSwitch gave up buffering in 2.7 (so there is none in the role of its daemon); the ids and the errors here are those it had before.
  */
 import type { Packet } from "../../fastpath/datapath.ts";
 import type { Clock } from "../clock.ts";
@@ -56,8 +56,9 @@ export class PacketBuffers {
   private readonly used = new Set<number>();
   readonly counters = { stored: 0, released: 0, overwritten: 0, full: 0, unknown: 0, empty: 0 };
 
-  constructor(private readonly clock: Pick<Clock, "now">) {
-    for (let i = 0; i < BUFFER_COUNT; i++) {
+  /** `count`: at most BUFFER_COUNT; 0 buffers nothing. */
+  constructor(private readonly clock: Pick<Clock, "now">, readonly count = BUFFER_COUNT) {
+    for (let i = 0; i < count; i++) {
       this.slots.push({ generation: 0, held: undefined, storedAt: 0 });
       this.free.push(i);
     }
@@ -86,8 +87,8 @@ export class PacketBuffers {
   /** Takes the packet of `id` out; a second time it is `empty`. */
   release(id: number): BufferResult {
     const index = id & (BUFFER_COUNT - 1);
-    const slot = this.slots[index]!;
-    if (id === NO_BUFFER || slot.generation === 0 || id >>> SLOT_BITS !== slot.generation) {
+    const slot = this.slots[index];
+    if (id === NO_BUFFER || !slot?.generation || id >>> SLOT_BITS !== slot.generation) {
       this.counters.unknown++;
       return { ok: false, error: "unknown" };
     }

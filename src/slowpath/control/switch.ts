@@ -29,6 +29,8 @@ export interface Switch extends BridgeModel {
   readonly ports: ReadonlyMap<number, BridgePort>;
   readonly datapathId: bigint;
   readonly description: SwitchDescription;
+  /** Packets that each connection may have waiting in buffers. */
+  readonly packetBuffers: number;
   /** `Flow_Table.name` of a table, or "". */
   tableName(table: number): string;
   portStats(port: BridgePort): PortCounts | undefined;

@@ -11,6 +11,7 @@
  *   that need no privilege and obey `ovs-appctl`.
  * - Whoever started the program waits until what the database holds is in force.
  * - While another process holds the lock `ovs_vswitchd`, this one has no bridges.
+ * - Packets are not buffered for controllers: Open vSwitch's daemon gave that up.
  * - Versions and the system's name are not written to the database: `ovs-ctl` does that.
  *
  * Limits: with `--enable-dummy`, all bridges are on the dummy datapath; a `datapath_type` for which
@@ -171,6 +172,7 @@ async function start(context: Start): Promise<Vswitch> {
     runDir,
     tls,
     writesVersions: false,
+    packetBuffers: 0,
     ...(unixctl && { unixctl }),
     ...(dummies && {
       datapathTypes: dummies.datapathTypes,

@@ -72,26 +72,35 @@ function statsOf(agent: Agent, port: BridgePort): PortStats {
     collisions: count(stats?.collisions),
     durationSeconds: Math.floor(age / 1000),
     durationNanoseconds: (age % 1000) * 1e6,
+    ...(stats?.custom && {
+      custom: [...stats.custom].map(([name, value]) => ({ name, value: BigInt(value) })),
+    }),
   };
 }
 
-/** There are no queues yet: asking for all of them gives an empty list, for one an error. */
+/** The queues that devices have by themselves, of which nothing is known but that they are there. */
 export function answerQueueRequest(
   agent: Agent,
   request: QueueStatsRequest | QueueGetConfigRequest,
   xid: number,
 ): void {
-  const { port, queue } = request;
+  const { port: number, queue } = request;
   // OpenFlow 1.0 says ALL for what is ANY later.
-  const every = port === PORTS.ANY || port === PORTS.ALL;
-  if (!every && !agent.bridge.ports.has(port)) {
-    throw new OfError("OFPQOFC_BAD_PORT", 0, `there is no port ${port}`);
+  const every = number === PORTS.ANY || number === PORTS.ALL;
+  if (!every && !agent.bridge.ports.has(number)) {
+    throw new OfError("OFPQOFC_BAD_PORT", 0, `there is no port ${number}`);
   }
-  if (request.type === "queue_get_config_request") {
-    return agent.send({ type: "queue_get_config_reply", port, queues: [] }, xid);
-  }
-  if (queue !== QUEUE_ALL) {
+  const found = chosen(agent, every ? PORTS.ANY : number).flatMap(({ ofport, queues }) =>
+    queues.filter((id) => queue === QUEUE_ALL || queue === id)
+      .map((id) => ({ port: ofport, queue: id }))
+  );
+  if (found.length === 0 && queue !== QUEUE_ALL) {
     throw new OfError("OFPQOFC_BAD_QUEUE", 0, `there is no queue ${queue}`);
   }
-  agent.send({ type: "queue_stats_reply", queues: [] }, xid);
+  if (request.type === "queue_get_config_request") {
+    return agent.send({ type: "queue_get_config_reply", port: number, queues: found }, xid);
+  }
+  const unknown = { txBytes: undefined, txPackets: undefined, txErrors: undefined };
+  const queues = found.map((each) => ({ ...each, ...unknown }));
+  agent.send({ type: "queue_stats_reply", queues }, xid);
 }

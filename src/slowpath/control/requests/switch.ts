@@ -4,7 +4,6 @@ import { CAPABILITIES, type SwitchConfig } from "../../../openflow/messages/type
 import { OF10, OF12 } from "../../../openflow/version.ts";
 import { USER_TABLES } from "../../pipeline/tables.ts";
 import type { Agent } from "../agent.ts";
-import { BUFFER_COUNT } from "../buffers.ts";
 import { actionBits } from "./abilities.ts";
 
 export function answerFeatures(agent: Agent, xid: number): void {
@@ -12,7 +11,7 @@ export function answerFeatures(agent: Agent, xid: number): void {
   agent.send({
     type: "features_reply",
     datapathId: bridge.datapathId,
-    buffers: BUFFER_COUNT,
+    buffers: agent.buffers.count,
     tables: USER_TABLES,
     auxiliaryId: 0,
     capabilities: CAPABILITIES.FLOW_STATS | CAPABILITIES.TABLE_STATS | CAPABILITIES.PORT_STATS |
