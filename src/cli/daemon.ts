@@ -16,9 +16,9 @@ import { openReplica, type Replica } from "../db/replica.ts";
 import { startDatabaseService } from "../db/service.ts";
 import type { Datapath } from "../fastpath/datapath.ts";
 import { type Devices, DummyDevices } from "../fastpath/devices.ts";
+import { openHostDatapath } from "../fastpath/host-datapath.ts";
 import { openDevices } from "../fastpath/host-devices.ts";
 import { openMemoryDatapath } from "../fastpath/memory/datapath.ts";
-import { openUserspaceDatapath } from "../fastpath/userspace/datapath.ts";
 import { startHttp } from "../http/server.ts";
 import { unixPeer } from "../linux/peer.ts";
 import type { LogSink } from "../log/log.ts";
@@ -119,7 +119,7 @@ async function startParts(
   const openDatapath = async (): Promise<Datapath> =>
     options.dummy
       ? openMemoryDatapath()
-      : await openUserspaceDatapath({ logger: log.logger("datapath") });
+      : await openHostDatapath(options.datapath, log.logger("datapath"));
   const unixctl = parts.add(
     "the control socket",
     new UnixctlServer(join(runDir, `ovs-vswitchd.${process.pid}.ctl`), log.logger("unixctl")),

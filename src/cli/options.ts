@@ -1,4 +1,5 @@
 /** The options of `solovs run` and `solovs ovsdb`, as values that were checked. */
+import { DATAPATH_CHOICES, type DatapathChoice } from "../fastpath/datapath-choice.ts";
 import type { LogLevel } from "../log/log.ts";
 
 /** Where a TCP server listens. An IPv6 host stands without brackets. */
@@ -43,6 +44,8 @@ export interface RunOptions extends ServerOptions {
   readonly http: ListenAddress | "none";
   /** Neither devices nor packets: the datapath in memory, which needs no privileges. */
   readonly dummy: boolean;
+  /** Where flows are: in the kernel, or in this process. */
+  readonly datapath: DatapathChoice;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -50,6 +53,12 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** `$OVS_RUNDIR`, else the directory in which stock clients look. */
 export function defaultRunDir(environment: Environment): string {
   return environment["OVS_RUNDIR"] || "/var/run/openvswitch";
+}
+
+/** `$SOLOVS_DATAPATH`, else userspace. */
+export function defaultDatapath(environment: Environment): DatapathChoice {
+  const chosen = environment["SOLOVS_DATAPATH"];
+  return DATAPATH_CHOICES.find((each) => each === chosen) ?? "userspace";
 }
 
 /**

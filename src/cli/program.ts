@@ -7,7 +7,8 @@
  *
  * Invariants: a wrong command line changes nothing, prints to stderr what to do, and exits 2.
  */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
+import { DATAPATH_CHOICES } from "../fastpath/datapath-choice.ts";
 import { declareCompletion } from "./clients/completion/declare.ts";
 import { clients, runClient } from "./clients/dispatch.ts";
 import { parseListenAddress, parseLogLevel, parsePassiveRemote } from "./arguments.ts";
@@ -15,7 +16,7 @@ import { declareConfig } from "./config/declare.ts";
 import { declareDb } from "./db/declare.ts";
 import { CommandError, EXIT, reason } from "./exit.ts";
 import { stockProgram } from "./names.ts";
-import { defaultDatabase, defaultRunDir } from "./options.ts";
+import { defaultDatabase, defaultDatapath, defaultRunDir } from "./options.ts";
 import type { OvsdbOptions, RunOptions } from "./options.ts";
 import { runRole } from "./roles/role.ts";
 import { OVS_VERSION, SOLOVS_VERSION } from "./version.ts";
@@ -67,6 +68,11 @@ function declareRun(program: Command, outcome: Outcome): void {
   )
     .showHelpAfterError("Run 'solovs run --help' to see the options.")
     .option("--dummy", "no devices, no packets, no root: for trying out and for tests", false)
+    .addOption(
+      new Option("--datapath <where>", "where flows are: in the kernel (ebpf), or not")
+        .choices([...DATAPATH_CHOICES])
+        .default(defaultDatapath(process.env)),
+    )
     .action(async (options: RunOptions) => {
       const { run } = await import("./run.ts");
       outcome.exitCode = await run(options);

@@ -17,7 +17,7 @@ import { missingCapabilities } from "../capabilities.ts";
 import { type Daemon, startDaemon } from "../daemon.ts";
 import { CommandError, EXIT, reason } from "../exit.ts";
 import { claimInstance } from "../instance.ts";
-import type { ListenAddress } from "../options.ts";
+import { defaultDatapath, type ListenAddress } from "../options.ts";
 import { StopSignals } from "../signals.ts";
 import { addBridge, interfacesMissing } from "./bridge.ts";
 import { demonstrate } from "./demonstration.ts";
@@ -156,6 +156,7 @@ async function startLabDaemon(
       remote: [],
       logLevel: [],
       dummy: false,
+      datapath: defaultDatapath(process.env),
     },
     log,
     () => signals.stop("ovs-appctl exit"),

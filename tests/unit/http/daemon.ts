@@ -24,6 +24,7 @@ export class TestDaemon {
       remote: [],
       logLevel: [],
       dummy: true,
+      datapath: "userspace",
     };
     const daemon = await startDaemon(options, new LogSink((line) => lines.push(line)), () => {});
     const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>

@@ -22,7 +22,7 @@ import { resolveSettings, settingsOver, sslRowSettings } from "../../../db/tls/s
 import { Tls } from "../../../db/tls/tls.ts";
 import type { Datapath } from "../../../fastpath/datapath.ts";
 import { openDevices } from "../../../fastpath/host-devices.ts";
-import { openUserspaceDatapath } from "../../../fastpath/userspace/datapath.ts";
+import { openHostDatapath } from "../../../fastpath/host-datapath.ts";
 import { errno, errnoName, raw } from "../../../linux/libc.ts";
 import { systemClock } from "../../../slowpath/clock.ts";
 import type { UnixctlServer } from "../../../slowpath/unixctl.ts";
@@ -30,6 +30,7 @@ import { startVswitch, type Vswitch } from "../../../slowpath/vswitch.ts";
 import { errnoText, Exit, Fatal } from "../../clients/fatal.ts";
 import { toStderr } from "../../clients/output.ts";
 import { SWITCH_TABLES } from "../../switch-tables.ts";
+import { defaultDatapath } from "../../options.ts";
 import { OVS_VERSION } from "../../version.ts";
 import { registerCommonCommands } from "../commands.ts";
 import { daemonize, type DaemonProcess } from "../daemon.ts";
@@ -187,7 +188,7 @@ async function start(context: Start): Promise<Vswitch> {
 }
 
 const openDatapath = async (dummies: Dummies | undefined, vlog: Vlog): Promise<Datapath> =>
-  dummies?.datapath ?? await openUserspaceDatapath({ logger: vlog.logger("dpif") });
+  dummies?.datapath ?? await openHostDatapath(defaultDatapath(process.env), vlog.logger("dpif"));
 
 /** The options first, then the SSL row of the database. */
 function tlsOf(options: SwitchOptions, replica: () => RemoteReplica, vlog: Vlog): Tls {
