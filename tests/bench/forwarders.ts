@@ -1,5 +1,5 @@
 /**
- * What is measured: three ways to forward between two hosts, each in namespaces of its own on the
+ * What is measured: four ways to forward between two hosts, each in namespaces of its own on the
  * same kind of veth pair, set up together and measured in turn.
  */
 import { readdirSync } from "node:fs";
@@ -9,11 +9,12 @@ import type { Namespace, Sandbox } from "../support/netns.ts";
 import { StockSwitch } from "../support/stock.ts";
 import { type RunningSwitch, SolovsSwitch } from "../support/switch.ts";
 
-export const FORWARDERS = ["solovs", "ovs", "bridge"] as const;
+export const FORWARDERS = ["solovs-ebpf", "solovs", "ovs", "bridge"] as const;
 export type ForwarderName = (typeof FORWARDERS)[number];
 
 export const TITLES: Readonly<Record<ForwarderName, string>> = {
-  solovs: "solovs",
+  "solovs-ebpf": "solovs, in the kernel",
+  solovs: "solovs, userspace",
   ovs: "Open vSwitch netdev",
   bridge: "Linux bridge",
 };
@@ -22,7 +23,7 @@ export interface Forwarder {
   readonly name: ForwarderName;
   readonly from: Host;
   readonly to: Host;
-  /** The forwarding process; undefined for the kernel's bridge. */
+  /** The process that forwards; undefined when the kernel does. */
   readonly pid: number | undefined;
   stop(): Promise<void>;
 }
@@ -35,7 +36,8 @@ export async function startForwarder(sandbox: Sandbox, name: ForwarderName): Pro
   if (!(await reaches(from.ns, to.ip))) {
     throw new Error(`${name}: no ping between the hosts\n${sw?.log() ?? ""}`);
   }
-  return { name, from, to, pid: sw?.pid, stop: async () => await sw?.stop() };
+  const pid = name === "solovs-ebpf" ? undefined : sw?.pid;
+  return { name, from, to, pid, stop: async () => await sw?.stop() };
 }
 
 async function connect(
@@ -51,9 +53,11 @@ async function connect(
       await ns.ip("link set p2 master br0");
       return undefined;
     case "ovs":
-    case "solovs": {
-      const kind = name === "ovs" ? StockSwitch : SolovsSwitch;
-      const sw: RunningSwitch = await kind.start(sandbox, ns);
+    case "solovs":
+    case "solovs-ebpf": {
+      const sw: RunningSwitch = name === "ovs"
+        ? await StockSwitch.start(sandbox, ns)
+        : await SolovsSwitch.start(sandbox, ns, name === "solovs" ? "userspace" : "ebpf");
       await sw.addBridge("br0");
       await sw.clients.vsctl("add-port br0 p1 -- add-port br0 p2");
       return sw;

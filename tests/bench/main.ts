@@ -1,11 +1,11 @@
 /**
- * The bench: solovs, Open vSwitch's userspace datapath and the Linux bridge side by side. All
- * three are set up at once and measured in turn, row by row and round by round, so that a noisy
- * neighbour hits all alike; the median of the rounds counts. Ratios are the result; absolute figures
- * belong to the machine.
+ * The bench: solovs with either datapath, Open vSwitch's userspace datapath and the Linux bridge
+ * side by side. All are set up at once and measured in turn, row by row and round by round, so that
+ * a noisy neighbour hits all alike; the median of the rounds counts. Ratios are the result; absolute
+ * figures belong to the machine.
  *
- *   npm run bench -- [--quick] [--rounds N] [--rows REGEXP] [--forwarders solovs,ovs,bridge]
- *                    [--seconds S] [--wait S] [--out DIR]
+ *   npm run bench -- [--quick] [--rounds N] [--rows REGEXP] [--seconds S]
+ *                    [--forwarders solovs-ebpf,solovs,ovs,bridge] [--wait S] [--out DIR]
  *
  * `--wait`: before each measurement, wait up to so long for a quiet moment of the machine.
  */

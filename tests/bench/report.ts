@@ -7,6 +7,16 @@ import { quantile, type Row } from "./rows.ts";
 /** Row name → forwarder → a value for each round; NaN where the measurement failed. */
 export type Samples = Map<string, Map<ForwarderName, number[]>>;
 
+const OURS = ["solovs-ebpf", "solovs"] as const;
+const OTHERS = ["ovs", "bridge"] as const;
+export type Ratio = `${typeof OURS[number]}/${typeof OTHERS[number]}`;
+const RATIOS: readonly (readonly [Ratio, string])[] = [
+  ["solovs-ebpf/bridge", "kernel ÷ bridge"],
+  ["solovs-ebpf/ovs", "kernel ÷ Open vSwitch"],
+  ["solovs/bridge", "userspace ÷ bridge"],
+  ["solovs/ovs", "userspace ÷ Open vSwitch"],
+];
+
 export interface RowResult {
   readonly row: string;
   readonly title: string;
@@ -15,9 +25,10 @@ export interface RowResult {
   readonly median: Partial<Record<ForwarderName, number>>;
   readonly rounds: Partial<Record<ForwarderName, readonly number[]>>;
   /**
-   * solovs divided by the other, of the same round; the median of those. Of a time, less is better.
+   * One of ours divided by one of the others, of the same round; the median of those. Of a time,
+   * less is better.
    */
-  readonly ratio: Partial<Record<Exclude<ForwarderName, "solovs">, number>>;
+  readonly ratio: Partial<Record<Ratio, number>>;
 }
 
 export function summarise(rows: readonly Row[], samples: Samples): RowResult[] {
@@ -29,12 +40,15 @@ export function summarise(rows: readonly Row[], samples: Samples): RowResult[] {
     for (const [name, values] of byForwarder) {
       median[name] = quantile(values, 0.5);
     }
-    const ratio: Partial<Record<Exclude<ForwarderName, "solovs">, number>> = {};
-    for (const other of ["ovs", "bridge"] as const) {
-      const [ours, theirs] = [byForwarder.get("solovs"), byForwarder.get(other)];
-      if (ours === undefined || theirs === undefined) continue;
-      // Neighbours in time share the machine's mood; medians of all rounds need not.
-      ratio[other] = quantile(ours.map((value, round) => value / theirs[round]!), 0.5);
+    const ratio: Partial<Record<Ratio, number>> = {};
+    for (const our of OURS) {
+      for (const other of OTHERS) {
+        const [ours, theirs] = [byForwarder.get(our), byForwarder.get(other)];
+        if (ours === undefined || theirs === undefined) continue;
+        // Neighbours in time share the machine's mood; medians of all rounds need not.
+        const each = ours.map((value, round) => value / theirs[round]!);
+        ratio[`${our}/${other}`] = quantile(each, 0.5);
+      }
     }
     const rounds = Object.fromEntries(byForwarder);
     results.push({ row: row.name, title: row.title, unit: row.unit, median, rounds, ratio });
@@ -59,19 +73,20 @@ export function markdown(
   idle: number,
 ): string {
   const names = FORWARDERS.filter((name) => results.some((r) => r.median[name] !== undefined));
-  const head = ["", "unit", ...names.map((name) => TITLES[name]), "÷ Open vSwitch", "÷ bridge"];
+  const ratios = RATIOS.filter(([name]) => results.some((r) => r.ratio[name] !== undefined));
+  const titles = [...names.map((name) => TITLES[name]), ...ratios.map(([, title]) => title)];
+  const head = ["", "unit", ...titles];
   const body = results.map((r) => [
     r.title,
     r.unit,
     ...names.map((name) => figure(r.median[name], r.unit)),
-    times(r.ratio.ovs),
-    times(r.ratio.bridge),
+    ...ratios.map(([name]) => times(r.ratio[name])),
   ]);
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [
     machineText(machine),
     `- median of ${rounds} round${rounds === 1 ? "" : "s"}, the forwarders measured in turn; ` +
-    "ratios are solovs divided by the other in the same round, their median (of a time, less is better)",
+    "ratios are those of values in the same round, their median (of a time, less is better)",
     `- before a measurement the CPUs were ${(idle * 100).toFixed(0)} % idle (median)${
       idle < 0.9 ? ": other work disturbed this run" : ""
     }`,

@@ -65,12 +65,18 @@ export class SolovsSwitch implements RunningSwitch {
   private constructor(
     readonly ns: Namespace,
     readonly runDir: string,
+    private readonly datapath: string | undefined,
   ) {
     this.clients = new Clients(runDir);
   }
 
-  static async start(sandbox: Sandbox, ns: Namespace): Promise<SolovsSwitch> {
-    const it = new SolovsSwitch(ns, sandbox.tempDir("run"));
+  /** `datapath`: what `--datapath` says. */
+  static async start(
+    sandbox: Sandbox,
+    ns: Namespace,
+    datapath?: "ebpf" | "userspace",
+  ): Promise<SolovsSwitch> {
+    const it = new SolovsSwitch(ns, sandbox.tempDir("run"), datapath);
     await it.restart();
     return it;
   }
@@ -78,7 +84,8 @@ export class SolovsSwitch implements RunningSwitch {
   /** The words after the executable. */
   arguments(): string[] {
     const db = `${this.runDir}/conf.sqlite`;
-    return ["run", "--run-dir", this.runDir, "--db", db, "--http", "127.0.0.1:8080"];
+    const words = ["run", "--run-dir", this.runDir, "--db", db, "--http", "127.0.0.1:8080"];
+    return this.datapath === undefined ? words : [...words, "--datapath", this.datapath];
   }
 
   get pid(): number {
