@@ -10,6 +10,7 @@ import type { Match } from "../../packet/key.ts";
 import { DEFAULT_LIMITS, FlowCache, type PreparedPacketOut } from "../cache/flow-cache.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
+import { DpFeatures } from "./features.ts";
 import type { BridgePort } from "./ports.ts";
 
 export interface BackendOptions {
@@ -29,6 +30,7 @@ export class Backend {
   readonly types: readonly string[];
   readonly cache: FlowCache;
   readonly clock: Clock;
+  readonly features: DpFeatures;
   private readonly attached = new Map<number, BridgePort>();
 
   constructor(options: BackendOptions) {
@@ -36,6 +38,7 @@ export class Backend {
     this.datapath = datapath;
     this.types = options.types ?? datapathTypes(datapath);
     this.clock = clock;
+    this.features = new DpFeatures(() => this.cache.changed());
     this.cache = new FlowCache({
       datapath,
       clock,

@@ -57,8 +57,9 @@ export class MacTable<B extends Learnable = Learnable> {
   private readonly vlans = new Map<number, Map<number, MacEntry<B>>>();
   /** Entries of each bundle, least recently used first (insertion order of the set). */
   private readonly byBundle = new Map<B, Set<MacEntry<B>>>();
+  /** All entries, least recently learned first. */
+  private readonly order = new Set<MacEntry<B>>();
   private readonly listeners = new Set<MacChange>();
-  private count = 0;
   private agingMs = MAC_AGING_MS;
   private limit = MAC_LIMIT;
   /** Goes up with every entry that appears, moves or goes. */
@@ -68,7 +69,13 @@ export class MacTable<B extends Learnable = Learnable> {
   constructor(private readonly clock: Pick<Clock, "now">) {}
 
   get size(): number {
-    return this.count;
+    return this.order.size;
+  }
+
+  get staticEntries(): number {
+    let count = 0;
+    for (const entry of this.order) if (entry.static) count++;
+    return count;
   }
 
   /** Calls `listener` after each change of a (VLAN, MAC); the returned function ends that. */
@@ -89,7 +96,7 @@ export class MacTable<B extends Learnable = Learnable> {
   /** `mac-table-size`; between 10 and 1,000,000. Entries above the new limit go at once. */
   setLimit(entries: number): void {
     this.limit = Math.min(1_000_000, Math.max(10, entries));
-    while (this.count > this.limit && this.evict()) { /* one at a time */ }
+    while (this.size > this.limit && this.evict()) { /* one at a time */ }
   }
 
   get maxEntries(): number {
@@ -135,7 +142,7 @@ export class MacTable<B extends Learnable = Learnable> {
     if (!entry) {
       // A packet counted late must not bring back an address that has aged out since.
       if (now - seenMs >= this.agingMs) return false;
-      while (this.count >= this.limit) if (!this.evict()) return false;
+      while (this.size >= this.limit) if (!this.evict()) return false;
       this.insert({ vlan, mac, bundle, seenMs, lockedUntilMs: 0, static: false });
       this.counters.learned++;
       if (how.gratuitousArp) this.vlans.get(vlan)!.get(mac)!.lockedUntilMs = now + LOCK;
@@ -149,6 +156,11 @@ export class MacTable<B extends Learnable = Learnable> {
     else if (how.fromBond && entry.bundle !== bundle && now < entry.lockedUntilMs) return false;
     const moved = entry.bundle !== bundle;
     if (moved && seenMs < entry.seenMs) return false;
+    // Within a second nothing is told apart, as in Open vSwitch.
+    if (moved || wholeSeconds(seenMs) > wholeSeconds(entry.seenMs)) {
+      this.order.delete(entry);
+      this.order.add(entry);
+    }
     entry.seenMs = Math.max(entry.seenMs, seenMs);
     this.unlink(entry);
     entry.bundle = bundle;
@@ -168,10 +180,10 @@ export class MacTable<B extends Learnable = Learnable> {
     this.insert({ vlan, mac, bundle, seenMs: now, lockedUntilMs: 0, static: true });
   }
 
-  /** Forgets one address (`fdb/del`); true if it was there. */
-  forget(vlan: number, mac: number): boolean {
+  /** Forgets a fixed entry (`fdb/del`); true if it was there. */
+  removeStatic(vlan: number, mac: number): boolean {
     const entry = this.vlans.get(vlan)?.get(mac);
-    if (!entry) return false;
+    if (!entry?.static) return false;
     this.remove(entry);
     return true;
   }
@@ -202,8 +214,9 @@ export class MacTable<B extends Learnable = Learnable> {
     return gone;
   }
 
-  *entries(): IterableIterator<MacEntry<B>> {
-    for (const macs of this.vlans.values()) yield* macs.values();
+  /** Least recently learned first. */
+  entries(): Iterable<MacEntry<B>> {
+    return this.order;
   }
 
   private isAlive(entry: MacEntry<B>): boolean {
@@ -236,7 +249,7 @@ export class MacTable<B extends Learnable = Learnable> {
     let macs = this.vlans.get(entry.vlan);
     if (!macs) this.vlans.set(entry.vlan, macs = new Map());
     macs.set(entry.mac, entry);
-    this.count++;
+    this.order.add(entry);
     this.link(entry);
     this.changed(entry.vlan, entry.mac);
   }
@@ -245,7 +258,7 @@ export class MacTable<B extends Learnable = Learnable> {
     const macs = this.vlans.get(entry.vlan)!;
     macs.delete(entry.mac);
     if (macs.size === 0) this.vlans.delete(entry.vlan);
-    this.count--;
+    this.order.delete(entry);
     this.unlink(entry);
     this.changed(entry.vlan, entry.mac);
   }
@@ -268,4 +281,5 @@ export class MacTable<B extends Learnable = Learnable> {
   }
 }
 
+const wholeSeconds = (ms: number): number => Math.floor(ms / 1000);
 const LOCK = GRATUITOUS_ARP_LOCK_MS;

@@ -7,17 +7,16 @@
 import { formatActions } from "../../openflow/text/actions-format.ts";
 import { formatMatch } from "../../openflow/text/match.ts";
 import { GROUP_ANY, PORTS, TABLE_ALL } from "../../openflow/version.ts";
-import { formatMac } from "../../packet/address.ts";
 import { anyMatch } from "../../packet/key.ts";
-import { formatPort } from "../../packet/text.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
-import { macBytes } from "../bridge/learning.ts";
 import type { BridgePort } from "../bridge/ports.ts";
 import { formatMegaflow } from "../cache/flow-text.ts";
 import { TABLE_OWN } from "../pipeline/tables.ts";
 import { registerTrace } from "../trace/commands.ts";
 import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
+import { registerFdbCommands } from "./fdb-commands.ts";
+import { registerFeatureCommands } from "./feature-commands.ts";
 
 export interface AppctlContext {
   readonly bridges: () => ReadonlyMap<string, Bridge>;
@@ -40,6 +39,8 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
     name === undefined ? [...context.bridges().values()] : [bridge(name)];
 
   registerTrace(server, context);
+  registerFdbCommands(server, context.bridges);
+  registerFeatureCommands(server, context);
   add("ofproto/list", "", [0, 0], () => lines([...context.bridges().keys()].sort()));
   add("bridge/reconnect", "[bridge]", [0, 1], ([name]) => {
     for (const each of some(name)) each.services.reconnect();
@@ -47,11 +48,6 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
   });
   add("bridge/dump-flows", "[--offload-stats] bridge", [1, 2], (args) => {
     return dumpRules(bridge(args.findLast((arg) => !arg.startsWith("-"))));
-  });
-  add("fdb/show", "bridge", [1, 1], ([name]) => showMacs(bridge(name)));
-  add("fdb/flush", "[bridge]", [0, 1], ([name]) => {
-    for (const each of some(name)) each.macs.flush();
-    return "table successfully flushed\n";
   });
   add("dpif/show", "", [0, 0], () => showDatapath(context));
   add("dpif/dump-dps", "", [0, 0], () => {
@@ -91,21 +87,6 @@ function dumpRules(bridge: Bridge): string {
           `actions=${formatActions(rule.actions)}`,
       );
     }
-  }
-  return lines(rows);
-}
-
-function showMacs(bridge: Bridge): string {
-  const rows = [" port  VLAN  MAC                Age"];
-  const now = bridge.clock.now();
-  for (const entry of bridge.macs.entries()) {
-    const members = entry.bundle.members;
-    const port = members[0] ? formatPort(members[0].ofport) : "?";
-    const age = entry.static
-      ? "static"
-      : String(Math.max(0, Math.floor((now - entry.seenMs) / 1000))).padStart(3);
-    const vlan = String(entry.vlan).padStart(4);
-    rows.push(`${port.padStart(5)}  ${vlan}  ${formatMac(macBytes(entry.mac))}  ${age}`);
   }
   return lines(rows);
 }

@@ -85,7 +85,7 @@ describe("MAC table", () => {
     macs.expire();
     macs.flush();
     expect([...macs.entries()].map(({ mac }) => mac)).toEqual([1]);
-    expect(macs.forget(0, 1)).toBe(true);
+    expect(macs.removeStatic(0, 1)).toBe(true);
     expect(macs.size).toBe(0);
   });
 
