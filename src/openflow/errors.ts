@@ -80,6 +80,11 @@ export function errorNumbers(error: ErrorName, version: OfVersion): ErrorNumbers
   return numbers;
 }
 
+/** The numbers of `error` in `version`, if it has any there. */
+export function definedNumbers(error: ErrorName, version: OfVersion): ErrorNumbers | undefined {
+  return TABLES.byName.get(error)?.get(version);
+}
+
 /** The name that the numbers have in `version`, or undefined. */
 export function errorName(version: OfVersion, numbers: ErrorNumbers): ErrorName | undefined {
   return TABLES.byNumbers.get(numbersKey(version, numbers));

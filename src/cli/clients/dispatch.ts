@@ -22,6 +22,15 @@ export const clients: readonly Client[] = [
     run: async (calledAs, words) => (await import("./vsctl/run.ts")).runVsctl(calledAs, words),
   },
   {
+    link: "ovs-ofctl",
+    word: "ofctl",
+    help: "talk to OpenFlow switches, as ovs-ofctl does, in whatever version they speak",
+    run: async (calledAs, words) => {
+      const { runOfctl } = await import("./ofctl/run.ts");
+      return await runOfctl(basename(calledAs) === "ovs-ofctl", words);
+    },
+  },
+  {
     link: "ovsdb-client",
     word: "ovsdb-client",
     help: "talk to any OVSDB server, as ovsdb-client does",
