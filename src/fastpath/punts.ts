@@ -60,4 +60,6 @@ export interface KernelSide {
   readonly punts: Punts;
   /** A program for the port of that number, to be attached and then closed; a descriptor. */
   programFor(portNo: number): number;
+  /** The port is no longer reached by its interface's number: only through this process. */
+  portMoved(portNo: number): void;
 }

@@ -25,6 +25,10 @@
  *   in the kernel, and what goes to the host is received by the device.
  * - No port's punts starve another's: each has so many packets on their way at most.
  *
+ * - An internal port that is moved to another network namespace leaves the kernel's care: numbers of
+ *   interfaces mean other devices there. In the millisecond until the event is read, what it sends
+ *   may be lost.
+ *
  * Limits: `MAX_KERNEL_PORTS` ports, `MAX_KERNEL_MASKS` masks in the kernel; Linux 5.11 or later
  * (ktime_get_coarse_ns), 6.6 for tcx links. Numbers in docs/ebpf.md.
  */
@@ -121,6 +125,11 @@ class KernelParts {
   portAdded({ portNo, ifindex, type }: DpPort): void {
     this.targets.set(portNo, { ifindex, ingress: type === "internal" });
     this.flows.portChanged(portNo);
+  }
+
+  /** It still has its descriptor: flows to it are userspace's. */
+  portMoved(portNo: number): void {
+    this.portGone(portNo);
   }
 
   portGone(portNo: number): void {

@@ -18,6 +18,7 @@ import type { CtAnswer, CtChange, CtQuestion } from "../conntrack/questions.ts";
 import type { TunnelKind } from "../actions.ts";
 import { DatapathError, type DpPortType, type Packet } from "../datapath.ts";
 import type { DpMeter } from "../meters.ts";
+import type { TcAttachment } from "../../linux/bpf.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import type { Punts } from "../punts.ts";
 import type { OpenedPort } from "./setup.ts";
@@ -104,6 +105,8 @@ export type WorkerMessage =
   }
   /** A port sends so much that a ring would pay. */
   | { readonly type: "portBusy"; readonly portNo: number; readonly ifindex: number }
+  /** An internal port went to another network namespace: its program is to be detached. */
+  | { readonly type: "portMoved"; readonly portNo: number; readonly attachment: TcAttachment }
   | {
     readonly type: "portLost";
     readonly portNo: number;

@@ -26,7 +26,7 @@
  * of them, statistics are summed. Nothing else here assumes one.
  */
 import { readlinkSync } from "node:fs";
-import { loadDropProgram } from "../../linux/bpf.ts";
+import { detachTc, loadDropProgram } from "../../linux/bpf.ts";
 import { close, eventfd, O_RDONLY, open } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
 import type { FlowKey } from "../../packet/key.ts";
@@ -476,6 +476,10 @@ class UserspaceDatapath implements Datapath {
         void this.giveRing(message.portNo, message.ifindex).catch((error: unknown) => {
           this.logger.dbg(`port ${message.portNo} sends without a ring: ${String(error)}`);
         });
+        return;
+      case "portMoved":
+        detachTc(message.attachment);
+        this.kernel?.portMoved(message.portNo);
         return;
       case "portLost":
         void this.release([message.port]).catch((error: unknown) => {

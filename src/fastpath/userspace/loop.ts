@@ -192,10 +192,18 @@ export class WorkerLoop {
       for (const { port, opened } of this.ports.values()) {
         // A TAP tells of its end by its own descriptor. The event may also mean that somebody moved
         // it to another namespace, where it works on, and where the number may be another's here.
-        if (opened.type !== "device" || port.ifindex !== ifindex) continue;
-        this.lose(port, REMOVED);
+        if (opened.type === "ring" || port.ifindex !== ifindex) continue;
+        if (opened.type === "device") this.lose(port, REMOVED);
+        else if (opened.attachment) this.freeFromProgram(port.portNo, opened);
       }
     }
+  }
+
+  /** Programs redirect by numbers that mean other devices there: this process takes over. */
+  private freeFromProgram(portNo: number, opened: OpenedPort & { type: "internal" }): void {
+    const { tap, attachment } = opened;
+    this.ports.get(portNo)!.opened = { type: "internal", tap };
+    this.post({ type: "portMoved", portNo, attachment: attachment! });
   }
 
   /** Link events were lost: asks for each port. */
