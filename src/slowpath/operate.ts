@@ -70,6 +70,8 @@ export interface MacView {
   readonly portName: string | null;
   /** Null: it does not age. */
   readonly ageSeconds: number | null;
+  /** IP addresses that the host was heard to have. */
+  readonly addresses: readonly string[];
 }
 
 export interface ConnectionView {
@@ -282,8 +284,10 @@ function macsOf(bridge: Bridge): MacView[] {
   const now = bridge.clock.now();
   return [...bridge.macs.entries()].map((entry) => {
     const port = entry.bundle.members[0]?.ofport;
+    const mac = formatMac(macBytes(entry.mac));
     return {
-      mac: formatMac(macBytes(entry.mac)),
+      mac,
+      addresses: bridge.backend.addresses.of(mac),
       vlan: entry.vlan,
       port: port ?? null,
       portName: port === undefined ? null : bridge.ports.get(port)?.name ?? null,

@@ -10,6 +10,7 @@ import type { Match } from "../../packet/key.ts";
 import { DEFAULT_LIMITS, FlowCache, type PreparedPacketOut } from "../cache/flow-cache.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
+import { AddressBook } from "./address-book.ts";
 import { DpFeatures } from "./features.ts";
 import type { BridgePort } from "./ports.ts";
 
@@ -30,6 +31,8 @@ export class Backend {
   readonly types: readonly string[];
   readonly cache: FlowCache;
   readonly clock: Clock;
+  /** IP addresses of hosts, as packets say them. */
+  readonly addresses = new AddressBook();
   readonly features: DpFeatures;
   private readonly attached = new Map<number, BridgePort>();
 
@@ -49,8 +52,12 @@ export class Backend {
       },
       datapathNow: options.datapathNow ?? monotonicClock(),
     });
+    const { upcall } = this.cache;
     datapath.listen({
-      upcall: this.cache.upcall,
+      upcall: (each) => {
+        this.addresses.see(each.packet.data);
+        upcall(each);
+      },
       portLost: (portNo, reason) => {
         const port = this.attached.get(portNo);
         if (port) portLost(port, reason);
