@@ -19,6 +19,8 @@ const interfaceSchema = z.object({
   mtu: z.number().int().nullable(),
   linkSpeedBps: z.number().nullable(),
   error: z.string().nullable(),
+  /** As configured: a tunnel's remote_ip, a patch's peer. */
+  options: z.record(z.string(), z.string()),
   /** Interface.statistics: rx_packets, tx_bytes … */
   statistics: z.record(z.string(), z.number()),
 });
@@ -100,6 +102,7 @@ function readPort({ replica }: HttpSource, uuid: string): Port[] {
       mtu: one.mtu ?? null,
       linkSpeedBps: one.link_speed ?? null,
       error: one.error ?? null,
+      options: Object.fromEntries(one.options),
       statistics: Object.fromEntries(one.statistics),
     }];
   });

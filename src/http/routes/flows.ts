@@ -259,6 +259,7 @@ export const macsSchema = z.object({
     port: z.number().int().nullable(),
     portName: z.string().nullable(),
     ageSeconds: z.number().int().nullable(),
+    addresses: z.array(z.string()).describe("IP addresses that the host was heard to have."),
   })),
 });
 

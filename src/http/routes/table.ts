@@ -1,5 +1,6 @@
 /** All routes: who may do what. This is the policy; a test holds every route × role to it. */
 import type { Needs } from "../auth/roles.ts";
+import { showAbout } from "./about.ts";
 import { readAudit } from "./audit.ts";
 import { downloadBackup, restoreBackup } from "./backup.ts";
 import { listBridges, showBridge } from "./bridges.ts";
@@ -71,6 +72,7 @@ const TABLE: readonly Line[] = [
 
   ["reader", "GET", "/api/v1/openapi.json", showOpenApi(() => ROUTES)],
   ["reader", "GET", "/api/v1/status", showStatus],
+  ["reader", "GET", "/api/v1/about", showAbout],
   ["reader", "GET", "/api/v1/bridges", listBridges],
   ["operator", "POST", "/api/v1/bridges", createBridge],
   ["reader", "GET", "/api/v1/bridges/:name", showBridge],

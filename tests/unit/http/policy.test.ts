@@ -23,6 +23,7 @@ const POLICY: Readonly<Record<string, "anyone" | Role>> = {
   "GET /api/v1/audit": "admin",
   "GET /api/v1/openapi.json": "reader",
   "GET /api/v1/status": "reader",
+  "GET /api/v1/about": "reader",
   "GET /api/v1/bridges": "reader",
   "POST /api/v1/bridges": "operator",
   "GET /api/v1/bridges/:name": "reader",

@@ -1,5 +1,6 @@
 /** Columns of the database as text in fields of a form, and back. */
 import type { TablesJson } from "../../../routes/tables.ts";
+import type { Translate } from "./translate.ts";
 
 export type Table = TablesJson["tables"][number];
 export type Column = Table["columns"][number];
@@ -79,6 +80,39 @@ export const USUAL: Readonly<Record<string, readonly string[]>> = {
   ],
   Open_vSwitch: ["other_config", "external_ids"],
 };
+
+/** Values that the database leaves open and the switch does not. */
+export const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  "Interface.type": [
+    "",
+    "internal",
+    "patch",
+    "vxlan",
+    "geneve",
+    "gre",
+    "ip6gre",
+    "erspan",
+    "ip6erspan",
+    "gtpu",
+    "bareudp",
+    "srv6",
+    "lisp",
+    "stt",
+  ],
+  "QoS.type": ["linux-htb", "linux-hfsc", "linux-noop", "egress-policer", ""],
+};
+
+/** The column's type in words. */
+export function typeText(column: Column, t: Translate): string {
+  const kind = t(column.key === "uuid" ? column.refersTo ?? "uuid" : column.key);
+  if (isMap(column)) return t("map of {kind}", { kind });
+  if (isSet(column)) {
+    return column.most === null
+      ? t("set of {kind}", { kind })
+      : t("set of up to {n} {kind}", { n: column.most, kind });
+  }
+  return column.optional ? t("{kind}, optional", { kind }) : kind;
+}
 
 /** Keys of maps that are often set, to choose from. */
 export const KEYS: Readonly<Record<string, readonly string[]>> = {

@@ -29,7 +29,10 @@ export class Toasts {
 
   private add(toast: Omit<Toast, "id">): void {
     const id = this.next++;
-    const others = this.list.value.filter(({ text }) => text !== toast.text).slice(-3);
+    // Only the last thing that was done can be undone by itself.
+    const others = this.list.value.filter(({ text, action }) =>
+      text !== toast.text && action === undefined
+    ).slice(-3);
     this.list.set([...others, { ...toast, id }]);
     setTimeout(() => this.dismiss(id), toast.kind === "bad" ? SHOWN_BAD_MS : SHOWN_MS);
   }

@@ -114,7 +114,9 @@ function BridgeCard({ bridge, may, onOpen }: BridgeCardProps) {
           <h2>{name}</h2>
           <span class="mono faint">{datapathId ?? t("not set up yet")}</span>
           <Badge>{failMode}</Badge>
-          <a href={placeText(["flows", name])}>{t("{n} flows", { n: count(flows) })}</a>
+          <a href={placeText(["flows", name])}>
+            {flows === 1 ? t("1 flow") : t("{n} flows", { n: count(flows) })}
+          </a>
           {controllers.map(({ target, connected }) => (
             <a key={target} class="row tight" href={placeText(["controllers"])}>
               <Dot tone={connected ? "good" : "bad"} /> <span class="mono">{target}</span>

@@ -15,7 +15,8 @@ export function DevicePicker({ value, onChange }: DevicePickerProps) {
   const t = useTexts();
   const { data, error, reload } = useQuery<DevicesJson>("/devices", { everyMs: 4000 });
   if (data === undefined) return <Waiting error={error} retry={reload} />;
-  const devices = data.devices.filter(({ loopback, kind }) => !loopback && kind !== "tun");
+  const devices = data.devices.filter(({ loopback, kind }) => !loopback && kind !== "tun")
+    .sort((a, b) => Number(a.bridge !== null) - Number(b.bridge !== null));
   if (devices.length === 0) {
     return (
       <Empty icon="device" title={t("This host has no device to attach")}>
@@ -63,7 +64,9 @@ export function DevicePicker({ value, onChange }: DevicePickerProps) {
 
 /** Attaching it may cut somebody off. */
 export const isRisky = (device: Device | undefined): boolean =>
-  device !== undefined && (device.carriesYou || device.defaultRoute || device.addresses.length > 0);
+  device !== undefined &&
+  (device.carriesYou || device.defaultRoute ||
+    device.addresses.some((address) => !address.startsWith("fe80:")));
 
 export function DeviceWarning({ device }: { readonly device: Device | undefined }) {
   const t = useTexts();

@@ -57,6 +57,10 @@ export function PortTable({ bridge }: { readonly bridge: Bridge }) {
   );
 }
 
+/** An internal port is down until the host uses it: no fault. */
+const toneOf = ({ error, type }: Interface, up: boolean): "good" | "bad" | undefined =>
+  error !== null ? "bad" : up ? "good" : type === "internal" ? undefined : "bad";
+
 interface InterfaceRowProps {
   readonly port: Port;
   readonly one: Interface;
@@ -80,12 +84,18 @@ function InterfaceRow({ port, one, href, now, onPick }: InterfaceRowProps) {
       <tr class="pick" onClick={onPick}>
         <td>
           <span class="row tight">
-            <Dot tone={one.error === null && up ? "good" : "bad"} />
+            <Dot tone={toneOf(one, up)} />
             <a href={href} onClick={(event) => event.stopPropagation()}>
               <strong>{port.name}</strong>
             </a>
             {port.name !== one.name && <span class="quiet">/ {one.name}</span>}
-            <span class="faint">{one.error === null ? up ? "" : t("link down") : ""}</span>
+            <span class="faint">
+              {one.error !== null || up
+                ? ""
+                : one.type === "internal"
+                ? t("not used by the host")
+                : t("link down")}
+            </span>
           </span>
         </td>
         <td class="number" data-name={t("OpenFlow")}>

@@ -1,9 +1,17 @@
 /** All pages: their names, where they stand in the navigation, and what draws them. */
 import type { ComponentType } from "preact";
 import type { Role } from "../core/api.ts";
+import { About } from "../pages/about.tsx";
+import { Backup } from "../pages/backup.tsx";
 import { Bridges } from "../pages/bridges.tsx";
+import { Controllers } from "../pages/controllers.tsx";
 import { Flows } from "../pages/flows.tsx";
+import { History } from "../pages/history.tsx";
+import { Logs } from "../pages/logs.tsx";
 import { Overview } from "../pages/overview.tsx";
+import { Tables } from "../pages/tables.tsx";
+import { Topology } from "../pages/topology.tsx";
+import { Users } from "../pages/users.tsx";
 import type { IconName } from "./icons.tsx";
 
 export interface PageProps {
@@ -21,8 +29,24 @@ export interface Page {
   readonly needs?: Role;
 }
 
+const page = (
+  group: string,
+  name: string,
+  title: string,
+  icon: IconName,
+  draw: ComponentType<PageProps>,
+): Page => ({ name, title, icon, group, draw });
+
 export const PAGES: readonly Page[] = [
-  { name: "overview", title: "Overview", icon: "overview", group: "Now", draw: Overview },
-  { name: "bridges", title: "Bridges and ports", icon: "bridges", group: "Switch", draw: Bridges },
-  { name: "flows", title: "Flows", icon: "flows", group: "Switch", draw: Flows },
+  page("Now", "overview", "Overview", "overview", Overview),
+  page("Now", "topology", "Topology", "topology", Topology),
+  page("Switch", "bridges", "Bridges and ports", "bridges", Bridges),
+  page("Switch", "flows", "Flows", "flows", Flows),
+  page("Switch", "controllers", "Controllers", "controllers", Controllers),
+  page("Switch", "tables", "All tables", "tables", Tables),
+  page("Administration", "history", "History", "history", History),
+  page("Administration", "backup", "Backup and restore", "backup", Backup),
+  page("Administration", "logs", "Logs", "logs", Logs),
+  page("Administration", "users", "Users and tokens", "users", Users),
+  page("Administration", "about", "About", "about", About),
 ];

@@ -8,6 +8,7 @@ import { type FieldError, part, Refused } from "../core/api.ts";
 import { useAction, useApp, useMay, useQuery, useTexts } from "../core/app.ts";
 import { applyChange } from "../core/change.ts";
 import {
+  CHOICES,
   type Column,
   fromText,
   isMap,
@@ -17,6 +18,7 @@ import {
   rowName,
   type Table,
   toText,
+  typeText,
   USUAL,
 } from "../core/columns.ts";
 import { Dialog, Field, Pick, Text } from "./form.tsx";
@@ -121,7 +123,7 @@ function Editor({ table, row, etag, isNew, place, title, onClose }: EditorProps)
       try {
         body[column.name] = fromText(column, value);
       } catch {
-        bad[column.name] = t("This is no {type}.", { type: column.type });
+        bad[column.name] = t("This is no {type}.", { type: typeText(column, t) });
       }
     }
     setWrong(bad);
@@ -190,7 +192,9 @@ interface ColumnFieldProps {
 
 function ColumnField({ table, column, value, wrong, onChange }: ColumnFieldProps) {
   const t = useTexts();
-  const { name, type, choices, key, optional } = column;
+  const { name, key, optional } = column;
+  const choices = column.choices ?? CHOICES[`${table}.${name}`];
+  const type = typeText(column, t);
   if (typeof value !== "string") {
     return (
       <div class="all">
@@ -214,8 +218,10 @@ function ColumnField({ table, column, value, wrong, onChange }: ColumnFieldProps
         {...common}
         value={value}
         choices={[
-          ...(optional || value === "" ? [["", t("not set")] as const] : []),
-          ...words.map((word) => [word, word] as const),
+          ...(optional || (value === "" && !words.includes(""))
+            ? [["", t("not set")] as const]
+            : []),
+          ...words.map((word) => [word, word === "" ? t("(empty)") : word] as const),
         ]}
         onChange={onChange}
       />
