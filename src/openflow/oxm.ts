@@ -65,13 +65,16 @@ const SHORT_HEADERS: ReadonlyMap<number, Field> = new Map(
 
 /** Fields whose bytes go into the key as they are, any value being good. */
 const PLAIN: readonly boolean[] = FIELD_LIST.map((field) =>
-  isWholeSlot(field) &&
+  isWholeSlot(field) && !field.variable &&
   !["ct_state", "nsh_ttl", "nsh_mdtype", "in_port_oxm", "actset_output", "nw_tos"]
     .includes(field.name)
 );
 
-/** Reads a header; a length that cannot be throws `OFPBMC_BAD_LEN`. */
-export function readOxmHeader(reader: Reader): OxmHeader {
+/**
+ * Reads a header; a length that cannot be throws `OFPBMC_BAD_LEN`. Without `place`, a tunnel option is
+ * the field of that name, as the field table has it: good for saying that there is such a field.
+ */
+export function readOxmHeader(reader: Reader, place = true): OxmHeader {
   const at = reader.offset;
   if (reader.left < 4) reader.fail(`${reader.left} bytes are no OXM header`, "OFPBMC_BAD_LEN");
   const oxmClass = reader.u16();
@@ -93,7 +96,8 @@ export function readOxmHeader(reader: Reader): OxmHeader {
     : fieldByOxm(oxmClass, number, experimenter);
   const cookie = oxmClass === COOKIE.class && number === COOKIE.number && value === 8;
   return {
-    field: found && (found.variable ? placed(reader, found, value, at) : fitting(found, value)),
+    field: found &&
+      (found.variable && place ? placed(reader, found, value, at) : fitting(found, value)),
     cookie,
     masked,
     payload,

@@ -6,7 +6,7 @@ import { readActions, writeActions } from "../actions/codec.ts";
 import { OfError } from "../errors.ts";
 import { readOxmHeader, writeOxmHeader } from "../oxm.ts";
 import { portFromWide, portToWide } from "../ports.ts";
-import { GROUP_ALL, GROUP_ANY, OF13, type OfVersion, PORTS } from "../version.ts";
+import { GROUP_ALL, GROUP_ANY, OF10, OF13, type OfVersion, PORTS } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
 import { readProperties, unknownProperty, writeProperty } from "./properties.ts";
 import {
@@ -274,9 +274,11 @@ function writeDesc(writer: Writer, desc: GroupDesc, version: OfVersion, modern: 
   writer.end(open);
 }
 
-/** Durations came with 1.3; Nicira's form on 1.0 has none. */
+/** Durations came with 1.3; Nicira's form on 1.0 is that of 1.3. */
+const isTimed = (version: OfVersion): boolean => version >= OF13 || version === OF10;
+
 function readStats(reader: Reader, { version }: MessageContext): GroupStats {
-  const timed = version >= OF13;
+  const timed = isTimed(version);
   const body = entry(reader, timed ? 40 : 32);
   body.skip(2);
   const group = body.u32();
@@ -295,7 +297,7 @@ function writeStats(writer: Writer, stats: GroupStats, { version }: MessageConte
   const open = writer.open(0);
   writer.u16(0).zeros(2).u32(stats.group).u32(stats.references).zeros(4);
   writer.counter(stats.packets).counter(stats.bytes);
-  if (version >= OF13) writer.u32(stats.durationSeconds).u32(stats.durationNanoseconds);
+  if (isTimed(version)) writer.u32(stats.durationSeconds).u32(stats.durationNanoseconds);
   for (const bucket of stats.buckets) writer.counter(bucket.packets).counter(bucket.bytes);
   writer.end(open);
 }

@@ -94,7 +94,7 @@ function readFields(value: Reader, loose: boolean): { field: Field; masked: bool
   const fields: { field: Field; masked: boolean }[] = [];
   while (value.left > 0) {
     const at = value.offset;
-    const { field, masked, text } = readOxmHeader(value);
+    const { field, masked, text } = readOxmHeader(value, false);
     if (field) fields.push({ field, masked });
     else if (!loose) throw new OfError("OFPBMC_BAD_FIELD", at, `no field is known by ${text}`);
   }

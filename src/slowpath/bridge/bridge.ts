@@ -93,7 +93,6 @@ export class Bridge implements Switch {
   description = DEFAULT_DESCRIPTION;
   forwardBpdu = false;
   fragMode: FragmentMode = "normal";
-  invalidTtlToController = false;
   private tableNames: ReadonlyMap<number, string> = new Map();
   /** Names that controllers gave; the database's come first. */
   private readonly givenNames = new Map<number, string>();
@@ -246,12 +245,6 @@ export class Bridge implements Switch {
 
   setFragmentMode(mode: FragmentMode): void {
     this.fragMode = mode;
-    this.backend.changed();
-  }
-
-  setInvalidTtlToController(on: boolean): void {
-    if (this.invalidTtlToController === on) return;
-    this.invalidTtlToController = on;
     this.backend.changed();
   }
 

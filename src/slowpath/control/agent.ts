@@ -16,7 +16,7 @@
  * References: OpenFlow 1.0.1 §5.3–5.5, 1.3.5 §7; Open vSwitch `ofproto/ofproto.c`, `connmgr.c`.
  */
 import type { Logger } from "../../log/log.ts";
-import { encode } from "../../openflow/codec.ts";
+import { decode, encode } from "../../openflow/codec.ts";
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type {
   AsyncKind,
@@ -59,7 +59,7 @@ import {
 import type { Switch } from "./switch.ts";
 
 /** OFP_DEFAULT_MISS_SEND_LEN. */
-const DEFAULT_MISS_SEND_LENGTH = 128;
+export const DEFAULT_MISS_SEND_LENGTH = 128;
 
 export type AgentKind = "primary" | "service";
 
@@ -92,7 +92,6 @@ export class Agent {
   role: Exclude<Role, "nochange"> = "equal";
   async: AsyncTable;
   missSendLength: number;
-  invalidTtlToController = false;
   packetInFormat: SetPacketInFormat["format"] = "standard";
   flowFormat: "openflow10" | "nxm" = "openflow10";
   controllerId = 0;
@@ -109,9 +108,11 @@ export class Agent {
     this.log = options.log;
     this.packetInQueue = options.packetInQueue;
     this.buffers = new PacketBuffers(options.bridge.clock, options.bridge.packetBuffers);
-    this.bundles = new Bundles(options.bridge.clock, (opening) => {
-      this.connection.sendError(opening, "OFPBFC_TIMEOUT");
-    });
+    this.bundles = new Bundles(
+      options.bridge.clock,
+      (bytes) => decode(bytes, { tunnelFields: this.agents.tlvTable }).message,
+      (opening) => this.connection.sendError(opening, "OFPBFC_TIMEOUT"),
+    );
     this.monitors = new FlowMonitors(options.bridge.tables, this);
     this.missSendLength = options.kind === "primary" ? DEFAULT_MISS_SEND_LENGTH : 0;
     this.async = options.enableAsync ? defaultAsync(this.version) : NO_ASYNC;
@@ -144,10 +145,10 @@ export class Agent {
     this.connection.send(message, xid);
   }
 
-  /** Sends an asynchronous message; one that the version cannot say is left out. */
+  /** Sends an asynchronous message; one that the version cannot say is left out. Its xid is 0. */
   notify(message: OfMessage): void {
     try {
-      this.connection.send(message);
+      this.connection.send(message, 0);
     } catch (error) {
       if (!(error instanceof OfError)) throw error;
       this.log.dbg(`${this.name}: cannot send a ${message.type}: ${error.message}`);

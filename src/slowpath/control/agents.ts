@@ -24,7 +24,8 @@ import {
   REQUESTFORWARD_BITS,
   TABLE_STATUS_BITS,
 } from "./async-config.ts";
-import { deliverPacketIn, packetInMetadata } from "./packet-in.ts";
+import { deliverPacketIn } from "./packet-in.ts";
+import { packetMetadata } from "./packet-metadata.ts";
 import { tellMonitors } from "./requests/monitors.ts";
 import { TlvTable } from "./tlv-table.ts";
 import { describeTable } from "./requests/tables.ts";
@@ -164,7 +165,7 @@ export class Agents {
 
   packetIn(packetIn: PacketIn): void {
     if (this.agents.size === 0) return;
-    const metadata = packetInMetadata(packetIn);
+    const metadata = packetMetadata(packetIn.key, this.tlvTable);
     for (const agent of this.agents) deliverPacketIn(agent, packetIn, metadata);
   }
 

@@ -10,11 +10,10 @@
  * - Port-mods cannot be taken back: a bundle that asks to be atomic may not have any.
  * - When a message fails, its error comes first, with the message as it was added, then
  *   OFPBFC_MSG_FAILED for the commit. The bundle is gone either way.
- * - A message that makes no sense is refused when it is added.
+ * - A message that makes no sense is refused when it is added; it is taken apart then, once.
  *
- * Limits: what waits is kept as bytes, at most MAX_BYTES of it a connection.
+ * Limits: at most MAX_BYTES of messages wait in the bundles of a connection.
  */
-import { decode } from "../../openflow/codec.ts";
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import { BUNDLE_FLAGS, type BundleAdd, type OfMessage } from "../../openflow/messages/types.ts";
 import type { Clock } from "../clock.ts";
@@ -39,8 +38,7 @@ export interface Bundled {
 interface Bundle {
   readonly id: number;
   readonly flags: number;
-  readonly inner: Uint8Array[];
-  readonly outer: Uint8Array[];
+  readonly messages: Bundled[];
   bytes: number;
   closed: boolean;
   usedMs: number;
@@ -53,9 +51,13 @@ export class Bundles {
   private bytes = 0;
   private cancel: (() => void) | undefined;
 
-  /** `expired` is told the message that opened a bundle which was forgotten. */
+  /**
+   * `decode` takes a message of the connection apart; `expired` is told the message that opened a
+   * bundle which was forgotten.
+   */
   constructor(
     private readonly clock: Clock,
+    private readonly decode: (bytes: Uint8Array) => OfMessage,
     private readonly expired: (opening: Uint8Array) => void,
   ) {}
 
@@ -67,16 +69,17 @@ export class Bundles {
     this.create(id, flags, opening);
   }
 
-  add(add: BundleAdd, message: Uint8Array): void {
-    this.checkInner(add, message);
-    const bundle = this.bundles.get(add.bundle) ?? this.create(add.bundle, add.flags, message);
+  /** `outer` is the whole OFPT_BUNDLE_ADD_MESSAGE; `check` throws if its message cannot be done. */
+  add(add: BundleAdd, outer: Uint8Array, check: (message: BundledMessage) => void): void {
+    const message = this.readInner(add, outer);
+    const bundle = this.bundles.get(add.bundle) ?? this.create(add.bundle, add.flags, outer);
     if (bundle.closed) this.refuse(bundle, "OFPBFC_BUNDLE_CLOSED");
     if (bundle.flags !== add.flags) this.refuse(bundle, "OFPBFC_BAD_FLAGS");
-    if (this.bytes + 2 * message.length > MAX_BYTES) this.refuse(bundle, "OFPBFC_MSG_TOO_MANY");
-    bundle.inner.push(add.inner);
-    bundle.outer.push(message);
-    bundle.bytes += 2 * message.length;
-    this.bytes += 2 * message.length;
+    if (this.bytes + outer.length > MAX_BYTES) this.refuse(bundle, "OFPBFC_MSG_TOO_MANY");
+    check(message);
+    bundle.messages.push({ message, outer });
+    bundle.bytes += outer.length;
+    this.bytes += outer.length;
     this.touch(bundle);
   }
 
@@ -94,18 +97,11 @@ export class Bundles {
   }
 
   /** Takes the bundle out, to be carried out; its messages one by one. */
-  take(id: number, flags: number): { readonly atomic: boolean; messages(): Iterable<Bundled> } {
+  take(id: number, flags: number): { readonly atomic: boolean; readonly messages: Bundled[] } {
     const bundle = this.find(id);
     this.remove(id);
     if (bundle.flags !== flags) throw bad("OFPBFC_BAD_FLAGS", "the flags are others now");
-    return {
-      atomic: (flags & BUNDLE_FLAGS.ATOMIC) !== 0,
-      *messages() {
-        for (const [i, inner] of bundle.inner.entries()) {
-          yield { message: decode(inner).message as BundledMessage, outer: bundle.outer[i]! };
-        }
-      },
-    };
+    return { atomic: (flags & BUNDLE_FLAGS.ATOMIC) !== 0, messages: bundle.messages };
   }
 
   /** The connection ends. */
@@ -116,11 +112,11 @@ export class Bundles {
     this.bytes = 0;
   }
 
-  private checkInner({ inner }: BundleAdd, outer: Uint8Array): void {
+  private readInner({ inner }: BundleAdd, outer: Uint8Array): BundledMessage {
     if (inner[0] !== outer[0]) throw bad("OFPBFC_BAD_VERSION", "a message of another version");
     let message: OfMessage;
     try {
-      ({ message } = decode(inner));
+      message = this.decode(inner);
     } catch (error) {
       if (error instanceof OfError && UNKNOWN.has(error.error)) {
         throw bad("OFPBFC_MSG_UNSUP", error.message);
@@ -130,6 +126,7 @@ export class Bundles {
     if (!isBundled(message)) {
       throw bad("OFPBFC_MSG_UNSUP", `a ${message.type} cannot be in a bundle`);
     }
+    return message;
   }
 
   private find(id: number): Bundle {
@@ -143,7 +140,7 @@ export class Bundles {
       throw bad("OFPBFC_OUT_OF_BUNDLES", `${MAX_BUNDLES} bundles are open`);
     }
     const usedMs = this.clock.now();
-    const bundle = { id, flags, inner: [], outer: [], bytes: 0, closed: false, usedMs, opening };
+    const bundle = { id, flags, messages: [], bytes: 0, closed: false, usedMs, opening };
     this.bundles.set(id, bundle);
     this.touch(bundle);
     return bundle;

@@ -16,9 +16,8 @@
  * - Nothing a peer does makes this side's memory grow without bound. While more than
  *   READ_PAUSE_BYTES of replies wait to be sent, no request is read; a peer that lets MAX_QUEUE_BYTES
  *   pile up is dropped.
- * - A message that cannot be decoded is answered with its OFPT_ERROR and costs the peer nothing else;
- *   one of a version that was not negotiated ends the connection, since nothing after it can be
- *   trusted to be a message.
+ * - A message that cannot be decoded is answered with its OFPT_ERROR and costs the peer nothing else,
+ *   nor does one of a version that was not negotiated: its error is in that version.
  *
  * References: OpenFlow 1.3.5 §6.3.1 (hello), §6.4 (echo), §7.5.4.1; Open vSwitch `lib/vconn.c`,
  * `lib/rconn.c`.
@@ -141,6 +140,16 @@ export class Connection implements StreamEvents {
     this.send({ type: "error", error, data: request.slice(0, ERROR_DATA_BYTES) }, xid);
   }
 
+  /** As an error of the version that the message has, for its sender must understand it. */
+  private sendBadVersion(request: Uint8Array, version: OfVersion): void {
+    const xid = new DataView(request.buffer, request.byteOffset).getUint32(4);
+    this.sendAs(version, {
+      type: "error",
+      error: "OFPBRC_BAD_VERSION",
+      data: request.slice(0, ERROR_DATA_BYTES),
+    }, xid);
+  }
+
   close(reason: string): void {
     this.stream.abort(reason);
   }
@@ -202,12 +211,12 @@ export class Connection implements StreamEvents {
       const { tunnelFields } = this.options;
       decoded = decode(frame, { flowModTableId: this.flowModTableId, tunnelFields });
       if (decoded.version !== this.version && !isVersionless(decoded.message)) {
-        this.sendError(frame, "OFPBRC_BAD_VERSION");
+        this.counters.badMessages++;
         this.options.log.warn(
-          `${this.peer}: received OpenFlow version 0x${decoded.version.toString(16)}, ` +
-            `negotiated 0x${this.version?.toString(16)}; closing the connection`,
+          `${this.peer}: received OpenFlow version ${wireVersion(decoded.version)} != expected ` +
+            wireVersion(this.version!),
         );
-        return this.stream.end();
+        return this.sendBadVersion(frame, decoded.version);
       }
     } catch (error) {
       if (!(error instanceof OfError)) throw error;
@@ -314,6 +323,8 @@ export class Connection implements StreamEvents {
     });
   }
 }
+
+const wireVersion = (version: number): string => `0x${version.toString(16).padStart(2, "0")}`;
 
 /** Messages that any version's header may carry (OpenFlow 1.3.5 §6.3.1, §7.5.4.1). */
 function isVersionless(message: OfMessage): boolean {

@@ -12,8 +12,8 @@
  */
 import type { PacketIn as PacketInMessage } from "../../openflow/messages/types.ts";
 import { OF12 } from "../../openflow/version.ts";
-import { anyMatch, type FlowKey, maskField, type Match } from "../../packet/key.ts";
-import { type Field, FIELDS, SLOTS } from "../../packet/layout.ts";
+import type { Match } from "../../packet/key.ts";
+import { FIELDS } from "../../packet/layout.ts";
 import { plainFrames } from "../../packet/vnet.ts";
 import type { PacketIn } from "../pipeline/model.ts";
 import type { Agent } from "./agent.ts";
@@ -24,7 +24,7 @@ const UNLIMITED = 0xffff;
 /** What fits a message of 65535 bytes beside any packet-in header with its metadata. */
 const MAX_PACKET_BYTES = 0xffff - 1024;
 
-/** Sends `packetIn` to the connection, if that wants it. `metadata` is `packetInMetadata(packetIn)`. */
+/** Sends `packetIn` to the connection, if that wants it. `metadata` is `packetMetadata(packetIn.key)`. */
 export function deliverPacketIn(agent: Agent, packetIn: PacketIn, metadata: Match): void {
   if (agent.controllerId !== packetIn.controllerId) return;
   if (!agent.wants("packet_in", packetInBit(packetIn.reason, agent.version))) return;
@@ -88,39 +88,4 @@ function send(
       ...(packetInFormat === "nicira2" && packetIn.userdata && { userdata: packetIn.userdata }),
     } satisfies PacketInMessage,
   );
-}
-
-const REGS = SLOTS.get("regs")!;
-/** Fields that go along when they are not zero. */
-const OPTIONAL: readonly Field[] = [
-  FIELDS.tun_id,
-  FIELDS.tun_src,
-  FIELDS.tun_dst,
-  FIELDS.tun_ipv6_src,
-  FIELDS.tun_ipv6_dst,
-  FIELDS.metadata,
-  FIELDS.pkt_mark,
-  FIELDS.ct_state,
-  FIELDS.ct_zone,
-  FIELDS.ct_mark,
-  FIELDS.ct_label,
-];
-const REGISTERS: readonly Field[] = Array.from(
-  { length: REGS.bytes / 4 },
-  (_, n) => FIELDS[`reg${n}` as "reg0"],
-);
-
-/** The pipeline fields that go with a packet-in: in_port, and what is not zero of the others. */
-export function packetInMetadata(packetIn: PacketIn): Match {
-  const match = anyMatch();
-  copyField(match, packetIn.key, FIELDS.in_port);
-  for (const field of [...OPTIONAL, ...REGISTERS]) {
-    if (packetIn.key.getBig(field) !== 0n) copyField(match, packetIn.key, field);
-  }
-  return match;
-}
-
-function copyField(match: Match, key: FlowKey, field: Field): void {
-  match.key.setBig(field, key.getBig(field));
-  maskField(match.mask, field);
 }

@@ -35,7 +35,6 @@ export interface Switch extends BridgeModel {
   tableName(table: number): string;
   portStats(port: BridgePort): PortCounts | undefined;
   setFragmentMode(mode: FragmentMode): void;
-  setInvalidTtlToController(on: boolean): void;
   /**
    * OFPT_PORT_MOD: changes the configuration bits of `mask`. Switching the device on or off happens
    * in the background; its outcome shows as a port status. `source` is not told of the change.

@@ -116,8 +116,6 @@ export interface BridgeModel {
   readonly forwardBpdu: boolean;
   /** OFPC_FRAG_* of set-config: what happens to IP fragments. */
   readonly fragMode: "normal" | "drop" | "nx-match";
-  /** OFPC_INVALID_TTL_TO_CONTROLLER, set by any connection. */
-  readonly invalidTtlToController: boolean;
   /** True while some connection of a version before 1.3 wants packets that match nothing. */
   wantsMisses(): boolean;
   /** True while a controller is connected, which buckets may watch; none unless told. */

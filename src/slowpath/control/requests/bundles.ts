@@ -3,7 +3,7 @@ import { OfError } from "../../../openflow/errors.ts";
 import type { BundleAdd, BundleControl } from "../../../openflow/messages/types.ts";
 import type { Agent } from "../agent.ts";
 import type { Bundled } from "../bundles.ts";
-import { applyFlowMod, releaseFlowModBuffer } from "./flows.ts";
+import { applyFlowMod, checkFlowMod, releaseFlowModBuffer } from "./flows.ts";
 import { applyGroupMod } from "./groups.ts";
 import { preparePacketOut } from "./packets.ts";
 import { portToChange } from "./ports.ts";
@@ -48,7 +48,9 @@ export function answerBundleControl(
 
 export function answerBundleAdd(agent: Agent, request: BundleAdd, bytes: Uint8Array): void {
   rejectSecondary(agent);
-  agent.bundles.add(request, bytes);
+  agent.bundles.add(request, bytes, (message) => {
+    if (message.type === "flow_mod") checkFlowMod(agent, message);
+  });
 }
 
 /** What a message does once all of them have been found good, or when they have not. */
@@ -63,7 +65,7 @@ function commit(agent: Agent, id: number, flags: number): void {
   let failed: Uint8Array | undefined;
   try {
     agent.bridge.tables.transaction(() => {
-      for (const bundled of messages()) {
+      for (const bundled of messages) {
         failed = bundled.outer;
         const rest = begin(agent, bundled, atomic);
         if (rest) rests.push(rest);
@@ -82,7 +84,7 @@ function commit(agent: Agent, id: number, flags: number): void {
 function begin(agent: Agent, { message, outer }: Bundled, atomic: boolean): Rest | undefined {
   switch (message.type) {
     case "flow_mod":
-      applyFlowMod(agent, message);
+      applyFlowMod(agent, message, true);
       if (message.bufferId === undefined) return undefined;
       return { finish: () => releaseFlowModBuffer(agent, message, outer) };
     case "group_mod":

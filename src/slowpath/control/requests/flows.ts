@@ -5,6 +5,7 @@ import type { FlowMod, FlowStats, FlowStatsRequest } from "../../../openflow/mes
 import { FLOW_FLAGS } from "../../../openflow/messages/types.ts";
 import { OF10, PORTS } from "../../../openflow/version.ts";
 import type { Rule } from "../../pipeline/rule.ts";
+import { TABLE_OWN } from "../../pipeline/tables.ts";
 import type { Agent } from "../agent.ts";
 import { releaseBuffer } from "./packets.ts";
 
@@ -13,7 +14,14 @@ export function answerFlowMod(agent: Agent, request: FlowMod, bytes: Uint8Array)
   releaseFlowModBuffer(agent, request, bytes);
 }
 
-export function applyFlowMod(agent: Agent, request: FlowMod): void {
+/** `checked`: with `checkFlowMod`, when it came. */
+export function applyFlowMod(agent: Agent, request: FlowMod, checked = false): void {
+  if (!checked) checkFlowMod(agent, request);
+  agent.bridge.tables.apply(request, agent);
+}
+
+/** Throws if the request cannot be good, whatever the tables hold. */
+export function checkFlowMod(agent: Agent, request: FlowMod): void {
   if (request.flags & FLOW_FLAGS.EMERGENCY) {
     throw new OfError("OFPFMFC_TABLE_FULL", 0, "there is no emergency flow table");
   }
@@ -21,7 +29,9 @@ export function applyFlowMod(agent: Agent, request: FlowMod): void {
     table: request.table,
     lenient: agent.version === OF10,
   });
-  agent.bridge.tables.apply(request, agent);
+  if (request.command === "add" && request.table === TABLE_OWN) {
+    throw new OfError("OFPBRC_EPERM", 0, `table ${TABLE_OWN} is the switch's own`);
+  }
 }
 
 /** Afterwards, the packet that the flow-mod names. `bytes` is the message, for an error. */

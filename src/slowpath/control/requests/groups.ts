@@ -8,8 +8,8 @@ import { actionBits } from "./abilities.ts";
 
 /** All four types. */
 const TYPES = 0b1111;
-/** OFPGFC_SELECT_WEIGHT, SELECT_LIVENESS, CHAINING, CHAINING_CHECKS. */
-const CAPABILITIES = 0b1111;
+/** OFPGFC_SELECT_WEIGHT, SELECT_LIVENESS, CHAINING. */
+const CAPABILITIES = 0b0111;
 
 export function applyGroupMod(agent: Agent, request: GroupMod): void {
   agent.bridge.tables.groups.apply(request, agent);

@@ -1,7 +1,7 @@
 /** Roles and what asynchronous messages a connection wants (OpenFlow 1.3.5 §7.3.9, §7.3.10). */
 import { OfError } from "../../../openflow/errors.ts";
 import type { AsyncConfig, RoleMessage } from "../../../openflow/messages/types.ts";
-import type { Agent } from "../agent.ts";
+import { type Agent, DEFAULT_MISS_SEND_LENGTH } from "../agent.ts";
 import { changeAsync, sayAsync } from "../async-config.ts";
 
 /** A secondary controller may look, but not change. */
@@ -55,5 +55,9 @@ export function answerGetAsync(agent: Agent, xid: number): void {
 
 export function answerSetAsync(agent: Agent, request: AsyncConfig): void {
   agent.async = changeAsync(agent.async, request, agent.version);
+  // A service connection that says what it wants wants to hear something.
+  if (agent.kind === "service" && agent.missSendLength === 0) {
+    agent.missSendLength = DEFAULT_MISS_SEND_LENGTH;
+  }
   agent.agents.changed();
 }

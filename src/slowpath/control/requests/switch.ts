@@ -4,6 +4,7 @@ import { CAPABILITIES, type SwitchConfig } from "../../../openflow/messages/type
 import { OF10, OF12 } from "../../../openflow/version.ts";
 import { USER_TABLES } from "../../pipeline/tables.ts";
 import type { Agent } from "../agent.ts";
+import { packetInBit } from "../async-config.ts";
 import { actionBits } from "./abilities.ts";
 
 export function answerFeatures(agent: Agent, xid: number): void {
@@ -22,11 +23,14 @@ export function answerFeatures(agent: Agent, xid: number): void {
   }, xid);
 }
 
+/** OFPC_INVALID_TTL_TO_CONTROLLER is another word for this reason of packet-ins. */
+const INVALID_TTL = packetInBit("invalid_ttl", OF10);
+
 export function answerGetConfig(agent: Agent, xid: number): void {
   agent.send({
     type: "get_config_reply",
     fragments: agent.bridge.fragMode,
-    invalidTtlToController: agent.invalidTtlToController,
+    invalidTtlToController: (agent.async.packet_in.primary & INVALID_TTL) !== 0,
     missSendLength: agent.missSendLength,
   }, xid);
 }
@@ -41,8 +45,10 @@ export function answerSetConfig(agent: Agent, request: SwitchConfig): void {
     bridge.setFragmentMode(request.fragments);
   }
   if (request.invalidTtlToController !== undefined) {
-    agent.invalidTtlToController = request.invalidTtlToController;
-    bridge.setInvalidTtlToController([...agent.agents].some((a) => a.invalidTtlToController));
+    const { primary, secondary } = agent.async.packet_in;
+    const on = request.invalidTtlToController;
+    const reasons = on ? primary | INVALID_TTL : primary & ~INVALID_TTL;
+    agent.async = { ...agent.async, packet_in: { primary: reasons, secondary } };
   }
   agent.missSendLength = request.missSendLength;
   agent.agents.changed();

@@ -132,11 +132,13 @@ describe("messages", () => {
     expect(c.connection.counters.badMessages).toBe(1);
   });
 
-  test("of another version end the connection with an error", () => {
+  test("of another version get an error in theirs, and the connection goes on", () => {
     const c = open();
     c.stream.receive(OF10, { type: "features_request" });
+    expect(c.stream.sent[0]!.version).toBe(OF10);
     expect(c.stream.take()).toMatchObject([{ type: "error", error: "OFPBRC_BAD_VERSION" }]);
-    expect(c.closed).toHaveLength(1);
+    c.stream.receive(OF13, { type: "features_request" });
+    expect(c.messages).toHaveLength(1);
   });
 
   test("too short to be one end the connection", () => {
