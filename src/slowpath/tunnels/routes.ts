@@ -1,6 +1,6 @@
 /**
  * Which way tunnelled packets leave: the host's routing table, and routes that people add by
- * `ovs/route/add`, which win over the host's of the same length (Open vSwitch `lib/ovs-router.c`).
+ * `ovs/route/add`, which win over the host's (Open vSwitch `lib/ovs-router.c`).
  *
  * A route leads to a device and perhaps a gateway; its source address is the device's address that
  * lies in the same network as the destination, or else as the gateway. A route whose source address
@@ -113,7 +113,7 @@ export class RouteTable {
   }
 }
 
-/** Longest prefix first; of equal ones local addresses, then what people added. */
+/** Longest prefix first, among local addresses, then what people added, then the host's others. */
 function rank({ destination, origin }: Route): number {
   return destination.length + (origin === "local" ? 64 : origin === "user" ? 32 : 0);
 }
