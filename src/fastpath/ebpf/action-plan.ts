@@ -95,6 +95,8 @@ interface FieldPlace {
   readonly checksum: ChecksumRule;
   /** Moves the slot's value to where it stands in those bytes. */
   readonly shift?: number;
+  /** Leading bits of those bytes that are not the field's. */
+  readonly foreign?: number;
 }
 
 /** Where a slot stands in the flow's packets; undefined if that is not known or not done here. */
@@ -137,7 +139,7 @@ function ipv6Place(name: SlotName): FieldPlace | undefined {
     case "nw_ttl":
       return { base: "l3", offset: 6, bytes: 2, checksum: "none" };
     case "ipv6_label":
-      return { base: "l3", offset: 0, bytes: 4, checksum: "none" };
+      return { base: "l3", offset: 0, bytes: 4, checksum: "none", foreign: 12 };
     default:
       return undefined;
   }
@@ -253,8 +255,9 @@ function setStep(
 ): Step | undefined {
   const place = placeOf(name, match);
   if (!place) return undefined;
-  const { bytes, shift = 0 } = place;
+  const { bytes, shift = 0, foreign = 0 } = place;
   const wideMask = widen(mask, bytes, shift);
+  wideMask.forEach((byte, i) => wideMask[i] = byte & (0xff >> Math.max(0, foreign - 8 * i)));
   const wideValue = widen(value, bytes, shift).map((byte, i) => byte & wideMask[i]!);
   const at = args.add(wideValue);
   args.add(wideMask.map((byte) => ~byte));

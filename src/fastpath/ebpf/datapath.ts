@@ -254,8 +254,10 @@ class EbpfDatapath implements Datapath {
       all[name] = (all[name] ?? 0) + by;
     };
     for (const portNo of this.user.ports().keys()) {
-      add("exact_hit", ports.read(portNo, "exactHits"));
-      add("masked_hit", ports.read(portNo, "maskedHits"));
+      const [exact, masked] = [ports.read(portNo, "exactHits"), ports.read(portNo, "maskedHits")];
+      add("exact_hit", exact);
+      add("masked_hit", masked);
+      add("kernel_hits", exact + masked);
       add("drop_no_actions", ports.read(portNo, "noActions"));
       add("punts", ports.read(portNo, "punted"));
       add("drop_punt_in_flight", ports.read(portNo, "puntDrops"));

@@ -8,7 +8,7 @@
  */
 import { expect } from "bun:test";
 import type { DpAction } from "../../../src/fastpath/actions.ts";
-import type { Datapath, Packet, Upcall } from "../../../src/fastpath/datapath.ts";
+import type { Datapath, DpFlow, Packet, Upcall } from "../../../src/fastpath/datapath.ts";
 import { parseField } from "../../../src/packet/text.ts";
 import { buildFrame, type FrameSpec } from "../../../src/packet/headers.ts";
 import { anyMatch, maskField, type Match } from "../../../src/packet/key.ts";
@@ -122,11 +122,16 @@ export class Bench {
     fields: Partial<Record<FieldName, string>>,
     actions: readonly DpAction[],
   ): void {
-    this.ids.add(id);
     const match = matchOf({ eth_type: "0x800", ...fields });
     match.key.set(FIELDS.in_port_oxm, this.a.port.portNo);
     maskField(match.mask, FIELDS.in_port_oxm);
-    this.datapath.putFlow({ id, match, actions });
+    this.install({ id, match, actions });
+  }
+
+  /** Any flow, gone at the next reset. */
+  install(flow: DpFlow): void {
+    this.ids.add(flow.id);
+    this.datapath.putFlow(flow);
   }
 
   send(data: Uint8Array, from: Wire = this.a): void {

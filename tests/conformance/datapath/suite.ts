@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { ACTION_CASES } from "./action-cases.ts";
 import { Bench, type Case } from "./bench.ts";
 import { FLOW_CASES } from "./flow-cases.ts";
+import { CT_CASES } from "./ct-cases.ts";
 import { ENCAP_CASES } from "./encap-cases.ts";
 import { NESTED_CASES } from "./nested-cases.ts";
 import { PORT_CASES } from "./port-cases.ts";
@@ -17,6 +18,7 @@ const CASES: Readonly<Record<string, Case>> = {
   ...ACTION_CASES,
   ...NESTED_CASES,
   ...ENCAP_CASES,
+  ...CT_CASES,
   ...PORT_CASES,
 };
 

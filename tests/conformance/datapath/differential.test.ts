@@ -1,0 +1,99 @@
+/**
+ * The in-kernel datapath against the userspace one: the same random flows and packets through both,
+ * the same bytes out of the same ports, the same upcalls and statistics.
+ *
+ * Random numbers come from `SOLOVS_SEED`; a failure names the round.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import type { Packet } from "../../../src/fastpath/datapath.ts";
+import { openEbpfDatapath } from "../../../src/fastpath/ebpf/datapath.ts";
+import { openUserspaceDatapath } from "../../../src/fastpath/userspace/datapath.ts";
+import { plainFrames } from "../../../src/packet/vnet.ts";
+import { eventually } from "../../support/eventually.ts";
+import { describePrivileged } from "../../support/privileged.ts";
+import { Seeded } from "../../support/seeded.ts";
+import { Bench } from "./bench.ts";
+import { openHostRig } from "./host-rig.ts";
+import { RandomFlows } from "./random-flows.ts";
+import { randomPacket } from "./random-packets.ts";
+import type { Rig } from "./rig.ts";
+
+const ROUNDS = 12;
+const PACKETS = 40;
+const REPEATS = 2;
+
+/** What a receiver makes of a packet, offloads done. */
+const plain = ({ data, vnet }: Packet): string[] =>
+  plainFrames(data, vnet).map((frame) => frame.toHex());
+
+describePrivileged("in the kernel and in userspace the same happens", [], () => {
+  const rigs: Rig[] = [];
+  const benches: Bench[] = [];
+  beforeAll(async () => {
+    const long = [{ type: "trunc", maxLength: 0xffff }] as const;
+    for (const open of [openEbpfDatapath, openUserspaceDatapath]) {
+      const rig = await openHostRig(open, long);
+      rigs.push(rig);
+      benches.push(await Bench.open(rig));
+    }
+  });
+  afterAll(async () => {
+    for (const rig of rigs) await rig.close();
+  });
+
+  const seeds = new Seeded();
+  for (let round = 0; round < ROUNDS; round++) {
+    const seed = seeds.next(1 << 30);
+    test(`round ${round}`, async () => {
+      const r = new Seeded(seed);
+      const ports = benches[0]!.wires.map(({ port }) => port.portNo);
+      const flows = new RandomFlows(r, ports);
+      const packets = Array.from({ length: PACKETS }, () => ({
+        packet: randomPacket(r),
+        from: r.next(3),
+      }));
+      const list = packets.flatMap(({ packet, from }, id) => {
+        // Now and then a packet finds no flow.
+        const flow = flows.flowFor(packet, ports[from]!, id);
+        return flow && r.next(12) > 0 ? [flow] : [];
+      });
+      const seen = [];
+      for (const bench of benches) {
+        await bench.reset();
+        for (const flow of list) bench.install(flow);
+        await bench.datapath.barrier();
+        const out: unknown[] = [];
+        for (let i = 0; i < REPEATS; i++) {
+          for (const { packet, from } of packets) {
+            bench.wires[from]!.send(packet);
+            const sent = await bench.outputs(bench.wires[from]);
+            out.push(Object.entries(sent).map(([name, each]) => [name, each.map(plain)]));
+          }
+        }
+        await eventually(
+          "all upcalls",
+          () => bench.upcalls.length === bench.counted("upcalls"),
+          { everyMs: 1 },
+        );
+        const stats = list.map(({ id }) => {
+          const { packets: n, bytes, tcpFlags } = bench.datapath.flowStats(id);
+          return { id, n, bytes, tcpFlags };
+        });
+        const upcalls = bench.upcalls.map(({ reason, userdata, packet, key }) => ({
+          reason,
+          userdata,
+          frames: plain(packet),
+          key: key.bytes.toHex(),
+        }));
+        seen.push({ out, stats, upcalls });
+      }
+      expect(seen[0]).toEqual(seen[1]!);
+    });
+  }
+
+  test("most of it happened in the kernel", () => {
+    const all = benches[0]!.datapath.counters();
+    const inKernel = (all["kernel_hits"] ?? 0) / ROUNDS / PACKETS / REPEATS;
+    expect(inKernel).toBeGreaterThan(0.4);
+  });
+});
