@@ -6,8 +6,7 @@ import { basename } from "node:path";
 
 /** Programs of Open vSwitch that solovs will answer for, and what to use while it does not. */
 const STOCK_PROGRAMS: Readonly<Record<string, string>> = {
-  "ovs-appctl": "use ovs-appctl of the package openvswitch-common",
-  "ovs-dpctl": "use 'ovs-appctl dpctl/...' of the package openvswitch-common",
+  "ovs-dpctl": "use 'ovs-appctl dpctl/...'",
   "ovsdb-tool": "use ovsdb-tool of the package openvswitch-common",
   "ovs-testcontroller": "use ovs-testcontroller of the package openvswitch-testcontroller",
 };

@@ -92,6 +92,22 @@ export function lockFile(path: string): LockAttempt {
   }
 }
 
+/**
+ * The process that holds the file's lock; undefined if nobody does. Throws what the file system says
+ * when the file cannot be opened for writing, and `SystemError` when its lock cannot be asked for. Not
+ * for a file that this process has locked: looking releases it.
+ */
+export function lockHolder(path: string): number | undefined {
+  const fd = openSync(path, constants.O_RDWR);
+  try {
+    const { ok, struct } = lockCall(fd, F_GETLK);
+    if (!ok) throw new SystemError("fcntl(F_GETLK)", errno(), path);
+    return struct.getInt16(0, true) === F_UNLCK ? undefined : struct.getInt32(24, true);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 function heldLock(fd: number, lockedPath: string): FileLock {
   let held = true;
   let path = lockedPath;

@@ -31,6 +31,12 @@ export const clients: readonly Client[] = [
     },
   },
   {
+    link: "ovs-appctl",
+    word: "appctl",
+    help: "ask a running daemon for something, as ovs-appctl does",
+    run: async (_, words) => (await import("./appctl/run.ts")).runAppctl(words),
+  },
+  {
     link: "ovsdb-client",
     word: "ovsdb-client",
     help: "talk to any OVSDB server, as ovsdb-client does",
