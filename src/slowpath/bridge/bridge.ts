@@ -294,7 +294,6 @@ export class Bridge implements Switch {
   }
 
   packetIn(packetIn: PacketIn): void {
-    if (!this.tables.meters.admit(packetIn.meterId, packetIn.packet.data.length)) return;
     this.agents.packetIn(packetIn);
   }
 

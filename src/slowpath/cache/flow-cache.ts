@@ -17,11 +17,15 @@
 import type { Datapath, Packet } from "../../fastpath/datapath.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import type { Match } from "../../packet/key.ts";
+import type { FlowKey, Match } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
+import type { FrozenState } from "../pipeline/frozen.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import { Megaflow, Megaflows } from "./megaflows.ts";
+import { DatapathMeters } from "./meters.ts";
 import { Punts } from "./punts.ts";
+import { RecirculationIds } from "./recirculation.ts";
+import { References } from "./references.ts";
 import { Revalidator, type RevalidatorLimits } from "./revalidator.ts";
 import { type TraceResult, Tracing, type TracingInput } from "./tracing.ts";
 import { type Attachment, type PreparedPacketOut, Upcalls } from "./upcalls.ts";
@@ -38,7 +42,7 @@ export interface FlowCacheOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** The bridge and port of a datapath port number; undefined: of none (yet). */
-  readonly attachment: (dpPort: number) => Attachment | undefined;
+  readonly attachment: (dpPort: number, key: FlowKey) => Attachment | undefined;
   /** Runs its argument in a later turn, soon; `setImmediate` unless a test says otherwise. */
   readonly defer?: (run: () => void) => void;
   /** The clock of `DpFlowStats.lastUsedMs`; CLOCK_MONOTONIC unless the datapath has another. */
@@ -48,7 +52,8 @@ export interface FlowCacheOptions {
 export class FlowCache {
   readonly limits: RevalidatorLimits = { ...DEFAULT_LIMITS };
   readonly flows: Megaflows;
-  private readonly punts: Punts;
+  private readonly references: References;
+  private readonly meters: DatapathMeters;
   private readonly upcalls: Upcalls;
   private readonly tracing: Tracing;
   private readonly revalidator: Revalidator;
@@ -64,24 +69,25 @@ export class FlowCache {
     const datapathNow = options.datapathNow ?? monotonicNow;
     this.clock = clock;
     this.log = log;
-    this.punts = new Punts(clock);
-    this.flows = new Megaflows(datapath, clock, this.punts, datapathNow);
+    this.references = new References(new Punts(clock), new RecirculationIds(clock));
+    this.meters = new DatapathMeters(datapath);
+    this.flows = new Megaflows(datapath, clock, this.references, datapathNow);
     this.revalidator = new Revalidator(
       clock,
       log,
       this.flows,
-      this.punts,
+      this.references,
       attachment,
       defer,
       this.limits,
     );
-    this.tracing = new Tracing(datapath, clock, this.punts);
+    this.tracing = new Tracing(datapath, clock, this.references);
     this.upcalls = new Upcalls(
       datapath,
       clock,
       log,
       this.flows,
-      this.punts,
+      this.references,
       attachment,
       defer,
       () => Math.min(this.limits.flowLimit, datapath.maxFlows),
@@ -120,9 +126,12 @@ export class FlowCache {
       macs.listen((vlan, mac) => this.revalidator.macChanged(macs, vlan, mac)),
     ];
     tables.onRead(() => this.flows.readAll());
+    tables.meters.attach(this.meters);
     this.bridges.set(bridge, () => {
       for (const end of ends) end();
       tables.onRead(undefined);
+      tables.meters.attach(undefined);
+      this.references.forget(bridge);
     });
     this.changed();
   }
@@ -166,6 +175,16 @@ export class FlowCache {
     return this.tracing.trace(input);
   }
 
+  /** See `Upcalls.resume`. */
+  resume(frozen: FrozenState, packet: Packet, metadata: Match): PreparedPacketOut {
+    return this.upcalls.resume(frozen, packet, metadata);
+  }
+
+  /** The frozen state of a recirculation id. */
+  frozen(recircId: number): FrozenState | undefined {
+    return this.references.recirculations.find(recircId);
+  }
+
   /** Removes rules and MAC entries whose time is over; once a second by itself. */
   expire(): void {
     const timed = [...this.bridges.keys()].filter(({ tables }) => tables.hasTimeouts);
@@ -187,7 +206,8 @@ export class FlowCache {
       ...named("megaflow", this.flows.counters),
       ...named("revalidator", this.revalidator.counters),
       ["megaflow_now", this.flows.size],
-      ["punts_now", this.punts.size],
+      ["punts_now", this.references.punts.size],
+      ["recirculations_now", this.references.recirculations.size],
     ]);
   }
 

@@ -21,14 +21,17 @@ import { Classified, Classifier } from "../pipeline/classifier.ts";
 import { credit, type Effect } from "../pipeline/effects.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { Translation } from "../pipeline/translate.ts";
-import type { MacDependency } from "../pipeline/xlate.ts";
-import type { Punts } from "./punts.ts";
+import { withTags } from "../pipeline/wildcards.ts";
+import type { MacDependency, SlowReason } from "../pipeline/xlate.ts";
+import { type Held, NOTHING_HELD, type References } from "./references.ts";
 
 export class Megaflow extends Classified {
   actions: readonly DpAction[] = [];
   effects: readonly Effect[] = [];
   macs: readonly MacDependency[] = [];
-  punts: readonly number[] = [];
+  held: Held = NOTHING_HELD;
+  /** Why Open vSwitch's datapath would send its packets up; for text. */
+  slow: readonly SlowReason[] = [];
   /** Totals as last read from the datapath. */
   packets = 0;
   bytes = 0;
@@ -65,7 +68,7 @@ export class Megaflows {
   constructor(
     private readonly datapath: Datapath,
     private readonly clock: Pick<Clock, "now">,
-    private readonly punts: Punts,
+    private readonly references: References,
     /** The datapath's clock, milliseconds. */
     private readonly datapathNow: () => number,
   ) {}
@@ -100,6 +103,7 @@ export class Megaflows {
     translation: Translation,
   ): Megaflow | undefined {
     const { mask } = translation;
+    withTags(dpKey, mask);
     const match: Match = { key: masked(dpKey, mask), mask };
     const old = this.byMatch.find(match, 0);
     if (old) {
@@ -116,7 +120,7 @@ export class Megaflows {
     } catch (error) {
       if (!(error instanceof DatapathError)) throw error;
       this.freeIds.push(id);
-      this.punts.release(translation.punts);
+      this.references.release(translation);
       this.counters.refused++;
       return undefined;
     }
@@ -130,7 +134,7 @@ export class Megaflows {
   /** New actions and effects for an installed megaflow; its counters go on. */
   replace(flow: Megaflow, translation: Translation): void {
     this.read(flow);
-    const { punts } = flow;
+    const { held } = flow;
     if (!sameActions(flow.actions, translation.actions)) {
       this.datapath.putFlow({
         id: flow.id,
@@ -141,7 +145,7 @@ export class Megaflows {
       this.counters.replaced++;
     }
     this.adopt(flow, translation);
-    this.punts.release(punts);
+    this.references.release(held);
   }
 
   remove(flow: Megaflow): void {
@@ -177,7 +181,7 @@ export class Megaflows {
     for (const flow of gone) {
       if (!this.leaving.delete(flow)) continue;
       this.read(flow);
-      this.punts.release(flow.punts);
+      this.references.release(flow.held);
       this.freeIds.push(flow.id);
     }
   }
@@ -220,11 +224,13 @@ export class Megaflows {
     return Math.min(now, Math.max(flow.readMs, used));
   }
 
-  private adopt(flow: Megaflow, { actions, effects, macs, punts }: Translation): void {
+  private adopt(flow: Megaflow, translation: Translation): void {
+    const { actions, effects, macs, punts, recircs, slow } = translation;
+    flow.held = { punts, recircs };
+    flow.slow = slow;
     flow.actions = actions;
     flow.effects = effects;
     flow.macs = macs;
-    flow.punts = punts;
   }
 }
 

@@ -29,7 +29,7 @@ import { FlowKey } from "../../packet/key.ts";
 import { Scratch } from "../pipeline/xlate.ts";
 import type { Megaflow, Megaflows } from "./megaflows.ts";
 import { Changes } from "./changes.ts";
-import type { Punts } from "./punts.ts";
+import type { References } from "./references.ts";
 import type { Attachment } from "./upcalls.ts";
 
 const SLICE = 256;
@@ -59,8 +59,8 @@ export class Revalidator {
     private readonly clock: Clock,
     private readonly log: Logger,
     private readonly flows: Megaflows,
-    private readonly punts: Punts,
-    private readonly attachment: (dpPort: number) => Attachment | undefined,
+    private readonly references: References,
+    private readonly attachment: (dpPort: number, key: FlowKey) => Attachment | undefined,
     private readonly defer: (run: () => void) => void,
     readonly limits: RevalidatorLimits,
   ) {}
@@ -137,7 +137,7 @@ export class Revalidator {
       if (++turn % READ_SLICE === 0) await new Promise<void>((resolve) => this.defer(resolve));
     }
     await this.flows.collect();
-    this.punts.reap();
+    this.references.reap();
   }
 
   private schedule(): void {
@@ -189,17 +189,21 @@ export class Revalidator {
 
   private translateAgain(flow: Megaflow): void {
     this.counters.retranslated++;
-    const from = this.attachment(flow.dpPort);
+    const { key, scratch, references } = this;
+    this.flows.pipelineKey(flow, key);
+    const from = this.attachment(flow.dpPort, key);
     if (!from || from.bridge !== flow.bridge || from.port.ofport !== flow.ofport) {
       return this.invalidate(flow);
     }
-    const { key, scratch, punts } = this;
-    this.flows.pipelineKey(flow, key);
-    const translation = translate({ bridge: flow.bridge, key, punts, scratch });
+    const translation = translate({ bridge: flow.bridge, key, ...references, scratch });
+    if (translation.error === "no recirculation context") {
+      references.release(translation);
+      return this.invalidate(flow);
+    }
     const { mask } = flow.home!;
     for (let i = 0; i < KEY_WORDS; i++) {
       if ((translation.mask.words[i]! & ~mask.words[i]!) !== 0) {
-        this.punts.release(translation.punts);
+        references.release(translation);
         return this.invalidate(flow);
       }
     }

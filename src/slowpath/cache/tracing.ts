@@ -13,7 +13,7 @@ import { credit } from "../pipeline/effects.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { Tracer } from "../pipeline/tracer.ts";
 import { translate, type Translation } from "../pipeline/translate.ts";
-import type { Punts } from "./punts.ts";
+import type { References } from "./references.ts";
 
 export interface TracingInput {
   readonly bridge: BridgeModel;
@@ -37,16 +37,17 @@ export class Tracing {
   constructor(
     private readonly datapath: Datapath,
     private readonly clock: Pick<Clock, "now">,
-    private readonly punts: Punts,
+    private readonly references: References,
   ) {}
 
   trace({ bridge, key, tracer, actions, packet }: TracingInput): TraceResult {
-    const { punts } = this;
+    const { references } = this;
     const learns = packet !== undefined;
     const packetOut = actions && { packetOut: actions };
-    const translation = translate({ bridge, key, punts, tracer, learns, ...packetOut });
+    const translation = translate({ bridge, key, ...references, tracer, learns, ...packetOut });
     if (packet && translation.error === undefined) this.act(bridge, key, packet, translation);
-    return { translation, slow: [], release: () => punts.release(translation.punts) };
+    const { slow } = translation;
+    return { translation, slow, release: () => references.release(translation) };
   }
 
   private act(

@@ -19,7 +19,6 @@
 import type { DpAction } from "../../fastpath/actions.ts";
 import type { Datapath, Packet, Upcall } from "../../fastpath/datapath.ts";
 import type { Logger } from "../../log/log.ts";
-import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import { extract } from "../../packet/extract.ts";
@@ -28,13 +27,13 @@ import { FlowKey, type Match } from "../../packet/key.ts";
 import { FIELDS, KEY_WORDS } from "../../packet/layout.ts";
 import type { Clock } from "../clock.ts";
 import { credit } from "../pipeline/effects.ts";
+import type { FrozenState } from "../pipeline/frozen.ts";
 import type { BridgeModel, PortModel } from "../pipeline/model.ts";
 import { packetInOf } from "../pipeline/punt.ts";
-import { unsupportedAction } from "../pipeline/supported.ts";
 import { Scratch } from "../pipeline/xlate.ts";
 import { translate } from "../pipeline/translate.ts";
 import { type Megaflow, type Megaflows, toPipelineKey } from "./megaflows.ts";
-import type { Punts } from "./punts.ts";
+import type { References } from "./references.ts";
 
 const BATCH = 64;
 const QUEUE_LIMIT = 4096;
@@ -61,13 +60,15 @@ export interface UpcallCounters {
   overflow: number;
   /** Dropped: from a datapath port of no bridge. */
   unattached: number;
-  /** Action upcalls whose number nobody knows any more. */
+  /** Whose number or recirculation id nobody knows any more. */
   stale: number;
   /** Translations that ended in an error (a loop, too much work). */
   failed: number;
   /** Not installed: the flow limit was reached. */
   limited: number;
   packetOuts: number;
+  /** Packets that controllers sent back to go on. */
+  resumed: number;
   /** Dropped: a fault of ours; the log says where. */
   crashed: number;
 }
@@ -90,6 +91,7 @@ export class Upcalls {
     failed: 0,
     limited: 0,
     packetOuts: 0,
+    resumed: 0,
     crashed: 0,
   };
 
@@ -98,9 +100,9 @@ export class Upcalls {
     private readonly clock: Pick<Clock, "now">,
     private readonly log: Logger,
     private readonly flows: Megaflows,
-    private readonly punts: Punts,
-    /** The bridge and port behind a datapath port. */
-    private readonly attachment: (dpPort: number) => Attachment | undefined,
+    private readonly references: References,
+    /** The bridge and port behind a datapath port; which tunnel, the packet's metadata says. */
+    private readonly attachment: (dpPort: number, key: FlowKey) => Attachment | undefined,
     /** Runs its argument in a later turn, soon. */
     private readonly defer: (run: () => void) => void,
     private readonly flowLimit: () => number,
@@ -120,8 +122,8 @@ export class Upcalls {
 
   /**
    * OpenFlow's packet-out: runs `actions` on the packet as if it came in by the OpenFlow port, over
-   * the tables as they are now, with the pipeline fields of `metadata`; it leaves, and counts, when it is sent. Throws OfError for actions
-   * that are not supported.
+   * the tables as they are now, with the pipeline fields of `metadata`; it leaves, and counts, when
+   * it is sent.
    */
   packetOut(
     bridge: BridgeModel,
@@ -130,8 +132,6 @@ export class Upcalls {
     actions: readonly Action[],
     metadata?: Match,
   ): PreparedPacketOut {
-    const refused = unsupportedAction(actions);
-    if (refused) throw bad("OFPBAC_BAD_TYPE", `action ${refused} is not supported`);
     this.counters.packetOuts++;
     const port = bridge.ports.get(ofport);
     const dpPort = port?.dpPort ?? bridge.ports.get(PORTS.LOCAL)?.dpPort ?? 0;
@@ -142,13 +142,36 @@ export class Upcalls {
       for (let i = 0; i < KEY_WORDS; i++) key.words[i]! |= metadata.key.words[i]!;
       key.set(FIELDS.in_port, ofport);
     }
-    const translation = translate({
-      bridge,
-      key,
-      punts: this.punts,
-      packetOut: actions,
-      learns: true,
-    });
+    return this.prepare(bridge, packet, key, dpPort, { packetOut: actions });
+  }
+
+  /**
+   * NXT_RESUME: a packet goes on where `controller(pause)` froze it. `metadata`: what the controller
+   * says of the packet besides its headers.
+   */
+  resume(frozen: FrozenState, packet: Packet, metadata: Match): PreparedPacketOut {
+    this.counters.resumed++;
+    const { bridge } = frozen;
+    const ofport = frozen.state.get(FIELDS.in_port);
+    const dpPort = bridge.ports.get(ofport)?.dpPort ??
+      bridge.ports.get(PORTS.LOCAL)?.dpPort ?? 0;
+    const key = new FlowKey();
+    toPipelineKey(this.keyOf(packet), ofport, key);
+    for (let i = 0; i < KEY_WORDS; i++) key.words[i]! |= metadata.key.words[i]!;
+    key.set(FIELDS.in_port, ofport);
+    key.set(FIELDS.recirc_id, 0);
+    return this.prepare(bridge, packet, key, dpPort, { resumes: frozen });
+  }
+
+  private prepare(
+    bridge: BridgeModel,
+    packet: Packet,
+    key: FlowKey,
+    dpPort: number,
+    begin: { packetOut: readonly Action[] } | { resumes: FrozenState },
+  ): PreparedPacketOut {
+    const { references } = this;
+    const translation = translate({ bridge, key, ...references, learns: true, ...begin });
     if (translation.error) this.fail(bridge, translation.error);
     const { length } = packet.data;
     return {
@@ -158,9 +181,9 @@ export class Upcalls {
         dpKey.set(FIELDS.in_port, dpPort);
         this.send(packet, dpKey, translation.actions, dpPort);
         this.flows.commanded();
-        this.punts.release(translation.punts);
+        references.release(translation);
       },
-      drop: () => this.punts.release(translation.punts),
+      drop: () => references.release(translation),
     };
   }
 
@@ -196,7 +219,7 @@ export class Upcalls {
         return this.miss(upcall);
       case "action": {
         this.counters.actions++;
-        const punt = this.punts.get(upcall.userdata);
+        const punt = this.references.punts.get(upcall.userdata);
         if (!punt) this.counters.stale++;
         else punt.bridge.packetIn(packetInOf(punt, upcall.packet, upcall.key));
         return;
@@ -220,26 +243,31 @@ export class Upcalls {
       found.usedMs = now;
       return this.send(packet, dpKey, found.actions, dpPort);
     }
-    const from = this.attachment(dpPort);
+    const from = this.attachment(dpPort, dpKey);
     if (!from) {
       this.counters.unattached++;
       return;
     }
+    const recircId = dpKey.get(FIELDS.recirc_id);
+    if (recircId !== 0 && !this.references.recirculations.find(recircId)) {
+      this.counters.stale++;
+      return;
+    }
     this.counters.translated++;
     const { bridge, port } = from;
-    const { key, scratch, punts } = this;
+    const { key, scratch, references } = this;
     toPipelineKey(dpKey, port.ofport, key);
-    const translation = translate({ bridge, key, punts, scratch, learns: true });
+    const translation = translate({ bridge, key, ...references, scratch, learns: true });
     if (translation.error) this.fail(bridge, translation.error);
     // The packet goes first: it should not wait for the flow. Later ones of its flow cannot overtake
     // it, commands to the datapath act in order.
     this.send(packet, dpKey, translation.actions, dpPort);
     if (this.flows.size >= this.flowLimit()) {
       this.counters.limited++;
-      this.punts.release(translation.punts);
+      this.references.release(translation);
     } else if (translation.taught) {
       // The next packet finds the rule that this one taught, and may go another way.
-      this.punts.release(translation.punts);
+      this.references.release(translation);
     } else this.flows.install(bridge, dpPort, port.ofport, dpKey, translation);
     // Last, because what is learned here makes megaflows stale: the new one is then among them.
     credit(translation.effects, 1, packet.data.length, now, tcpFlags);
@@ -251,14 +279,14 @@ export class Upcalls {
     const rest: DpAction[] = [];
     for (const action of actions) {
       if (action.type === "userspace" && !changed) {
-        const punt = this.punts.get(action.userdata);
+        const punt = this.references.punts.get(action.userdata);
         if (punt) punt.bridge.packetIn(packetInOf(punt, packet, dpKey));
         continue;
       }
       if (action.type !== "output") changed = true;
       rest.push(action);
     }
-    if (rest.length > 0) this.datapath.execute(packet, rest, dpPort);
+    if (rest.length > 0) this.datapath.execute(packet, rest, dpPort, dpKey);
   }
 
   private keyOf({ data, vnet }: Packet): FlowKey {
@@ -284,8 +312,4 @@ export class Upcalls {
 
 function describe(error: unknown): string {
   return error instanceof Error ? error.stack ?? error.message : String(error);
-}
-
-function bad(error: ErrorName, detail: string): OfError {
-  return new OfError(error, 0, detail);
 }

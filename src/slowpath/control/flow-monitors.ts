@@ -22,7 +22,7 @@ import type { Match } from "../../packet/key.ts";
 import { KEY_WORDS } from "../../packet/layout.ts";
 import { type FlowTables, TABLE_OWN, type TablesChange } from "../pipeline/tables.ts";
 import type { Rule } from "../pipeline/rule.ts";
-import { outputsTo } from "../pipeline/supported.ts";
+import { outputsTo } from "../pipeline/action-targets.ts";
 
 type Monitor = FlowMonitorRequest["monitors"][number];
 type Full = FullFlowUpdate;

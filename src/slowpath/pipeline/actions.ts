@@ -1,160 +1,243 @@
-/** Runs a list of OpenFlow actions and instructions over the packet (OpenFlow 1.3.5 §5.9–5.12). */
+/**
+ * Runs a list of OpenFlow actions and instructions over the packet (OpenFlow 1.3.5 §5.9–5.12,
+ * ovs-actions(7)).
+ *
+ * `isLast` says that nothing comes after the list, in the whole translation. A list ends early on an
+ * error, on `exit`, when a TTL is used up, and when translation freezes (freeze.ts): then what was
+ * still to be run is kept.
+ */
 import type { Action } from "../../openflow/actions/types.ts";
 import { PORTS } from "../../openflow/version.ts";
-import type { Prerequisite } from "../../packet/fields.ts";
-import { type Field, FIELDS } from "../../packet/layout.ts";
-import {
-  AT,
-  has,
-  inPort,
-  isIp,
-  look16,
-  lookSlot,
-  lookSubfield,
-  readSubfield,
-  setU16,
-  u16,
-  VLAN_CFI,
-  VLAN_PCP,
-  VLAN_VID,
-  writeMasked,
-  writeSubfield,
-} from "./bits.ts";
-import { lookTags, setTags, tags } from "./commit.ts";
+import { FIELDS } from "../../packet/layout.ts";
+import { clearActions, orderActionSet, writeActions } from "./action-set.ts";
+import { AT, inPort, isIp, lookSlot, u16, VLAN_PCP, VLAN_VID, writeMasked } from "./bits.ts";
+import { checkPacketLarger, runClone } from "./clone.ts";
+import { clearTracked, track } from "./conntrack.ts";
+import { sendToController } from "./controller.ts";
+import { decap, decNshTtl, encap } from "./encap.ts";
+import { freezeActions, triggerFreeze } from "./freeze.ts";
+import type { ThawAction } from "./frozen.ts";
 import { runGroup } from "./group-action.ts";
 import { learn } from "./learn.ts";
-import { output, outputTruncated, sendToController } from "./output.ts";
+import { isOwn, runTable } from "./lookup.ts";
+import { decMplsTtl, LSE, popMpls, pushMpls, setLabelBits } from "./mpls.ts";
+import { output, outputToPort, outputTruncated } from "./output.ts";
+import { popPbb, pushPbb } from "./pbb.ts";
+import {
+  decTtl,
+  deleteField,
+  lookAtSubfield,
+  move,
+  pop,
+  push,
+  setBytes,
+  setField,
+  setNumber,
+  setPort,
+  setVlanBits,
+} from "./set-field.ts";
 import { bundle, multipath } from "./spread.ts";
+import { popTag, pushTag } from "./tags.ts";
 import type { Xlate } from "./xlate.ts";
 
-/** Runs the list until it ends, an error, `exit`, or an action that ends it (an expired TTL). */
-export function runActions(x: Xlate, actions: readonly Action[]): void {
+/** Runs a list in some way: as it is, or over a copy of the packet (clone.ts). */
+export type ListRunner = (x: Xlate, actions: readonly ThawAction[], isLast: boolean) => void;
+
+export function runActions(
+  x: Xlate,
+  actions: readonly ThawAction[],
+  isLast: boolean,
+  inBucket = false,
+): void {
   if (actions.length === 0) x.tracer?.report("action", "drop");
-  for (const action of actions) {
-    if (x.error || x.exit) return;
+  for (const [i, action] of actions.entries()) {
+    if (x.error) return;
+    if (x.wasMpls && !x.exit && looksUnderLabels(action)) triggerFreeze(x);
+    if (x.exit) {
+      if (x.freezing) freezeActions(x, actions, i);
+      return;
+    }
+    const last = isLast && i === actions.length - 1 && x.actionSet.length === 0;
+    if (action.type === "unroll") {
+      x.table = action.table;
+      x.cookie = action.cookie;
+      x.tracer?.report(
+        "thaw",
+        `restored state: table=${action.table}, cookie=${hexCookie(action.cookie)}`,
+      );
+      continue;
+    }
     x.tracer?.action(x.bridge, action);
-    if (run(x, action) === "stop") return;
+    if (action.type === "check_pkt_larger") {
+      return checkPacketLarger(x, action, actions.slice(i + 1));
+    }
+    const done = run(x, action, last, inBucket);
+    if (done === "stop") return;
+    // What another table's rule froze, it has kept itself; the rest of this list comes behind.
+    if (done === "searched" || x.error || !x.freezing || x.frozenActions.length > 0) continue;
+    return freezeActions(x, actions, done === "froze" ? i + 1 : i);
   }
 }
 
-/** `stop` ends the present list, not the pipeline. */
-function run(x: Xlate, action: Action): "stop" | void {
+const hexCookie = (cookie: bigint): string => cookie === 0n ? "0" : `0x${cookie.toString(16)}`;
+
+/**
+ * `stop` ends the present list, not the pipeline; `froze`: translation goes on behind this action;
+ * `searched`: it was the work of another table.
+ */
+type Done = "stop" | "froze" | "searched" | void;
+
+function run(x: Xlate, action: Action, isLast: boolean, inBucket: boolean): Done {
   const { key, mask } = x;
   switch (action.type) {
     case "output":
-      return output(x, action.port, action.maxLength);
+      return output(x, action.port, action.maxLength, { isLast, inBucket, mayPacketIn: true });
     case "output_reg": {
-      const port = readSubfield(key, action.source);
-      lookSubfield(mask, action.source);
+      const port = lookAtSubfield(x, action.source);
       if (port > 0xffffn) {
         return x.tracer?.report("warn", `output port ${port} is out of range`);
       }
       x.tracer?.report("detail", `output port is ${port}`);
-      return output(x, Number(port), action.maxLength);
+      return output(x, Number(port), action.maxLength, { isLast, inBucket, mayPacketIn: false });
     }
     case "output_trunc":
-      return outputTruncated(x, action.port, action.maxLength);
-    case "enqueue": {
-      const before = key.get(FIELDS.skb_priority);
-      lookSlot(mask, "skb_priority");
-      key.set(FIELDS.skb_priority, action.queue);
-      output(x, action.port, 0);
-      key.set(FIELDS.skb_priority, before);
-      return;
-    }
+      return outputTruncated(x, action.port, action.maxLength, { isLast, inBucket });
+    case "enqueue":
+      return enqueue(x, action.port, action.queue, isLast);
     case "controller":
-      return sendToController(x, { ...action, meterId: action.meterId });
+      if (!action.pause) return sendToController(x, { ...action, meterId: action.meterId });
+      x.pause = action;
+      triggerFreeze(x);
+      return "froze";
 
     case "set_field":
-      return set(x, action.field, action.value, action.mask);
-    case "move": {
-      const { source, destination } = action;
-      if (!has(key, mask, source.field.prerequisite)) return;
-      if (!has(key, mask, destination.field.prerequisite)) return;
-      lookSubfield(mask, source);
-      lookSubfield(mask, destination);
-      return writeSubfield(key, destination, readSubfield(key, source));
-    }
+      return setField(x, action.field, action.value, action.mask);
+    case "move":
+      return move(x, action);
     case "stack_push":
-      lookSubfield(mask, action.subfield);
-      return x.push(readSubfield(key, action.subfield));
-    case "stack_pop": {
-      const value = x.stack.pop();
-      if (value === undefined) return x.tracer?.report("error", "stack underflow");
-      lookSubfield(mask, action.subfield);
-      return writeSubfield(key, action.subfield, value);
-    }
+      return push(x, action);
+    case "stack_pop":
+      return pop(x, action);
 
     case "set_vlan_vid":
-      return setVlan(x, VLAN_VID, action.vid, action.pushIfNone);
+      return setVlanBits(x, VLAN_VID, action.vid, action.pushIfNone);
     case "set_vlan_pcp":
-      return setVlan(x, VLAN_PCP, action.pcp << 13, action.pushIfNone);
-    case "push_vlan": {
-      lookTags(mask);
-      const list = tags(key);
-      // OpenFlow 1.3.5 §5.12.1 copies the outer tag's fields; Open vSwitch starts from zero.
-      return setTags(key, [{ tci: VLAN_CFI, tpid: action.ethType }, ...list]);
-    }
+      return setVlanBits(x, VLAN_PCP, action.pcp << 13, action.pushIfNone);
+    case "push_vlan":
+      return pushTag(x, action.ethType);
     case "pop_vlan":
-      lookTags(mask);
-      return setTags(key, tags(key).slice(1));
+      return popTag(x);
 
     case "set_eth_src":
       return setBytes(x, FIELDS.eth_src, action.address);
     case "set_eth_dst":
       return setBytes(x, FIELDS.eth_dst, action.address);
     case "set_ipv4_src":
-      return setNumber(x, FIELDS.ip_src, action.address);
+      return ifIpv4(x, () => setNumber(x, FIELDS.ip_src, action.address));
     case "set_ipv4_dst":
-      return setNumber(x, FIELDS.ip_dst, action.address);
+      return ifIpv4(x, () => setNumber(x, FIELDS.ip_dst, action.address));
     case "set_ip_dscp":
-      return setNumber(x, FIELDS.ip_dscp, action.tos >> 2);
+      return ifIp(x, () => setNumber(x, FIELDS.ip_dscp, action.tos >> 2));
     case "set_ip_ecn":
-      return setNumber(x, FIELDS.nw_ecn, action.ecn);
+      return ifIp(x, () => setNumber(x, FIELDS.nw_ecn, action.ecn));
     case "set_ip_ttl":
-      return setNumber(x, FIELDS.nw_ttl, action.ttl);
+      return ifIp(x, () => setNumber(x, FIELDS.nw_ttl, action.ttl));
     case "set_tp_src":
-      if (hasPorts(x)) setNumber(x, FIELDS.tcp_src, action.port, "ip");
-      return;
+      return setPort(x, AT.tpSrc, action.port);
     case "set_tp_dst":
-      if (hasPorts(x)) setNumber(x, FIELDS.tcp_dst, action.port, "ip");
-      return;
+      return setPort(x, AT.tpDst, action.port);
     case "dec_ttl":
-      return decTtl(x, action.controllerIds);
+      return decTtl(x, action.controllerIds) ? undefined : "stop";
+
+    case "push_mpls":
+      return pushMpls(x, action.ethType);
+    case "pop_mpls":
+      return popMpls(x, action.ethType);
+    case "set_mpls_label":
+      return setLabelBits(x, LSE.LABEL, action.label << 12);
+    case "set_mpls_tc":
+      return setLabelBits(x, LSE.TC, action.tc << 9);
+    case "set_mpls_ttl":
+      return setLabelBits(x, LSE.TTL, action.ttl);
+    case "dec_mpls_ttl":
+      return decMplsTtl(x) ? undefined : "stop";
+    case "copy_ttl_in":
+    case "copy_ttl_out":
+      x.commit();
+      x.emit({ type: action.type });
+      // The TTLs that the key has are not the packet's any more.
+      x.wasMpls = true;
+      return;
+    case "push_pbb":
+      return pushPbb(x, action.ethType);
+    case "pop_pbb":
+      return popPbb(x) ? "froze" : undefined;
+    case "encap":
+      return encap(x, action);
+    case "decap":
+      if (!decap(x, action) || x.error) return;
+      triggerFreeze(x);
+      return "froze";
+    case "dec_nsh_ttl":
+      return decNshTtl(x) ? undefined : "stop";
+
     case "set_tunnel":
       return key.setBig(FIELDS.tun_id, action.id);
+    case "delete_field":
+      return deleteField(x, action.field);
     case "set_queue":
       lookSlot(mask, "skb_priority");
       return key.set(FIELDS.skb_priority, action.queue);
     case "pop_queue":
       lookSlot(mask, "skb_priority");
-      return key.set(FIELDS.skb_priority, x.originalPriority);
-
-    case "resubmit": {
-      const port = action.port === PORTS.IN_PORT ? inPort(key) : action.port;
-      x.runTable(action.table === 0xff ? x.table : action.table, port, false, false);
+      if (key.get(FIELDS.skb_priority) !== x.originalPriority) {
+        key.set(FIELDS.skb_priority, x.originalPriority);
+        x.tracer?.report("detail", `queue = ${alternateHex(x.originalPriority)}`);
+      }
       return;
-    }
+
+    case "resubmit":
+      runTable(
+        x,
+        {
+          table: action.table === 0xff ? x.table : action.table,
+          port: action.port === PORTS.IN_PORT ? inPort(key) : action.port,
+          asPipeline: isOwn(x),
+          mayPacketIn: isOwn(x),
+          swaps: action.ct,
+        },
+        isLast,
+      );
+      return "searched";
+    case "goto_table":
+      runTable(
+        x,
+        {
+          table: action.table,
+          port: inPort(key),
+          asPipeline: true,
+          mayPacketIn: true,
+          swaps: false,
+        },
+        isLast,
+      );
+      return "searched";
+    case "group":
+      return runGroup(x, action.group, isLast) ? undefined : "stop";
+    case "clone":
+      return runClone(x, action.actions, isLast);
     case "learn":
       return learn(x, action);
     case "multipath":
       return multipath(x, action);
     case "bundle":
       return bundle(x, action);
-    case "delete_field": {
-      const ones = (1n << BigInt(action.field.bits)) - 1n;
-      writeMasked(mask, action.field, ones, ones);
-      return writeMasked(key, action.field, 0n, ones);
-    }
     case "conjunction":
-      // Lookups see it (classifier.ts); a packet never does.
-      return;
-    case "group":
-      return runGroup(x, action.group);
-    case "clone":
-      return x.nested(() => x.isolated(() => runActions(x, action.actions)));
+      // Lookups see it (classifier.ts); only a packet-out can make a packet run into it.
+      return x.tracer?.report("error", "executing no-op conjunction action");
     case "fin_timeout":
-      if (x.rule && has(key, mask, "tcp")) {
+      mask.bytes[AT.nwProto] = 0xff;
+      if (x.rule) {
         const { idle, hard } = action;
         x.effect({ type: "fin", tables: x.bridge.tables, rule: x.rule, idle, hard });
       }
@@ -165,42 +248,30 @@ function run(x: Xlate, action: Action): "stop" | void {
     case "note":
       return;
 
-    case "clear_actions":
-      x.actionSet = [];
-      return key.set(FIELDS.actset_output, PORTS.UNSET);
-    case "write_actions": {
-      x.actionSet.push(...action.actions);
-      const out = x.actionSet.findLast(({ type }) => type === "output");
-      if (out?.type === "output") key.set(FIELDS.actset_output, out.port);
+    case "ct":
+      return track(x, action);
+    case "nat":
+      x.nat = action;
+      return;
+    case "ct_clear":
+      return clearTracked(x);
+    case "meter": {
+      const id = x.bridge.tables.meters.inDatapath(action.meter);
+      if (id !== undefined) x.emit({ type: "meter", id });
       return;
     }
+    case "sample":
+      // It is for collectors (IPFIX), of which this switch has none.
+      return;
+    case "check_pkt_larger":
+      throw new Error("check_pkt_larger: the list runs it itself");
+
+    case "clear_actions":
+      return clearActions(x);
+    case "write_actions":
+      return writeActions(x, action.actions);
     case "write_metadata":
       return writeMasked(key, FIELDS.metadata, action.metadata, action.mask);
-    case "goto_table":
-      x.runTable(action.table, inPort(key), true, true);
-      return;
-
-    case "copy_ttl_in":
-    case "copy_ttl_out":
-    case "push_pbb":
-    case "pop_pbb":
-    case "set_mpls_label":
-    case "set_mpls_tc":
-    case "set_mpls_ttl":
-    case "dec_mpls_ttl":
-    case "push_mpls":
-    case "pop_mpls":
-    case "sample":
-    case "ct":
-    case "nat":
-    case "ct_clear":
-    case "check_pkt_larger":
-    case "encap":
-    case "decap":
-    case "dec_nsh_ttl":
-    case "meter":
-      // Tables and packet-out refuse these (supported.ts).
-      return x.fail("unsupported action");
     default: {
       const never: never = action;
       throw new Error(`action ${never}`);
@@ -208,69 +279,57 @@ function run(x: Xlate, action: Action): "stop" | void {
   }
 }
 
-/** Sets a field if the packet has it; the written bits count as looked at (commit.ts). */
-function set(
-  x: Xlate,
-  field: Field,
-  value: bigint,
-  bits: bigint,
-  needs: Prerequisite | undefined = field.prerequisite,
-): void {
-  if (!has(x.key, x.mask, needs)) {
-    return x.tracer?.report(
-      "warn",
-      `unmet prerequisites for ${field.name}, set_field ignored`,
-    );
-  }
-  writeMasked(x.mask, field, bits, bits);
-  writeMasked(x.key, field, value, bits);
-  if (field.offset === AT.vlanTci) keepTpid(x);
+/** The action set, if there is one, put in order: the end of a pipeline. */
+export function runActionSet(x: Xlate): void {
+  const actions = orderActionSet(x.actionSet);
+  x.actionSet = [];
+  if (actions.length === 0) return;
+  x.inActionSet = true;
+  x.tracer?.enter("table", "--. Executing action set:");
+  runActions(x, actions, true);
+  x.tracer?.leave();
+  x.inActionSet = false;
 }
 
-function setNumber(x: Xlate, field: Field, value: number, needs?: Prerequisite): void {
-  set(x, field, BigInt(value), (1n << BigInt(field.bits)) - 1n, needs);
-}
-
-function setBytes(x: Xlate, field: Field, value: Uint8Array): void {
-  if (!has(x.key, x.mask, field.prerequisite)) return;
-  x.mask.bytes.fill(0xff, field.offset, field.offset + value.length);
-  x.key.bytes.set(value, field.offset);
-}
-
-function setVlan(x: Xlate, bits: number, value: number, pushIfNone: boolean): void {
-  const { key, mask } = x;
-  look16(mask, AT.vlanTci, bits | VLAN_CFI);
-  const tci = u16(key, AT.vlanTci);
-  if (!(tci & VLAN_CFI) && !pushIfNone) return;
-  setU16(key, AT.vlanTci, (tci & ~bits) | (value & bits) | VLAN_CFI);
-  keepTpid(x);
-}
-
-/** A tag that was made by writing its bits needs an Ethernet type. */
-function keepTpid({ key }: Xlate): void {
-  if (u16(key, AT.vlanTci) & VLAN_CFI) {
-    if (u16(key, AT.vlanTpid) === 0) setU16(key, AT.vlanTpid, 0x8100);
+/** Does the action need what was hidden by labels that were popped? */
+function looksUnderLabels(action: ThawAction): boolean {
+  switch (action.type) {
+    case "output":
+    case "output_trunc":
+    case "output_reg":
+    case "enqueue":
+    case "set_vlan_vid":
+    case "set_vlan_pcp":
+    case "set_eth_src":
+    case "set_eth_dst":
+    case "set_tunnel":
+    case "set_queue":
+    case "group":
+      return false;
+    case "set_field":
+      return action.field.id >= FIELDS.mpls_label.id && action.field.id <= FIELDS.nsh_ttl.id;
+    default:
+      return true;
   }
 }
 
-function hasPorts({ key, mask }: Xlate): boolean {
-  return isIp(key) && (has(key, mask, "tcp") || has(key, mask, "udp") || has(key, mask, "sctp"));
+function ifIp({ key }: Xlate, body: () => void): void {
+  if (isIp(key)) body();
 }
 
-function decTtl(x: Xlate, controllerIds: readonly number[]): "stop" | void {
-  const { key, mask } = x;
-  if (!isIp(key)) return;
-  mask.bytes[AT.nwTtl] = 0xff;
-  const ttl = key.bytes[AT.nwTtl]!;
-  if (ttl > 1) {
-    key.bytes[AT.nwTtl] = ttl - 1;
-    return;
-  }
-  const rest = { maxLength: 0xffff, userdata: undefined, meterId: undefined };
-  const version = u16(key, AT.ethType) === 0x0800 ? 4 : 6;
-  x.tracer?.report("warn", `IPv${version} decrement TTL exception`);
-  for (const controllerId of controllerIds) {
-    sendToController(x, { reason: "invalid_ttl", controllerId, ...rest });
-  }
-  return "stop";
+function ifIpv4({ key }: Xlate, body: () => void): void {
+  if (u16(key, AT.ethType) === 0x0800) body();
+}
+
+const alternateHex = (value: number): string => value === 0 ? "0" : `0x${value.toString(16)}`;
+
+function enqueue(x: Xlate, port: number, queue: number, isLast: boolean): void {
+  const { key } = x;
+  lookSlot(x.mask, "skb_priority");
+  const target = port === PORTS.IN_PORT ? inPort(key) : port;
+  if (port !== PORTS.IN_PORT && port === inPort(key)) return;
+  const before = key.get(FIELDS.skb_priority);
+  key.set(FIELDS.skb_priority, queue);
+  outputToPort(x, target, { isLast });
+  key.set(FIELDS.skb_priority, before);
 }

@@ -2,12 +2,20 @@
 import type { Subfield } from "../../openflow/actions/types.ts";
 import type { Prerequisite } from "../../packet/fields.ts";
 import type { FlowKey } from "../../packet/key.ts";
-import { type Field, FIELDS, slot, type SlotName } from "../../packet/layout.ts";
+import { type Field, FIELDS, slot, type SlotName, SLOTS } from "../../packet/layout.ts";
 
 export const ETH_IP = 0x0800;
 export const ETH_ARP = 0x0806;
 export const ETH_RARP = 0x8035;
 export const ETH_IPV6 = 0x86dd;
+export const ETH_MPLS = 0x8847;
+export const ETH_MPLS_MC = 0x8848;
+export const ETH_NSH = 0x894f;
+const ETH_PBB = 0x88e7;
+/** Fragment bits: any fragment, not the first. */
+export const FRAG_ANY = 1;
+export const FRAG_LATER = 2;
+const CT_VALID = 0x01 | 0x02 | 0x08;
 export const VLAN_CFI = 0x1000;
 export const VLAN_VID = 0x0fff;
 export const VLAN_PCP = 0xe000;
@@ -28,9 +36,21 @@ export const AT = {
   nwSrc: slot("nw_src").offset,
   nwDst: slot("nw_dst").offset,
   nwTtl: slot("nw_ttl").offset,
+  nwTos: slot("nw_tos").offset,
   nwFrag: slot("nw_frag").offset,
   tpSrc: slot("tp_src").offset,
   tpDst: slot("tp_dst").offset,
+  mpls: slot("mpls_lse0").offset,
+  ctState: slot("ct_state").offset,
+  ctNwProto: slot("ct_nw_proto").offset,
+  ctNwSrc: slot("ct_nw_src").offset,
+  ctNwDst: slot("ct_nw_dst").offset,
+  ctIpv6Src: slot("ct_ipv6_src").offset,
+  ctIpv6Dst: slot("ct_ipv6_dst").offset,
+  ctTpSrc: slot("ct_tp_src").offset,
+  ctTpDst: slot("ct_tp_dst").offset,
+  ipv6Src: slot("ipv6_src").offset,
+  ipv6Dst: slot("ipv6_dst").offset,
 } as const;
 
 export function u16(key: FlowKey, at: number): number {
@@ -72,9 +92,46 @@ export function isIp(key: FlowKey): boolean {
   return type === ETH_IP || type === ETH_IPV6;
 }
 
+export function isMplsType(type: number): boolean {
+  return type === ETH_MPLS || type === ETH_MPLS_MC;
+}
+
+export function u32({ bytes }: FlowKey, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>>
+    0;
+}
+
+export function setU32({ bytes }: FlowKey, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}
+
+/** Sets bits of a four-byte slot in a mask. */
+export function look32(mask: FlowKey, at: number, bits: number): void {
+  setU32(mask, at, u32(mask, at) | bits);
+}
+
+/** The transport ports, or the type and code of ICMP, in a mask. */
+export function lookPorts(key: FlowKey, mask: FlowKey): void {
+  const protocol = key.bytes[AT.nwProto]!;
+  const icmp = protocol === (u16(key, AT.ethType) === ETH_IP ? 1 : 58);
+  if (!icmp && protocol !== 6 && protocol !== 17 && protocol !== 132) return;
+  look16(mask, AT.tpSrc, icmp ? 0xff : 0xffff);
+  look16(mask, AT.tpDst, icmp ? 0xff : 0xffff);
+}
+
 /** OpenFlow's 32-bit port numbers in fields: reserved ones are 0xffffffXX there. */
 function portValue(field: Field, value: bigint): bigint {
   return field.name === "in_port_oxm" && value >= 0xffffff00n ? value & 0xffffn : value;
+}
+
+const CT = [...SLOTS.values()].filter(({ name }) => name.startsWith("ct_"));
+
+/** The packet is untracked. */
+export function clearConntrack({ bytes }: FlowKey): void {
+  for (const { offset, bytes: length } of CT) bytes.fill(0, offset, offset + length);
 }
 
 export function readSubfield(key: FlowKey, { field, start, bits }: Subfield): bigint {
@@ -101,25 +158,33 @@ export function writeMasked(key: FlowKey, field: Field, value: bigint, mask: big
 export function has(key: FlowKey, mask: FlowKey, prerequisite: Prerequisite | undefined): boolean {
   const type = u16(key, AT.ethType);
   const proto = (wanted: number): boolean => {
-    if (type !== ETH_IP && type !== ETH_IPV6) return false;
     mask.bytes[AT.nwProto] = 0xff;
-    return key.bytes[AT.nwProto] === wanted && (key.bytes[AT.nwFrag]! & 2) === 0;
+    return key.bytes[AT.nwProto] === wanted;
   };
-  const icmpv6 = (...types: number[]): boolean => {
+  const transport = (wanted: number): boolean =>
+    isIp(key) && proto(wanted) && (key.bytes[AT.nwFrag]! & FRAG_LATER) === 0;
+  const discovery = (...types: number[]): boolean => {
     if (type !== ETH_IPV6 || !proto(58)) return false;
-    look16(mask, AT.tpSrc, 0xffff);
     look16(mask, AT.tpDst, 0xffff);
-    return types.includes(u16(key, AT.tpSrc)) && u16(key, AT.tpDst) === 0;
+    if (u16(key, AT.tpDst) !== 0) return false;
+    look16(mask, AT.tpSrc, 0xffff);
+    return types.includes(u16(key, AT.tpSrc));
+  };
+  const ethernet = (): boolean => {
+    lookBytes(mask, AT.packetType, 4);
+    return u32(key, AT.packetType) === 0;
   };
   switch (prerequisite) {
     case undefined:
-    case "ethernet":
       return true;
+    case "ethernet":
+      return ethernet();
     case "vlan":
+      if (!ethernet()) return false;
       look16(mask, AT.vlanTci, VLAN_CFI);
       return (u16(key, AT.vlanTci) & VLAN_CFI) !== 0;
     case "mpls":
-      return type === 0x8847 || type === 0x8848;
+      return isMplsType(type);
     case "ip":
       return type === ETH_IP || type === ETH_IPV6;
     case "ipv4":
@@ -129,33 +194,36 @@ export function has(key: FlowKey, mask: FlowKey, prerequisite: Prerequisite | un
     case "arp":
       return type === ETH_ARP || type === ETH_RARP;
     case "tcp":
-      return proto(6);
+      return transport(6);
     case "udp":
-      return proto(17);
+      return transport(17);
     case "sctp":
-      return proto(132);
+      return transport(132);
     case "icmpv4":
       return type === ETH_IP && proto(1);
     case "icmpv6":
       return type === ETH_IPV6 && proto(58);
     case "nd":
-      return icmpv6(135, 136);
+      return discovery(135, 136);
     case "nd_solicit":
-      return icmpv6(135);
+      return discovery(135);
     case "nd_advert":
-      return icmpv6(136);
+      return discovery(136);
     case "nsh":
-      return type === 0x894f;
+      return type === ETH_NSH;
     case "pbb":
-      return type === 0x88e7;
-    case "ct": {
-      const { offset, bytes } = slot("ct_nw_proto");
-      mask.bytes.fill(0xff, offset, offset + bytes);
-      return key.bytes[offset] !== 0;
-    }
+      return type === ETH_PBB;
+    case "ct":
+      return hasTracked(key, mask);
     default: {
       const never: never = prerequisite;
       throw new Error(`prerequisite ${never}`);
     }
   }
+}
+
+/** Has the packet the addresses of a tracked connection? A state of new, established or reply says. */
+function hasTracked(key: FlowKey, mask: FlowKey): boolean {
+  look32(mask, AT.ctState, CT_VALID);
+  return (u32(key, AT.ctState) & CT_VALID) !== 0;
 }

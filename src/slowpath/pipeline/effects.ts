@@ -7,7 +7,7 @@
  */
 import type { Learned } from "./learn.ts";
 import type { Group, Groups } from "./groups.ts";
-import type { BridgeModel, PatchStats } from "./model.ts";
+import type { BridgeModel, MirrorModel, PatchStats } from "./model.ts";
 import type { Rule } from "./rule.ts";
 import type { FlowTables } from "./tables.ts";
 
@@ -53,6 +53,10 @@ export type Effect =
     readonly out: PatchStats | undefined;
     readonly in: PatchStats | undefined;
   }
+  /** Something else that lives as long as packets come. */
+  | { readonly type: "touch"; touch(): void }
+  /** A mirror got a copy. */
+  | { readonly type: "mirror"; readonly mirror: MirrorModel }
   /** `fin_timeout`: acts when the packets had FIN or RST. Seconds, 0: leave. */
   | {
     readonly type: "fin";
@@ -111,6 +115,13 @@ export function credit(
           effect.in.rxPackets += packets;
           effect.in.rxBytes += bytes;
         }
+        break;
+      case "touch":
+        effect.touch();
+        break;
+      case "mirror":
+        effect.mirror.stats.packets += packets;
+        effect.mirror.stats.bytes += bytes;
         break;
       case "fin":
         if (tcpFlags & FIN_OR_RST) {

@@ -2,7 +2,6 @@
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type { Bucket, GroupMod } from "../../openflow/messages/types.ts";
 import { GROUP_ALL, GROUP_ANY, PORTS } from "../../openflow/version.ts";
-import { unsupportedAction } from "./supported.ts";
 
 /** OFPG_MAX: the highest number that a group may have. */
 export const MAX_GROUP = 0xffffff00;
@@ -71,8 +70,6 @@ function checkBucket({ command, groupType }: GroupMod, bucket: Bucket): void {
       throw new Error(`group type ${never}`);
     }
   }
-  const refused = unsupportedAction(bucket.actions);
-  if (refused) throw bad("OFPBAC_BAD_TYPE", `action ${refused} is not supported`);
 }
 
 function checkSelection({ command, groupType, selection }: GroupMod): void {

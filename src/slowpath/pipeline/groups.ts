@@ -13,9 +13,10 @@ import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type { Bucket, GroupMod, GroupSelection, GroupType } from "../../openflow/messages/types.ts";
 import { GROUP_ALL, GROUP_ANY } from "../../openflow/version.ts";
 import type { Clock } from "../clock.ts";
+import { type Choice, choiceOf } from "./choice.ts";
 import { BUCKETS, checkGroupMod, hasDuplicates } from "./group-check.ts";
 import type { Journal } from "./journal.ts";
-import { groupsOf } from "./supported.ts";
+import { groupsOf } from "./action-targets.ts";
 import type { ChangeSource, TablesChange } from "./table-change.ts";
 
 export const MAX_GROUPS = 65_536;
@@ -31,6 +32,7 @@ export class Group {
   packets = 0;
   bytes = 0;
   readonly counts: readonly Counts[];
+  private chosenBy: Choice | undefined;
 
   constructor(
     readonly id: number,
@@ -40,6 +42,11 @@ export class Group {
     readonly createdMs: number,
   ) {
     this.counts = buckets.map(() => ({ packets: 0, bytes: 0 }));
+  }
+
+  /** How packets are spread, if it is a select group. */
+  get choice(): Choice {
+    return this.chosenBy ??= choiceOf(this.buckets, this.selection);
   }
 
   /** Counts packets of one bucket, or (undefined) of each. */

@@ -3,15 +3,18 @@
  * band's rate. A packet for which a band's bucket has no tokens exceeds that band; of the bands it
  * exceeds, the one of the highest rate decides.
  *
- * They act on what goes to controllers: `controller(meter_id=…)`, and all else that has none by the
- * meter of the number OFPM_CONTROLLER. Flows that name a meter are refused (supported.ts): that
- * takes the datapath.
+ * The datapath enforces them: by the `meter` action of rules, and on what goes to controllers by
+ * `controller(meter_id=…)` or, where an action has none, the meter of the number OFPM_CONTROLLER. It
+ * knows them by numbers of its own, which are one space for all bridges.
  *
- * Limits: bands that drop; Open vSwitch's numbers. As there, a band without a burst size has one
- * second's worth.
+ * - Rules that name a meter go when it goes (OpenFlow 1.3.5 §6.4); a rule may not name one that is
+ *   not there.
+ *
+ * Limits: Open vSwitch's numbers. As there, a band without a burst size has one second's worth.
  */
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
-import { METER_FLAGS, type MeterBand, type MeterConfig } from "../../openflow/messages/types.ts";
+import type { DpMeterStats } from "../../fastpath/meters.ts";
+import type { MeterConfig } from "../../openflow/messages/types.ts";
 import type { Clock } from "../clock.ts";
 
 export const MAX_METERS = 1 << 18;
@@ -22,11 +25,23 @@ export const METER_ALL = 0xffffffff;
 export const METER_CONTROLLER = 0xfffffffe;
 export const METER_SLOWPATH = 0xfffffffd;
 
-interface Bucket {
-  readonly band: MeterBand;
-  /** Thousandths of a packet, or bits. */
-  tokens: number;
-  readonly capacity: number;
+/** Where meters are enforced. */
+export interface MeterDatapath {
+  /** Takes a free number. */
+  add(config: MeterConfig): number;
+  set(id: number, config: MeterConfig): void;
+  remove(id: number): void;
+  stats(id: number): DpMeterStats | undefined;
+}
+
+/** The rules that use meters, which the tables know. */
+export interface MeterUsers {
+  count(meter: number): number;
+  /** Removes them. */
+  remove(meter: number): void;
+}
+
+export interface BandCounts {
   packets: number;
   bytes: number;
 }
@@ -34,45 +49,63 @@ interface Bucket {
 export class Meter {
   packets = 0;
   bytes = 0;
-  readonly buckets: readonly Bucket[];
-  private filledMs: number;
+  readonly buckets: readonly BandCounts[];
+  /** Its number in the datapath; undefined: there is none. */
+  id: number | undefined;
 
-  constructor(readonly config: MeterConfig, readonly createdMs: number, nowMs: number) {
-    this.filledMs = nowMs;
-    this.buckets = config.bands.map((band) => {
-      const capacity = band.burst * 1000;
-      return { band, tokens: capacity, capacity, packets: 0, bytes: 0 };
-    });
+  constructor(readonly config: MeterConfig, readonly createdMs: number) {
+    this.buckets = config.bands.map(() => ({ packets: 0, bytes: 0 }));
   }
 
-  /** Counts a packet of so many bytes; false: it is to be dropped. */
-  admit(bytes: number, nowMs: number): boolean {
-    const passedMs = Math.max(0, nowMs - this.filledMs);
-    this.filledMs = nowMs;
-    this.packets++;
-    this.bytes += bytes;
-    // One packet is 1000 thousandths; a kilobit a second is a bit a millisecond.
-    const cost = this.config.flags & METER_FLAGS.PKTPS ? 1000 : bytes * 8;
-    let exceeded: Bucket | undefined;
-    for (const bucket of this.buckets) {
-      bucket.tokens = Math.min(bucket.capacity, bucket.tokens + passedMs * bucket.band.rate);
-      if (bucket.tokens >= cost) bucket.tokens -= cost;
-      else if (!exceeded || bucket.band.rate > exceeded.band.rate) exceeded = bucket;
+  read(stats: DpMeterStats | undefined): void {
+    if (!stats) return;
+    this.packets = stats.packetsIn;
+    this.bytes = stats.bytesIn;
+    for (const [i, counts] of this.buckets.entries()) {
+      counts.packets = stats.bands[i]?.packets ?? 0;
+      counts.bytes = stats.bands[i]?.bytes ?? 0;
     }
-    if (!exceeded) return true;
-    exceeded.packets++;
-    exceeded.bytes += bytes;
-    return false;
   }
 }
 
 export class Meters {
   private readonly meters = new Map<number, Meter>();
+  private datapath: MeterDatapath | undefined;
 
-  constructor(private readonly clock: Pick<Clock, "now">) {}
+  constructor(
+    private readonly clock: Pick<Clock, "now">,
+    private readonly users: MeterUsers,
+    /** Translations may come out otherwise. */
+    private readonly changed: () => void,
+  ) {}
+
+  /** The datapath comes or goes. */
+  attach(datapath: MeterDatapath | undefined): void {
+    for (const meter of this.meters.values()) {
+      if (meter.id !== undefined) this.datapath?.remove(meter.id);
+      meter.id = datapath?.add(meter.config);
+    }
+    this.datapath = datapath;
+  }
 
   get(id: number): Meter | undefined {
     return this.meters.get(id);
+  }
+
+  /** The datapath's number of a meter that rules name. */
+  inDatapath(id: number): number | undefined {
+    return this.meters.get(id)?.id;
+  }
+
+  /** The same of the meter for packets to controllers. `id`: the one that the action names. */
+  forControllers(id: number | undefined): number | undefined {
+    if (this.meters.size === 0) return undefined;
+    return this.inDatapath(id === undefined || id === METER_ALL ? METER_CONTROLLER : id);
+  }
+
+  /** Rules that use the meter. */
+  references(id: number): number {
+    return this.users.count(id);
   }
 
   add(config: MeterConfig): void {
@@ -83,39 +116,45 @@ export class Meters {
     if (this.meters.size >= MAX_METERS) {
       throw bad("OFPMMFC_OUT_OF_METERS", `there are ${MAX_METERS} meters`);
     }
-    const now = this.clock.now();
-    this.meters.set(config.meter, new Meter(checked, now, now));
+    const meter = new Meter(checked, this.clock.now());
+    meter.id = this.datapath?.add(checked);
+    this.meters.set(config.meter, meter);
+    this.changed();
   }
 
   modify(config: MeterConfig): void {
     const checked = check(config);
     const old = this.meters.get(config.meter);
     if (!old) throw bad("OFPMMFC_UNKNOWN_METER", `there is no meter ${config.meter}`);
-    this.meters.set(config.meter, new Meter(checked, old.createdMs, this.clock.now()));
+    const meter = new Meter(checked, old.createdMs);
+    meter.id = old.id;
+    if (meter.id !== undefined) this.datapath?.set(meter.id, checked);
+    this.meters.set(config.meter, meter);
   }
 
   /** A meter that is not there is no error. */
   delete(id: number): void {
-    if (id === METER_ALL) this.meters.clear();
-    else this.meters.delete(id);
-  }
-
-  /** The meter of this number or, for METER_ALL, all, by number. */
-  select(id: number): Meter[] {
-    if (id === METER_ALL) {
-      return [...this.meters.values()].sort((a, b) => a.config.meter - b.config.meter);
+    const chosen = id === METER_ALL ? [...this.meters.keys()] : [id];
+    for (const each of chosen) {
+      const meter = this.meters.get(each);
+      if (!meter) continue;
+      this.users.remove(each);
+      if (meter.id !== undefined) this.datapath?.remove(meter.id);
+      this.meters.delete(each);
+      this.changed();
     }
-    const meter = this.meters.get(id);
-    if (!meter) throw bad("OFPMMFC_UNKNOWN_METER", `there is no meter ${id}`);
-    return [meter];
   }
 
-  /** May a packet go to controllers? `id`: the meter that its action names. */
-  admit(id: number | undefined, bytes: number): boolean {
-    if (this.meters.size === 0) return true;
-    const named = id === undefined || id === METER_ALL ? METER_CONTROLLER : id;
-    const meter = this.meters.get(named);
-    return meter?.admit(bytes, this.clock.now()) ?? true;
+  /** The meter of this number or, for METER_ALL, all, by number; counters are current. */
+  select(id: number): Meter[] {
+    const chosen = id === METER_ALL
+      ? [...this.meters.values()].sort((a, b) => a.config.meter - b.config.meter)
+      : [this.meters.get(id)];
+    return chosen.map((meter) => {
+      if (!meter) throw bad("OFPMMFC_UNKNOWN_METER", `there is no meter ${id}`);
+      if (meter.id !== undefined) meter.read(this.datapath?.stats(meter.id));
+      return meter;
+    });
   }
 }
 
@@ -130,7 +169,9 @@ function check(config: MeterConfig): MeterConfig {
   }
   for (const { type, rate } of bands) {
     if (rate === 0) throw bad("OFPMMFC_BAD_RATE", "a rate of 0 lets nothing through");
-    if (type !== "drop") throw bad("OFPMMFC_BAD_BAND", `bands that ${type} are not supported`);
+    if (type !== "drop" && type !== "dscp_remark") {
+      throw bad("OFPMMFC_BAD_BAND", `bands that ${type} are not supported`);
+    }
   }
   return { ...config, bands: bands.map((band) => ({ ...band, burst: band.burst || band.rate })) };
 }

@@ -12,7 +12,9 @@ import type { Packet } from "../../fastpath/datapath.ts";
 import type { PacketInReason } from "../../openflow/actions/types.ts";
 import type { FlowKey } from "../../packet/key.ts";
 import type { MacTable } from "../bridge/learning.ts";
+import type { FrozenState } from "./frozen.ts";
 import type { FlowTables } from "./tables.ts";
+import type { Xlate } from "./xlate.ts";
 
 /** Port configuration (OFPPC_*), as mod-port sets it; all false on a new port. */
 export interface PortConfig {
@@ -65,6 +67,33 @@ export interface PatchStats {
   txBytes: number;
 }
 
+/**
+ * What a tunnel port does with a packet (src/slowpath/tunnels). Called during translation with the
+ * packet's key; changes to the key but for headers that go out with the packet do not last.
+ */
+export interface TunnelModel {
+  /** The packet leaves through the tunnel: emits what that takes. */
+  send(x: Xlate): void;
+}
+
+/** A Mirror row, its selection resolved. Identity is the object. */
+export interface MirrorModel {
+  readonly name: string;
+  /** Bundles whose incoming packets are selected. */
+  readonly sources: ReadonlySet<BundleModel>;
+  /** Bundles whose outgoing packets are selected. */
+  readonly destinations: ReadonlySet<BundleModel>;
+  /** Only packets in these VLANs; undefined: any. */
+  readonly vlans: ReadonlySet<number> | undefined;
+  /** Where the copies go; undefined: into `outputVlan`. */
+  readonly output: BundleModel | undefined;
+  readonly outputVlan: number;
+  /** Bytes of each packet that the mirror gets; 0: all. */
+  readonly snapLength: number;
+  /** Added to in place. */
+  readonly stats: { packets: number; bytes: number };
+}
+
 export interface PortModel {
   readonly ofport: number;
   readonly name: string;
@@ -73,6 +102,11 @@ export interface PortModel {
   /** The other end, when both are there. */
   readonly patchPeer?: PatchPeer | undefined;
   readonly patchStats?: PatchStats | undefined;
+  readonly tunnel?: TunnelModel | undefined;
+  /** The datapath port of a tunnel that takes the packet off the wire instead of this port's peer. */
+  takes?(x: Xlate): number | undefined;
+  /** Queues that mark what leaves through them: DSCP by skb_priority (Port.qos, Queue.dscp). */
+  readonly queueDscp?: ReadonlyMap<number, number> | undefined;
   readonly config: PortConfig;
   readonly linkUp: boolean;
   readonly bundle: BundleModel;
@@ -102,6 +136,8 @@ export interface PacketIn {
   readonly bufferable: boolean;
   /** Set on `controller(meter_id=…)`. */
   readonly meterId: number | undefined;
+  /** `controller(pause)`: where the pipeline goes on when the controller resumes the packet. */
+  readonly continuation?: FrozenState | undefined;
 }
 
 export interface BridgeModel {
@@ -112,6 +148,12 @@ export interface BridgeModel {
   readonly bundles: Iterable<BundleModel>;
   readonly tables: FlowTables;
   readonly macs: MacTable<BundleModel>;
+  /** Where the values of `tun_metadataN` lie in `tun_metadata`, by N; none unless told. */
+  readonly tunnelOptions?: {
+    place(index: number): { readonly offset: number; readonly length: number } | undefined;
+  };
+  /** At most 32, in their order. */
+  readonly mirrors?: readonly MirrorModel[];
   /** `other_config:forward-bpdu`: 01:80:c2:00:00:0x is forwarded like any multicast. */
   readonly forwardBpdu: boolean;
   /** OFPC_FRAG_* of set-config: what happens to IP fragments. */
@@ -120,6 +162,13 @@ export interface BridgeModel {
   wantsMisses(): boolean;
   /** True while a controller is connected, which buckets may watch; none unless told. */
   hasController?(): boolean;
+  /**
+   * A packet with tunnel metadata enters the tables: makes the key's tunnel section the pipeline's,
+   * notes what was looked at. False: it is dropped.
+   */
+  receiveTunnel?(key: FlowKey, mask: FlowKey): boolean;
+  /** The reverse for the mask, when translation is over; `original` as the datapath had it. */
+  finishTunnel?(original: FlowKey, mask: FlowKey): void;
   /** Hands a packet to the connections (rate limits, buffers and formats are theirs). */
   packetIn(packetIn: PacketIn): void;
 }

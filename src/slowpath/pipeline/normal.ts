@@ -11,11 +11,14 @@
  * again. Packets of a packet-out whose input is no port count as coming from a trunk, learn nothing.
  */
 import { PORTS } from "../../openflow/version.ts";
+import { formatMac } from "../../packet/address.ts";
 import type { FlowKey } from "../../packet/key.ts";
 import { macNumber } from "../bridge/learning.ts";
-import { AT, ETH_ARP, inPort, look16, lookBytes, setU16, u16, VLAN_CFI, VLAN_VID } from "./bits.ts";
+import { AT, ETH_ARP, inPort, look16, lookBytes, u16, u32, VLAN_CFI, VLAN_VID } from "./bits.ts";
+import { isMirrorOutput } from "./mirror.ts";
 import type { BundleModel, PortModel } from "./model.ts";
 import { outputToPort } from "./output.ts";
+import { setTags, tags } from "./tags.ts";
 import type { Tracer } from "./tracer.ts";
 import type { Xlate } from "./xlate.ts";
 import { admitsVid, includes, innerVlans, putWireVlans, type Vlans, wireVlans } from "./vlan.ts";
@@ -44,26 +47,47 @@ const RESERVED: readonly (readonly [first: number, last: number])[] = [
 /** The last of the reserved addresses that are not group addresses. */
 const LAST_SINGLE = 0x00e02b000006;
 
+/** The bundle that packets of the port belong to; one without members for packets of no port. */
+export function inputBundle(x: Xlate, ofport: number): BundleModel | undefined {
+  const bundle = x.port(ofport)?.bundle ?? (noPort(ofport) ? NO_PORT : undefined);
+  if (!bundle) x.tracer?.report("error", `received packet on unknown port ${ofport}`);
+  return bundle;
+}
+
 export function normal(x: Xlate): void {
   const { key, mask } = x;
   lookBytes(mask, AT.ethSrc, 6);
   lookBytes(mask, AT.ethDst, 6);
   look16(mask, AT.vlanTci, VLAN_VID | VLAN_CFI);
-  // A tag's type says what kind of tag it is; without a tag there is none to look at.
-  if (u16(key, AT.vlanTci) & VLAN_CFI) look16(mask, AT.vlanTpid, 0xffff);
 
-  const port = x.bridge.ports.get(inPort(key));
-  const from = port?.bundle ?? (noPort(inPort(key)) ? NO_PORT : undefined);
+  const port = x.port(inPort(key));
+  const from = inputBundle(x, inPort(key));
   if (!from) return x.tracer?.report("warn", "no input bundle, dropping");
   // A tag that was cut off.
   const type = u16(key, AT.ethType);
   if ((type === 0x8100 || type === 0x88a8) && !(u16(key, AT.vlanTci) & VLAN_CFI)) {
+    if (x.inPacket) {
+      x.tracer?.report(
+        "error",
+        `dropping packet with partial VLAN tag received on port ${from.name}`,
+      );
+    }
     return x.tracer?.report("warn", "partial VLAN tag, dropping");
+  }
+  if (isMirrorOutput(x, from)) {
+    if (x.inPacket) {
+      x.tracer?.report(
+        "error",
+        `dropping packet received on port ${from.name}, ` +
+          "which is reserved exclusively for mirroring",
+      );
+    }
+    return x.tracer?.report("warn", "input port is mirror output port, dropping");
   }
 
   if (from.vlan.mode === "dot1q-tunnel") look16(mask, AT.vlan2Tci, 0xffff);
   const wire = wireVlans(key);
-  if (!admitsVid(from, wire.outer.vid)) {
+  if (from !== NO_PORT && !admitsVid(from, wire.outer.vid)) {
     if (x.tracer) reportBadVid(x.tracer, from, wire.outer.vid);
     return x.tracer?.report("warn", "disallowed VLAN VID for this input port, dropping");
   }
@@ -75,14 +99,16 @@ export function normal(x: Xlate): void {
     return x.tracer?.report("detail", "packet has reserved destination MAC, dropping");
   }
 
-  if (port) {
+  const gratuitousArp = isGratuitousArp(key, mask);
+  if (port && u32(key, AT.packetType) === 0) {
+    if (x.learns && x.tracer) reportLearning(x, x.tracer, from, vlan);
     x.effect({
       type: "learn",
       bridge: x.bridge,
       vlan,
       mac: macNumber(key.bytes, AT.ethSrc),
       port: port.ofport,
-      gratuitousArp: isGratuitousArp(key, mask),
+      gratuitousArp,
     });
   }
 
@@ -90,6 +116,9 @@ export function normal(x: Xlate): void {
   if (!known) {
     x.tracer?.report("detail", "no learned MAC for destination, flooding");
     return flood(x, from, vlans);
+  }
+  if (isMirrorOutput(x, known)) {
+    return x.tracer?.report("warn", "learned port is a mirror port, dropping");
   }
   if (known === from) {
     return x.tracer?.report("detail", "learned port is input port, dropping");
@@ -99,7 +128,7 @@ export function normal(x: Xlate): void {
 }
 
 /** Why the bundle's configuration refuses the VLAN. */
-function reportBadVid(tracer: Tracer, { name, vlan }: BundleModel, vid: number): void {
+export function reportBadVid(tracer: Tracer, { name, vlan }: BundleModel, vid: number): void {
   switch (vlan.mode) {
     case "access":
       return tracer.report(
@@ -127,30 +156,34 @@ function reportBadVid(tracer: Tracer, { name, vlan }: BundleModel, vid: number):
   }
 }
 
+/** Says so if the packet makes the switch learn something. */
+function reportLearning(x: Xlate, tracer: Tracer, from: BundleModel, vlan: number): void {
+  const mac = macNumber(x.key.bytes, AT.ethSrc);
+  if (Math.floor(mac / 2 ** 40) & 1) return;
+  if (!x.bridge.macs.wouldChange(vlan, mac, from, from.members.length > 1)) return;
+  const address = formatMac(x.key.bytes, AT.ethSrc);
+  tracer.report("detail", `learned that ${address} is on port ${from.name} in VLAN ${vlan}`);
+}
+
 function flood(x: Xlate, from: BundleModel, vlans: Vlans): void {
   for (const bundle of x.bridge.bundles) {
-    if (bundle === from || !includes(bundle, vlans)) continue;
+    if (bundle === from || !includes(bundle, vlans) || isMirrorOutput(x, bundle)) continue;
     if (bundle.members.every(({ config }) => !config.noFlood)) outputToBundle(x, bundle, vlans);
   }
 }
 
-function outputToBundle(x: Xlate, bundle: BundleModel, vlans: Vlans): void {
+/** Through the bundle, with the tags that its configuration wants. */
+export function outputToBundle(x: Xlate, bundle: BundleModel, vlans: Vlans): void {
   const port = choose(bundle);
   if (!port) return;
   const { key, mask } = x;
   if (bundle.vlan.mode === "dot1q-tunnel" && bundle.vlan.cvlans) {
     look16(mask, AT.vlan2Tci, 0xffff);
   }
-  const tci = u16(key, AT.vlanTci);
-  const tpid = u16(key, AT.vlanTpid);
-  const tci2 = u16(key, AT.vlan2Tci);
-  const tpid2 = u16(key, AT.vlan2Tpid);
+  const before = tags(key);
   putWireVlans(bundle, vlans, key, mask);
-  outputToPort(x, port.ofport);
-  setU16(key, AT.vlanTci, tci);
-  setU16(key, AT.vlanTpid, tpid);
-  setU16(key, AT.vlan2Tci, tci2);
-  setU16(key, AT.vlan2Tpid, tpid2);
+  outputToPort(x, port.ofport, {});
+  setTags(key, before);
 }
 
 /** The member that carries the packet: the first whose link is up, else the first. */
@@ -162,7 +195,7 @@ function noPort(ofport: number): boolean {
   return ofport === PORTS.NONE || ofport === PORTS.CONTROLLER;
 }
 
-function isReserved(mac: number): boolean {
+export function isReserved(mac: number): boolean {
   if (!(Math.floor(mac / 2 ** 40) & 1) && mac > LAST_SINGLE) return false;
   return RESERVED.some(([first, last]) => mac >= first && mac <= last);
 }
@@ -170,6 +203,7 @@ function isReserved(mac: number): boolean {
 /** An ARP broadcast by which a host says that it has moved. */
 function isGratuitousArp(key: FlowKey, mask: FlowKey): boolean {
   if (u16(key, AT.ethType) !== ETH_ARP) return false;
+  lookBytes(mask, AT.ethDst, 6);
   if (macNumber(key.bytes, AT.ethDst) !== BROADCAST) return false;
   mask.bytes[AT.nwProto] = 0xff;
   if (key.bytes[AT.nwProto] === 2) return true;

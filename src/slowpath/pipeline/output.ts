@@ -1,30 +1,61 @@
-/** Sending the packet somewhere: ports, reserved ports, patches, controllers. */
-import type { PacketInReason } from "../../openflow/actions/types.ts";
+/** Sending the packet somewhere: ports, reserved ports, patches, tunnels. */
 import { PORTS } from "../../openflow/version.ts";
-import { inPort } from "./bits.ts";
+import { FIELDS } from "../../packet/layout.ts";
 import { formatPort } from "../../packet/text.ts";
+import { AT, inPort, lookSlot, u32 } from "./bits.ts";
+import { sendToController } from "./controller.ts";
+import { isOwn, runTable } from "./lookup.ts";
+import { mirrorEgress } from "./mirror.ts";
 import type { PortModel } from "./model.ts";
 import { normal } from "./normal.ts";
+import { crossPatch } from "./patch.ts";
 import type { Xlate } from "./xlate.ts";
 
+export interface OutputOptions {
+  /** Nothing comes after it, in the whole translation. */
+  readonly isLast?: boolean;
+  readonly truncates?: boolean;
+  /** It stands in a group's bucket. */
+  readonly inBucket?: boolean;
+  /** A miss of OFPP_TABLE may ask controllers. */
+  readonly mayPacketIn?: boolean;
+}
+
+const DSCP = 0xfc;
+
 /** The `output` action: any port number, reserved ones included. */
-export function output(x: Xlate, port: number, maxLength: number): void {
+export function output(
+  x: Xlate,
+  port: number,
+  maxLength: number,
+  options: OutputOptions = {},
+): void {
+  const { isLast = false } = options;
   switch (port) {
     case PORTS.IN_PORT:
-      return outputToPort(x, inPort(x.key));
+      return outputToPort(x, inPort(x.key), options);
     case PORTS.TABLE:
-      x.runTable(0, inPort(x.key), true, true);
-      return;
+      return runTable(
+        x,
+        {
+          table: 0,
+          port: inPort(x.key),
+          asPipeline: true,
+          mayPacketIn: options.mayPacketIn ?? isOwn(x),
+          swaps: false,
+        },
+        false,
+      );
     case PORTS.NORMAL:
       return normal(x);
     case PORTS.FLOOD:
-      return flood(x, false);
+      return flood(x, false, isLast);
     case PORTS.ALL:
-      return flood(x, true);
+      return flood(x, true, isLast);
     case PORTS.CONTROLLER: {
       const reason = x.inPacketOut
         ? "packet_out"
-        : x.inGroup
+        : options.inBucket
         ? "group"
         : x.inActionSet
         ? "action_set"
@@ -37,76 +68,103 @@ export function output(x: Xlate, port: number, maxLength: number): void {
     default:
       // OpenFlow 1.3.5 §5.12.1: only IN_PORT sends a packet back.
       if (port === inPort(x.key)) return x.tracer?.report("warn", "skipping output to input port");
-      return outputToPort(x, port);
+      return outputToPort(x, port, options);
   }
 }
 
 /** Every port but the input; FLOOD leaves out those that are configured so. */
-function flood(x: Xlate, all: boolean): void {
+function flood(x: Xlate, all: boolean, isLast: boolean): void {
   const from = inPort(x.key);
-  for (const { ofport, config } of x.bridge.ports.values()) {
-    if (ofport !== from && (all || !config.noFlood)) outputToPort(x, ofport);
+  const ports = [...x.bridge.ports.values()].filter(({ ofport, config }) =>
+    ofport !== from && (all || !config.noFlood)
+  );
+  for (const [i, { ofport }] of ports.entries()) {
+    outputToPort(x, ofport, { isLast: isLast && i === ports.length - 1 });
   }
 }
 
 /** One port of the bridge, whether or not the packet came from there. */
-export function outputToPort(x: Xlate, ofport: number, truncate?: number): void {
+export function outputToPort(x: Xlate, ofport: number, options: OutputOptions): void {
   const port = x.port(ofport);
   if (!port) return x.tracer?.report("warn", "Nonexistent output port");
   if (port.config.noFwd) {
     return x.tracer?.report("detail", "OFPPC_NO_FWD set, skipping output");
   }
+  if (x.mirrorLength !== 0 && port.dpPort === undefined && !port.tunnel) {
+    return x.tracer?.report("warn", "Mirror truncate to ODPP_NONE, skipping output");
+  }
   if (isProtected(x, port)) {
     return x.tracer?.report("warn", "Flow is between protected ports, skipping output.");
   }
-  if (port.patchPeer) return x.crossPatch(port);
-  if (port.dpPort === undefined) return;
-  x.commit();
-  if (truncate !== undefined) x.emit({ type: "trunc", maxLength: truncate });
-  x.emit({ type: "output", port: port.dpPort });
+  if (u32(x.key, AT.packetType) !== 0 && !port.patchPeer && !port.tunnel) {
+    return x.tracer?.report(
+      "warn",
+      "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.",
+    );
+  }
+  if (port.patchPeer) {
+    if (options.truncates) x.tracer?.report("error", "Cannot truncate output to patch port");
+    return crossPatch(x, port, options.isLast ?? false);
+  }
+  const tos = x.key.bytes[AT.nwTos]!;
+  markQueue(x, port);
+  if (port.tunnel) port.tunnel.send(x);
+  else if (port.dpPort !== undefined) {
+    x.commit();
+    const tunnel = port.takes?.(x);
+    if (tunnel !== undefined) x.emit({ type: "tnl_pop", port: tunnel });
+    else {
+      if (x.mirrorLength > 0 && x.mirrorLength < 0xffff) {
+        x.emit({ type: "trunc", maxLength: x.mirrorLength });
+      }
+      x.emit({ type: "output", port: port.dpPort });
+    }
+  }
+  mirrorEgress(x, port.bundle);
+  x.key.bytes[AT.nwTos] = tos;
+}
+
+/** A queue may mark what leaves through it with a DSCP of its own. */
+function markQueue(x: Xlate, { queueDscp }: PortModel): void {
+  if (!queueDscp || queueDscp.size === 0) return;
+  lookSlot(x.mask, "skb_priority");
+  const dscp = queueDscp.get(x.key.get(FIELDS.skb_priority));
+  if (dscp === undefined) return;
+  x.mask.bytes[AT.nwTos]! |= DSCP;
+  x.key.bytes[AT.nwTos] = (x.key.bytes[AT.nwTos]! & ~DSCP) | (dscp & DSCP);
 }
 
 /** `output(port=…, max_len=…)`: for single ports of the datapath only. */
-export function outputTruncated(x: Xlate, port: number, maxLength: number): void {
-  const from = inPort(x.key);
-  const target = port === PORTS.IN_PORT ? from : port;
-  if (port === from) return x.tracer?.report("warn", "skipping output to input port");
-  const out = x.port(target);
-  if (out?.dpPort === undefined) {
-    const name = out ? `patch port ${out.name}` : `port: ${formatPort(target)}`;
-    return x.tracer?.report(out ? "error" : "warn", `output_trunc does not support ${name}`);
+export function outputTruncated(
+  x: Xlate,
+  port: number,
+  maxLength: number,
+  options: OutputOptions,
+): void {
+  switch (port) {
+    case PORTS.TABLE:
+    case PORTS.NORMAL:
+    case PORTS.FLOOD:
+    case PORTS.ALL:
+    case PORTS.CONTROLLER:
+    case PORTS.NONE:
+      return x.tracer?.report("warn", `output_trunc does not support port: ${formatPort(port)}`);
+    default:
+      break;
   }
-  outputToPort(x, target, maxLength);
+  const from = inPort(x.key);
+  if (port === from) return x.tracer?.report("warn", "skipping output to input port");
+  const target = x.port(port === PORTS.IN_PORT ? from : port);
+  if (target?.dpPort === undefined) {
+    return x.tracer?.report(
+      "error",
+      `output_trunc does not support patch port ${formatPort(port)}`,
+    );
+  }
+  x.emit({ type: "trunc", maxLength });
+  output(x, port, 0, { ...options, truncates: true });
 }
 
 function isProtected(x: Xlate, out: PortModel): boolean {
   return out.bundle.protected && (x.port(inPort(x.key))?.bundle.protected ?? false);
-}
-
-export interface ControllerCopy {
-  readonly reason: PacketInReason;
-  readonly maxLength: number;
-  readonly controllerId: number;
-  readonly userdata: Uint8Array | undefined;
-  readonly meterId: number | undefined;
-}
-
-/** A copy of the packet, as it is now, to the controllers. */
-export function sendToController(x: Xlate, copy: ControllerCopy): void {
-  x.commit();
-  // OpenFlow 1.3.5 §5.4: what a table-miss rule sends has the reason "no match".
-  const reason = copy.reason === "action" && x.rule?.isTableMiss ? "explicit_miss" : copy.reason;
-  const number = x.puntNumbers.number({
-    bridge: x.bridge,
-    reason,
-    tableId: x.table,
-    cookie: x.cookie,
-    maxLen: copy.maxLength,
-    controllerId: copy.controllerId,
-    userdata: copy.userdata && copy.userdata.length > 0 ? copy.userdata : undefined,
-    meterId: copy.meterId,
-    state: x.key.clone(),
-  });
-  x.punts.push(number);
-  x.emit({ type: "userspace", userdata: number });
 }

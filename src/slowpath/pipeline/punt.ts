@@ -7,8 +7,10 @@
  */
 import type { PacketInReason } from "../../openflow/actions/types.ts";
 import { FlowKey } from "../../packet/key.ts";
-import { DP_KEY_BYTES, KEY_BYTES, SLOTS } from "../../packet/layout.ts";
+import { DP_KEY_BYTES } from "../../packet/layout.ts";
 import type { Packet } from "../../fastpath/datapath.ts";
+import { copyFrozen, type FrozenState } from "./frozen.ts";
+import { clearConntrack } from "./bits.ts";
 import type { BridgeModel, PacketIn } from "./model.ts";
 
 export interface Punt {
@@ -18,10 +20,13 @@ export interface Punt {
   readonly cookie: bigint;
   readonly maxLen: number;
   readonly controllerId: number;
-  readonly userdata: Uint8Array | undefined;
   readonly meterId: number | undefined;
-  /** Only `in_port` and the pipeline section count. */
-  readonly state: FlowKey;
+  /** The pipeline's state: input port, metadata, registers, and the controller's own data. */
+  readonly frozen: FrozenState;
+  /** What `frozen` is known by. */
+  readonly recircId: number;
+  /** The controller resumes the packet from there. */
+  readonly continues: boolean;
 }
 
 /** Gives punts their numbers; equal punts get the same. Implemented by the flow cache. */
@@ -30,35 +35,27 @@ export interface PuntNumbers {
   number(punt: Punt): number;
 }
 
-const IN_PORT = SLOTS.get("in_port")!;
-
 /** Whatever distinguishes the punt from others of its bridge, as text. */
 export function puntIdentity(punt: Punt): string {
-  const { bytes } = punt.state;
-  const port = bytes.subarray(IN_PORT.offset, IN_PORT.offset + IN_PORT.bytes);
-  const pipeline = bytes.subarray(DP_KEY_BYTES, KEY_BYTES);
-  const hex = (part: Uint8Array | undefined): string => part ? part.toHex() : "-";
   return [
+    punt.recircId,
+    punt.continues,
     punt.reason,
     punt.tableId,
     punt.cookie,
     punt.maxLen,
     punt.controllerId,
-    hex(punt.userdata),
     punt.meterId ?? "-",
-    hex(port),
-    hex(pipeline),
   ].join("/");
 }
 
 /** The packet-in of one packet; `key` is its datapath key as the action saw it. */
 export function packetInOf(punt: Punt, packet: Packet, key: FlowKey): PacketIn {
+  const { reason, frozen } = punt;
   const whole = new FlowKey();
   whole.bytes.set(key.bytes.subarray(0, DP_KEY_BYTES));
-  const end = IN_PORT.offset + IN_PORT.bytes;
-  whole.bytes.set(punt.state.bytes.subarray(IN_PORT.offset, end), IN_PORT.offset);
-  whole.bytes.set(punt.state.bytes.subarray(DP_KEY_BYTES), DP_KEY_BYTES);
-  const { reason } = punt;
+  copyFrozen(frozen.state, whole);
+  if (!frozen.conntracked) clearConntrack(whole);
   return {
     reason,
     packet,
@@ -67,8 +64,9 @@ export function packetInOf(punt: Punt, packet: Packet, key: FlowKey): PacketIn {
     cookie: punt.cookie,
     maxLen: punt.maxLen,
     controllerId: punt.controllerId,
-    userdata: punt.userdata,
+    userdata: frozen.userdata,
     meterId: punt.meterId,
+    continuation: punt.continues ? frozen : undefined,
     bufferable: reason === "no_match" || reason === "implicit_miss" || reason === "explicit_miss",
   };
 }

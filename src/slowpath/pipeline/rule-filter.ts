@@ -1,7 +1,7 @@
 /** Which rules a request means, apart from their matches. */
 import { GROUP_ANY, PORTS } from "../../openflow/version.ts";
 import type { Rule } from "./rule.ts";
-import { outputsTo } from "./supported.ts";
+import { outputsTo } from "./action-targets.ts";
 import type { RuleFilter } from "./table-change.ts";
 
 export function fits(

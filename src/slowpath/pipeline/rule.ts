@@ -4,7 +4,7 @@ import { FLOW_FLAGS } from "../../openflow/messages/types.ts";
 import type { Match } from "../../packet/key.ts";
 import { Classified } from "./classifier.ts";
 import { type Conjunction, conjunctionsOf } from "./conjunction.ts";
-import { groupsOf } from "./supported.ts";
+import { groupsOf, metersOf } from "./action-targets.ts";
 
 /** Priorities above this are the switch's own rules: hidden from dumps and from flow-mods. */
 export const MAX_PRIORITY = 0xffff;
@@ -33,6 +33,7 @@ export class Rule extends Classified {
   readonly actions: readonly Action[];
   /** Groups that the actions name. */
   readonly groups: readonly number[];
+  readonly meters: readonly number[];
   override readonly conjunctions: readonly Conjunction[] | undefined;
   /** Clock times. `modifiedMs` starts the hard timeout, `usedMs` the idle timeout. */
   createdMs: number;
@@ -57,6 +58,7 @@ export class Rule extends Classified {
     this.flags = spec.flags;
     this.actions = spec.actions;
     this.groups = groupsOf(spec.actions);
+    this.meters = metersOf(spec.actions);
     this.conjunctions = conjunctionsOf(spec.actions);
     this.createdMs = this.modifiedMs = this.usedMs = nowMs;
   }

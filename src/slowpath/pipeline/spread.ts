@@ -1,20 +1,20 @@
 /** `multipath`, `bundle` and `bundle_load`: a hash of the packet chooses a number or a port. */
 import type { ActionOf } from "../../openflow/actions/types.ts";
 import { PORTS } from "../../openflow/version.ts";
-import { has, lookSubfield, writeSubfield } from "./bits.ts";
+import { hashTwo } from "../../packet/hash.ts";
 import { isPortAlive } from "./group-action.ts";
-import { hashFields, mix } from "./hash.ts";
+import { hashFields, lookHashFields } from "./hash.ts";
 import { output } from "./output.ts";
+import { loadSubfield } from "./set-field.ts";
 import type { Xlate } from "./xlate.ts";
 
+/** Beyond as many links, `hrw` takes too long. */
+const MAX_HRW_LINKS = 64;
+
 export function multipath(x: Xlate, action: ActionOf<"multipath">): void {
-  const hash = hashFields(x, action.fields, action.basis);
-  const { destination } = action;
-  if (!has(x.key, x.mask, destination.field.prerequisite)) {
-    return;
-  }
-  lookSubfield(x.mask, destination);
-  writeSubfield(x.key, destination, BigInt(link(action, hash)));
+  lookHashFields(x.key, x.mask, action.fields);
+  const hash = hashFields(x.key, action.fields, action.basis);
+  loadSubfield(x, action.destination, BigInt(link(action, hash)));
 }
 
 function link({ algorithm, maxLink, argument }: ActionOf<"multipath">, hash: number): number {
@@ -23,20 +23,13 @@ function link({ algorithm, maxLink, argument }: ActionOf<"multipath">, hash: num
     case "modulo_n":
       return hash % links;
     case "hash_threshold":
-      return Math.floor(hash / 2 ** 32 * links);
+      return links === 1 ? 0 : Math.floor(hash / (Math.floor(0xffffffff / links) + 1));
     case "hrw":
-      return highest(links, (n) => mix(hash, n));
-    case "iter_hash": {
-      // A modulus of at least as many as there are links, less than twice as many.
-      let modulus = argument;
-      if (modulus < links || modulus / 2 > links) {
-        modulus = 2 ** Math.ceil(Math.log2(links));
-      }
-      for (let i = 0;; i++) {
-        const found = mix(hash, i) % modulus;
-        if (found < links) return found;
-      }
-    }
+      return links <= MAX_HRW_LINKS
+        ? highest(links, (n) => hashTwo(hash, n))
+        : iterated(hash, links, 0);
+    case "iter_hash":
+      return iterated(hash, links, argument);
     default: {
       const never: never = algorithm;
       throw new Error(`multipath algorithm ${never}`);
@@ -44,25 +37,34 @@ function link({ algorithm, maxLink, argument }: ActionOf<"multipath">, hash: num
   }
 }
 
+function iterated(hash: number, links: number, wanted: number): number {
+  // A modulus of at least as many as there are links, less than twice as many.
+  const fits = wanted >= links && Math.floor(wanted / 2) <= links;
+  const modulus = fits ? wanted : 2 ** Math.ceil(Math.log2(links));
+  for (let i = 0;; i++) {
+    const found = (hashTwo(hash, i) % modulus) & 0xffff;
+    if (found < links) return found;
+  }
+}
+
 export function bundle(x: Xlate, action: ActionOf<"bundle">): void {
   const port = member(x, action);
   const { destination } = action;
   if (!destination) return output(x, port, 0);
-  if (!has(x.key, x.mask, destination.field.prerequisite)) return;
-  lookSubfield(x.mask, destination);
-  writeSubfield(x.key, destination, BigInt(port));
+  loadSubfield(x, destination, BigInt(port));
 }
 
 /** The port of a live member, or NONE. */
 function member(x: Xlate, { algorithm, fields, basis, members }: ActionOf<"bundle">): number {
-  const alive = members.map((port) => isPortAlive(x, port));
   switch (algorithm) {
     case "active_backup":
-      return members[alive.indexOf(true)] ?? PORTS.NONE;
+      return members.find((port) => isUsable(x, port)) ?? PORTS.NONE;
     case "hrw": {
-      const hash = hashFields(x, fields, basis);
+      if (members.length > 1) lookHashFields(x.key, x.mask, fields);
+      const hash = hashFields(x.key, fields, basis);
+      const alive = members.map((port) => isUsable(x, port));
       if (!alive.includes(true)) return PORTS.NONE;
-      return members[highest(members.length, (n) => alive[n] ? mix(hash, n) : -1)]!;
+      return members[highest(members.length, (n) => alive[n] ? hashTwo(n, hash) : -1)]!;
     }
     default: {
       const never: never = algorithm;
@@ -71,6 +73,24 @@ function member(x: Xlate, { algorithm, fields, basis, members }: ActionOf<"bundl
   }
 }
 
+/** Reserved ports are always there, but for controllers, which a bundle cannot send to. */
+function isUsable(x: Xlate, port: number): boolean {
+  switch (port) {
+    case PORTS.IN_PORT:
+    case PORTS.TABLE:
+    case PORTS.NORMAL:
+    case PORTS.FLOOD:
+    case PORTS.ALL:
+    case PORTS.NONE:
+      return true;
+    case PORTS.CONTROLLER:
+      return false;
+    default:
+      return isPortAlive(x, port);
+  }
+}
+
+/** The first number of the highest score. */
 function highest(count: number, score: (n: number) => number): number {
   let best = 0;
   let bestScore = -Infinity;

@@ -1,4 +1,5 @@
 /** How one table is set, apart from its rules (OpenFlow 1.4.1 §6.5, §7.3.4.1). */
+import type { Subfield } from "../../openflow/actions/types.ts";
 import type { TableMod } from "../../openflow/messages/types.ts";
 import type { MissSetting } from "./table-change.ts";
 
@@ -14,11 +15,17 @@ export interface Vacancy {
 
 export class TableSettings {
   miss: MissSetting = "default";
-  /** A new rule in a full table takes the place of one that would expire anyway. */
+  /** A new rule in a full table takes the place of one that would expire anyway: by OpenFlow. */
   eviction = false;
+  /** The same by `Flow_Table.overflow_policy`, with the fields by which rules are grouped. */
+  evictionGroups: readonly Subfield[] | undefined;
   vacancy: Vacancy | undefined;
 
   constructor(public limit: number) {}
+
+  get evicts(): boolean {
+    return this.eviction || this.evictionGroups !== undefined;
+  }
 
   /** Percent of the table that is free. */
   free(rules: number): number {

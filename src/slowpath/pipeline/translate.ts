@@ -11,38 +11,51 @@
  * same actions, the same effects and the same mask, as long as tables, MACs and ports stay the same.
  * So a bit is put into the mask when it is looked at, never later.
  *
- * The way through: table 0 is searched (`Xlate.runTable`); the rule's list runs (actions.ts);
- * resubmit and goto search further tables; at the end the action set runs. A patch port starts the
- * same in the peer bridge, inside the first's translation (`Xlate.crossPatch`): packets never go
- * through the datapath between bridges. NORMAL is in normal.ts and vlan.ts, header rewriting is
- * collected and committed by commit.ts.
+ * The way through: table 0 is searched (lookup.ts); the rule's list runs (actions.ts); resubmit and
+ * goto search further tables; at the end the action set runs. A patch port starts the same in the
+ * peer bridge, inside the first's translation (patch.ts): packets never go through the datapath
+ * between bridges. NORMAL is in normal.ts and vlan.ts; what actions do to headers is collected in the
+ * key and committed by commit.ts, encap.ts, mpls.ts and tags.ts. When something is needed that only
+ * the datapath can find out, translation stops and goes on when the packet comes back (freeze.ts):
+ * then the key has a recirculation id, and what was frozen runs instead of table 0.
  *
  * Always in the mask: in_port, recirc_id, packet_type, the Ethernet type, and whether an IP packet
  * is a fragment: datapaths need them to make sense of the rest.
  *
- * Limits (Open vSwitch's): 64 levels deep, 4096 table searches, then the packet is dropped and the
- * megaflow drops its like. There is nothing that a translation does by itself, but for `learn` when
- * it is for a packet (learn.ts): the caller runs the effects and sends the packet.
+ * Limits (Open vSwitch's): 64 levels deep, 4096 table searches, 64 kB of stack, then the packet is
+ * dropped and the megaflow drops its like; 64 kB of actions, then it ends there. There is nothing
+ * that a translation does by itself, but for `learn` when it is for a packet (learn.ts): the caller
+ * runs the effects and sends the packet.
  */
 import type { DpAction } from "../../fastpath/actions.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import { FlowKey } from "../../packet/key.ts";
-import { DP_KEY_BYTES, KEY_BYTES } from "../../packet/layout.ts";
-import { runActions } from "./actions.ts";
-import { AT, inPort, isIp, lookBytes } from "./bits.ts";
+import { FIELDS } from "../../packet/layout.ts";
+import { runActions, runActionSet } from "./actions.ts";
+import { AT, inPort, isIp, lookBytes, u32 } from "./bits.ts";
 import type { Effect } from "./effects.ts";
-import type { BridgeModel } from "./model.ts";
+import { finishFreezing, thaw } from "./freeze.ts";
+import type { FrozenState, Recirculations, ThawAction } from "./frozen.ts";
+import { runFound, search } from "./lookup.ts";
+import { isMirrorOutput, mirrorIngress } from "./mirror.ts";
+import type { BridgeModel, PortModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
-import type { Tracer } from "./tracer.ts";
-import { type MacDependency, Scratch, Xlate, type XlateError } from "./xlate.ts";
+import { mayReceive } from "./receive.ts";
+import type { TableOutcome, Tracer } from "./tracer.ts";
+import { finishMask } from "./wildcards.ts";
+import { type MacDependency, Scratch, type SlowReason, Xlate, type XlateError } from "./xlate.ts";
 
 export interface TranslationInput {
+  /** Where the packet came in; where it goes on after a recirculation, its state says. */
   readonly bridge: BridgeModel;
   /** The packet's key, `in_port` in OpenFlow numbers. Not changed. */
   readonly key: FlowKey;
   readonly punts: PuntNumbers;
+  readonly recirculations: Recirculations;
   /** A packet-out's actions, instead of a search from table 0. */
   readonly packetOut?: readonly Action[];
+  /** A controller sends back the packet that froze there. */
+  readonly resumes?: FrozenState;
   readonly tracer?: Tracer;
   /** True for a packet, whose `learn` actions act; false to find out only. */
   readonly learns?: boolean;
@@ -59,6 +72,10 @@ export interface Translation {
   readonly macs: readonly MacDependency[];
   /** Punt numbers that `actions` hold a reference to. */
   readonly punts: readonly number[];
+  /** Recirculation ids, likewise. */
+  readonly recircs: readonly number[];
+  /** Why Open vSwitch's datapath would need help with it; none: it would not. */
+  readonly slow: readonly SlowReason[];
   /** The packet is dropped because of this; `effects` tell how far it came. */
   readonly error: XlateError | undefined;
   /** A rule was learned on the way: another packet like this may be treated otherwise. */
@@ -67,55 +84,120 @@ export interface Translation {
   readonly traced?: FlowKey | undefined;
 }
 
+const CT_TRACKED = 0x20;
+/** Open vSwitch asks its datapath for no more outputs at once (net.core.netdev_max_backlog). */
+const MANY_OUTPUTS = 1000;
+/** Nothing to do, where nothing at all would mean a search. */
+const NOTHING: readonly ThawAction[] = [{ type: "note", data: new Uint8Array() }];
+
 export function translate(input: TranslationInput): Translation {
-  const { bridge, key, punts, packetOut, tracer } = input;
-  const scratch = input.scratch ?? new Scratch();
+  const { bridge, key, packetOut, tracer } = input;
+  const mask = startMask(key);
+  const x = new Xlate({
+    bridge,
+    key,
+    scratch: input.scratch ?? new Scratch(),
+    mask,
+    punts: input.punts,
+    recirculations: input.recirculations,
+    inPacketOut: packetOut !== undefined,
+    tracer,
+    learns: input.learns === true,
+  });
+  tracer?.enter("bridge", `bridge("${bridge.name}")`);
+  run(x, input);
+  tracer?.leave();
+  const many = x.actions.length > MANY_OUTPUTS &&
+    x.actions.filter(({ type }) => type === "output").length > MANY_OUTPUTS;
+  if (x.oversized || many) x.slow.add("action");
+  finishMask(x, key);
+  bridge.finishTunnel?.(key, mask);
+  return {
+    actions: x.error ? [] : withoutLastClone(x.actions),
+    mask,
+    effects: x.effects,
+    macs: x.macs,
+    punts: x.punts,
+    recircs: x.recircs,
+    slow: x.error ? [] : [...x.slow],
+    error: x.error,
+    taught: x.taught,
+    traced: tracer && x.key.clone(),
+  };
+}
+
+function startMask(key: FlowKey): FlowKey {
   const mask = new FlowKey();
   lookBytes(mask, AT.inPort, 4);
   lookBytes(mask, AT.recircId, 4);
   lookBytes(mask, AT.packetType, 4);
   lookBytes(mask, AT.ethType, 2);
-  if (isIp(key)) mask.bytes[AT.nwFrag] = 0xff;
+  if (isIp(key)) mask.bytes[AT.nwFrag] = 3;
+  return mask;
+}
 
-  const x = new Xlate(
-    bridge,
-    key,
-    scratch,
-    mask,
-    punts,
-    packetOut !== undefined,
-    tracer,
-    input.learns === true,
-  );
-  const port = inPort(key);
-  const from = bridge.ports.get(port);
-  tracer?.enter("bridge", `bridge("${bridge.name}")`);
-  if (packetOut) {
-    runActions(x, packetOut);
-    x.finish(undefined);
-  } else if (!from || x.mayReceive(from)) {
-    if (bridge.fragMode === "drop" && (key.bytes[AT.nwFrag]! & 1) !== 0) {
-      tracer?.enterTable(bridge, 0, "fragment");
-      tracer?.report("action", "drop");
-      tracer?.leave();
-    } else {
-      // The first search is no step deeper.
-      x.table = -1;
-      const first = x.runTable(0, port, true, true);
-      x.table = 0;
-      x.finish(first);
+function run(x: Xlate, { key, packetOut, resumes }: TranslationInput): void {
+  const id = key.get(FIELDS.recirc_id);
+  let actions: readonly ThawAction[] | undefined = packetOut;
+  if (resumes) {
+    // Not the table where it froze: that is done with.
+    const rest = thaw(x, { ...resumes, table: 0 });
+    actions = rest.length > 0 ? rest : NOTHING;
+  } else if (id !== 0) {
+    const frozen = x.recirculations.find(id);
+    if (!frozen) {
+      const text = `Recirculation context not found for ID ${id.toString(16)}`;
+      return x.fail("no recirculation context", text);
     }
+    if (packetOut) {
+      x.tracer?.enter("thaw", "thaw");
+      x.fail("recirculation conflict", "Recirculation conflict (actions)!");
+      return x.tracer?.leave();
+    }
+    const rest = thaw(x, frozen);
+    if (rest.length > 0) actions = rest;
+  } else {
+    if (u32(key, AT.ctState) & CT_TRACKED) x.conntracked = true;
+    if (x.bridge.receiveTunnel?.(x.key, x.mask) === false) return;
   }
-  tracer?.leave();
-  mask.bytes.fill(0, DP_KEY_BYTES, KEY_BYTES);
-  return {
-    actions: x.error ? [] : x.actions,
-    mask,
-    effects: x.effects,
-    macs: x.macs,
-    punts: x.punts,
-    error: x.error,
-    taught: x.taught,
-    traced: tracer && x.key.clone(),
-  };
+  pipeline(x, actions);
+}
+
+function pipeline(x: Xlate, actions: readonly ThawAction[] | undefined): void {
+  const port = inPort(x.key);
+  const from = x.port(port);
+  const found = actions
+    ? undefined
+    : search(x, { table: x.table, port, asPipeline: true, mayPacketIn: true, swaps: false });
+  if (found) x.tracer?.enterTable(x.bridge, x.table, found);
+  process(x, from, found, actions ?? []);
+  if (found) x.tracer?.leave();
+}
+
+function process(
+  x: Xlate,
+  from: PortModel | undefined,
+  found: TableOutcome | undefined,
+  actions: readonly ThawAction[],
+): void {
+  if (from && !x.thawed && isMirrorOutput(x, from.bundle)) {
+    x.tracer?.report(
+      "error",
+      `dropping packet received on port ${from.bundle.name}, ` +
+        "which is reserved exclusively for mirroring",
+    );
+  } else if (!from || mayReceive(x, from)) {
+    mirrorIngress(x);
+    if (found) runFound(x, found, true, runActions);
+    else runActions(x, actions, true);
+    if (x.error) return;
+    if (!x.freezing) runActionSet(x);
+    if (x.freezing) finishFreezing(x);
+  }
+}
+
+/** A copy is not needed for what nothing comes after. */
+function withoutLastClone(actions: readonly DpAction[]): readonly DpAction[] {
+  const last = actions.at(-1);
+  return last?.type === "clone" ? [...actions.slice(0, -1), ...last.actions] : actions;
 }

@@ -5,7 +5,7 @@
  */
 import type { FlowKey } from "../../packet/key.ts";
 import { AT, look16, u16, VLAN_CFI, VLAN_PCP, VLAN_VID } from "./bits.ts";
-import { setTags } from "./commit.ts";
+import { setTags } from "./tags.ts";
 import type { BundleModel } from "./model.ts";
 
 /** A packet's VLANs inside the bridge; `[0]` is the one that it is switched in. */

@@ -14,7 +14,7 @@ import { TextError } from "../../packet/text.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { toPipelineKey } from "../cache/megaflows.ts";
-import { groupsOf } from "../pipeline/supported.ts";
+import { groupsOf } from "../pipeline/action-targets.ts";
 import { CommandError, type UnixctlServer } from "../unixctl.ts";
 import { parseTraceArguments, type TraceArguments } from "./arguments.ts";
 import { parseExactFlow } from "./exact-flow.ts";
@@ -76,7 +76,7 @@ function run(
     packet = args.packet;
     readPacket(packet, key);
   }
-  if (actions) check(bridge, key, actions);
+  if (actions) check(bridge, key, actions, args.consistent);
   const { ctStates, names } = args;
   return traceFlow({ backend, bridge, key, packet, actions, ctStates, names });
 }
@@ -141,13 +141,18 @@ function readPacket(packet: Uint8Array, key: FlowKey): void {
 }
 
 /** Would a packet-out with these actions be taken? */
-function check(bridge: Bridge, key: FlowKey, actions: readonly Action[]): void {
+function check(
+  bridge: Bridge,
+  key: FlowKey,
+  actions: readonly Action[],
+  consistent: boolean,
+): void {
   const inPort = key.get(FIELDS.in_port);
   if (inPort >= MAX_PORTS && inPort < PORTS.MAX) throw new CommandError("invalid in_port");
   const mask = new FlowKey();
   mask.words.fill(0xffffffff);
   try {
-    checkActions(actions, { key, mask }, { table: 0, lenient: true, maxPorts: MAX_PORTS });
+    checkActions(actions, { key, mask }, { table: 0, lenient: !consistent, maxPorts: MAX_PORTS });
     for (const group of groupsOf(actions)) {
       if (!bridge.tables.groups.get(group)) {
         throw new OfError("OFPBAC_BAD_OUT_GROUP", 0, `there is no group ${group}`);

@@ -39,8 +39,7 @@ function statsOf(agent: Agent, meter: Meter) {
   const ageMs = Math.max(0, Math.floor(agent.bridge.clock.now() - meter.createdMs));
   return {
     meter: meter.config.meter,
-    // Flows that name a meter are refused so far.
-    flows: 0,
+    flows: agent.bridge.tables.meters.references(meter.config.meter),
     packets: BigInt(meter.packets),
     bytes: BigInt(meter.bytes),
     durationSeconds: Math.floor(ageMs / 1000),

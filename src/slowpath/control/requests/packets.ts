@@ -3,7 +3,7 @@ import { OfError } from "../../../openflow/errors.ts";
 import type { PacketOut, Resume } from "../../../openflow/messages/types.ts";
 import { PORTS } from "../../../openflow/version.ts";
 import type { PreparedPacketOut } from "../../cache/upcalls.ts";
-import { groupsOf, unsupportedAction } from "../../pipeline/supported.ts";
+import { groupsOf } from "../../pipeline/action-targets.ts";
 import type { Agent } from "../agent.ts";
 import type { BufferedPacket } from "../buffers.ts";
 
@@ -22,8 +22,6 @@ export function preparePacketOut(agent: Agent, request: PacketOut): PreparedPack
   ) {
     throw new OfError("OFPBRC_BAD_PORT", 0, `a packet cannot have come in by port ${inPort}`);
   }
-  const refused = unsupportedAction(actions);
-  if (refused) throw new OfError("OFPBAC_BAD_TYPE", 0, `action ${refused} is not supported`);
   for (const group of groupsOf(actions)) {
     if (agent.bridge.tables.groups.get(group)) continue;
     throw new OfError("OFPBAC_BAD_OUT_GROUP", 0, `there is no group ${group}`);

@@ -286,11 +286,6 @@ describe("an OpenFlow agent", () => {
           },
           "OFPBRC_BAD_PORT",
         ],
-        [
-          "a flow with an action that is not run yet",
-          flowMod({ actions: [{ type: "push_mpls", ethType: 0x8847 }] }),
-          "OFPBAC_BAD_TYPE",
-        ],
         ["a reply", { type: "barrier_reply" }, "OFPBRC_BAD_TYPE"],
       ] satisfies [string, OfMessage, string][],
     )("%s", (_, message, name) => {

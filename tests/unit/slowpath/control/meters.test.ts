@@ -1,14 +1,22 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Action } from "../../../../src/openflow/actions/types.ts";
 import {
+  FLOW_FLAGS,
   METER_FLAGS,
   type MeterBand,
   type MeterMod,
   type OfMessage,
 } from "../../../../src/openflow/messages/types.ts";
-import { OF13 } from "../../../../src/openflow/version.ts";
+import { OF13, OF14 } from "../../../../src/openflow/version.ts";
 import { ManualClock } from "../../../../src/slowpath/clock.ts";
-import { METER_ALL, METER_CONTROLLER, Meters } from "../../../../src/slowpath/pipeline/meters.ts";
+import type { DpMeter } from "../../../../src/fastpath/meters.ts";
+import { DatapathMeters } from "../../../../src/slowpath/cache/meters.ts";
+import {
+  METER_ALL,
+  METER_CONTROLLER,
+  type Meters,
+} from "../../../../src/slowpath/pipeline/meters.ts";
+import { FlowTables } from "../../../../src/slowpath/pipeline/tables.ts";
 import { AgentRig, error, flowMod } from "./agent-rig.ts";
 
 const { KBPS, PKTPS, BURST } = METER_FLAGS;
@@ -23,56 +31,33 @@ const meterMod = (columns: Partial<MeterMod>): MeterMod => ({
 });
 
 describe("meters", () => {
-  function meter(flags: number, ...bands: MeterBand[]) {
-    const clock = new ManualClock();
-    const meters = new Meters(clock);
-    meters.add({ meter: 5, flags, bands });
-    const burst = (count: number, bytes = 100) => {
-      let passed = 0;
-      for (let i = 0; i < count; i++) if (meters.admit(5, bytes)) passed++;
-      return passed;
-    };
-    return { clock, meters, burst };
-  }
-
-  test("let through as many packets as their rate and burst allow", () => {
-    const { clock, burst, meters } = meter(PKTPS | BURST, drop(10, 20));
-    expect(burst(100)).toBe(20);
-    clock.advance(1000);
-    expect(burst(100)).toBe(10);
-    clock.advance(100_000);
-    expect(burst(100)).toBe(20);
-    const [it] = meters.select(5);
-    expect([it!.packets, it!.buckets[0]!.packets, it!.buckets[0]!.bytes]).toEqual([
-      300,
-      250,
-      25000,
-    ]);
-  });
-
-  test("count kilobits, too", () => {
-    const { clock, burst } = meter(KBPS, drop(8));
-    // 8 kbit: ten packets of 100 bytes.
-    expect(burst(100)).toBe(10);
-    clock.advance(500);
-    expect(burst(100)).toBe(5);
-  });
-
-  test("the band of the highest rate that is exceeded counts the packet", () => {
-    const { burst, meters } = meter(PKTPS, drop(2), drop(5));
-    expect(burst(7)).toBe(2);
-    const counts = meters.select(5)[0]!.buckets.map(({ packets }) => packets);
-    expect(counts).toEqual([3, 2]);
-  });
-
-  test("of another number, or none, let everything through", () => {
-    const { meters, burst } = meter(PKTPS, drop(1));
-    expect(meters.admit(9, 100)).toBe(true);
-    burst(10);
-    expect(meters.admit(undefined, 100)).toBe(true);
-    meters.add({ meter: METER_CONTROLLER, flags: PKTPS, bands: [drop(1)] });
-    expect(meters.admit(undefined, 100)).toBe(true);
-    expect(meters.admit(0xffffffff, 100)).toBe(false);
+  test("are the datapath's, by numbers of its own, the lowest free one first", () => {
+    const set = new Map<number, DpMeter>();
+    const datapath = new DatapathMeters({
+      setMeter: (id, meter) => void set.set(id, meter),
+      deleteMeter: (id) => void set.delete(id),
+      meterStats: (id) => ({ packetsIn: id + 1, bytesIn: 100, bands: [{ packets: 1, bytes: 60 }] }),
+    });
+    const bridges = [new FlowTables(new ManualClock()), new FlowTables(new ManualClock())];
+    const [one, other] = bridges.map(({ meters }) => meters) as [Meters, Meters];
+    one.add({ meter: 5, flags: PKTPS | BURST, bands: [drop(10, 20)] });
+    for (const meters of [one, other]) meters.attach(datapath);
+    other.add({ meter: 5, flags: KBPS, bands: [drop(8)] });
+    expect([one.inDatapath(5), other.inDatapath(5), one.inDatapath(6)]).toEqual([0, 1, undefined]);
+    expect(set.get(0)).toEqual({
+      unit: "pktps",
+      bands: [{ type: "drop", rate: 10, burst: 20 }],
+    });
+    other.modify({ meter: 5, flags: PKTPS, bands: [drop(7)] });
+    expect(set.get(1)).toMatchObject({ unit: "pktps", bands: [{ rate: 7, burst: 7 }] });
+    const [it] = other.select(5);
+    expect([it!.packets, it!.bytes, it!.buckets]).toEqual([2, 100, [{ packets: 1, bytes: 60 }]]);
+    one.delete(5);
+    other.add({ meter: METER_CONTROLLER, flags: PKTPS, bands: [drop(1)] });
+    expect([other.forControllers(undefined), other.forControllers(5)]).toEqual([0, 1]);
+    expect(one.forControllers(undefined)).toBeUndefined();
+    other.attach(undefined);
+    expect(set.size).toBe(0);
   });
 });
 
@@ -107,22 +92,28 @@ describe("an agent", () => {
       ["a change of what is not there", { command: "modify" }, "OFPMMFC_UNKNOWN_METER"],
       ["a rate of nothing", { bands: [drop(0)] }, "OFPMMFC_BAD_RATE"],
       ["too many bands", { bands: Array(9).fill(drop(1)) }, "OFPMMFC_OUT_OF_BANDS"],
-      [
-        "bands that do not drop",
-        { bands: [{ type: "dscp_remark", rate: 1, burst: 1, level: 1 }] },
-        "OFPMMFC_BAD_BAND",
-      ],
       ["two units", { flags: KBPS | PKTPS }, "OFPMMFC_BAD_FLAGS"],
     ] satisfies [string, Partial<MeterMod>, string][],
   )("refuses %s", (_, columns, name) => {
     expect(rig.connect(OF13).ask(meterMod(columns))).toMatchObject(error(name));
   });
 
-  test("refuses flows with meters, which are not metered", () => {
-    const c = rig.connect(OF13);
+  test("takes flows with a meter that is there, and removes them with it", () => {
+    const c = rig.connect(OF14);
+    const flow = flowMod({
+      flags: FLOW_FLAGS.SEND_FLOW_REM,
+      actions: [{ type: "meter", meter: 1 }],
+    });
+    expect(c.ask(flow)).toMatchObject(error("OFPMMFC_INVALID_METER"));
     c.ask(meterMod({}));
-    expect(c.ask(flowMod({ actions: [{ type: "meter", meter: 1 }] })))
-      .toMatchObject(error("OFPBIC_UNSUP_INST"));
+    expect(c.ask(flow)).toEqual([]);
+    expect(c.ask({ type: "meter_stats_request", meter: 1 })).toMatchObject([{
+      meters: [{ flows: 1 }],
+    }]);
+    expect(c.ask(meterMod({ command: "delete", bands: [] }))).toMatchObject([
+      { type: "flow_removed", reason: "meter_delete" },
+    ]);
+    expect(rig.bridge.tables.size).toBe(0);
   });
 
   test("sends controllers no more packets than their meter lets through", async () => {

@@ -273,8 +273,6 @@ describe("changes", () => {
     expect(refused({ group: 2, groupType: "ff", buckets: [bucket(0)] }))
       .toBe("OFPGMFC_INVALID_GROUP");
     expect(refused({ group: 2, buckets: [bucket(0), bucket(0)] })).toBe("OFPGMFC_BAD_BUCKET");
-    expect(refused({ group: 2, buckets: [bucket(0, { actions: [{ type: "dec_nsh_ttl" }] })] }))
-      .toBe("OFPBAC_BAD_TYPE");
     const selection = { method: "hash", parameter: 0n, fields: [] };
     expect(refused({ group: 2, selection })).toBe("OFPBPC_BAD_VALUE");
     expect(refused({ group: 2, groupType: "select", selection: { ...selection, method: "x" } }))

@@ -138,6 +138,7 @@ export class LabBridge implements BridgeModel {
   readonly macs: MacTable<BundleModel>;
   forwardBpdu = false;
   fragMode: "normal" | "drop" | "nx-match" = "normal";
+  invalidTtlToController = false;
   oldController = false;
   readonly packetIns: PacketIn[] = [];
 

@@ -68,9 +68,12 @@ describe("adding", () => {
     apply({ table: 3, priority: 2 });
     expect(errorOf(() => apply({ table: 3, priority: 3 }))).toBe("OFPFMFC_TABLE_FULL");
     expect(errorOf(() => apply({ table: 3, priority: 2, actions: [out(1)] }))).toBe("none");
-    expect(errorOf(() => apply({ actions: [{ type: "dec_nsh_ttl" }] }))).toBe("OFPBAC_BAD_TYPE");
-    const nested = [{ type: "write_actions", actions: [{ type: "dec_nsh_ttl" }] }] as const;
-    expect(errorOf(() => apply({ actions: nested }))).toBe("OFPBAC_BAD_TYPE");
+    expect(errorOf(() => apply({ actions: [{ type: "group", group: 7 }] })))
+      .toBe("OFPBAC_BAD_OUT_GROUP");
+    const nested = [{ type: "write_actions", actions: [{ type: "group", group: 7 }] }] as const;
+    expect(errorOf(() => apply({ actions: nested }))).toBe("OFPBAC_BAD_OUT_GROUP");
+    expect(errorOf(() => apply({ actions: [{ type: "meter", meter: 7 }] })))
+      .toBe("OFPMMFC_INVALID_METER");
     const back = [{ type: "goto_table", table: 3 }] as const;
     expect(errorOf(() => apply({ table: 3, actions: back }))).toBe("OFPBIC_BAD_TABLE_ID");
   });
@@ -171,9 +174,9 @@ describe("batches", () => {
         tables.apply(flowMod({ priority: 1, cookie: 9n }));
         tables.apply(flowMod({ priority: 3 }));
         tables.apply(flowMod({ command: "delete" }));
-        tables.apply(flowMod({ priority: 4, actions: [{ type: "dec_nsh_ttl" }] }));
+        tables.apply(flowMod({ priority: 4, actions: [{ type: "meter", meter: 7 }] }));
       })
-    )).toBe("OFPBAC_BAD_TYPE");
+    )).toBe("OFPMMFC_INVALID_METER");
     expect(list()).toEqual(before);
     expect(changes).toEqual([]);
     old!.credit(1, 10, clock.now());

@@ -1,0 +1,106 @@
+/**
+ * The rules of a bridge as they are kept: by table in classifiers, and in the index of those with
+ * timeouts, groups, meters and learners. Every change is a step of the journal.
+ */
+import { type ErrorName, OfError } from "../../openflow/errors.ts";
+import { TABLE_ALL } from "../../openflow/version.ts";
+import type { Match } from "../../packet/key.ts";
+import type { Clock } from "../clock.ts";
+import { Classifier } from "./classifier.ts";
+import type { Journal } from "./journal.ts";
+import { RuleIndex } from "./rule-index.ts";
+import { fits } from "./rule-filter.ts";
+import type { Rule } from "./rule.ts";
+import type { ChangeSource, RemovedReason, RuleFilter, TablesChange } from "./table-change.ts";
+import { TableSettings } from "./table-settings.ts";
+
+/** Tables that controllers use: 0..253. */
+export const USER_TABLES = 254;
+/** The switch's own table. */
+export const TABLE_OWN = 254;
+export const MAX_RULES = 1_000_000;
+
+export interface Table {
+  readonly classifier: Classifier<Rule>;
+  readonly settings: TableSettings;
+  matched: number;
+  missed: number;
+}
+
+export class RuleStore {
+  readonly tables: readonly Table[] = Array.from({ length: TABLE_OWN + 1 }, () => ({
+    classifier: new Classifier<Rule>(),
+    settings: new TableSettings(MAX_RULES),
+    matched: 0,
+    missed: 0,
+  }));
+  readonly index = new RuleIndex();
+  /** Called before counters leave the tables, so that they can be brought up to date first. */
+  beforeRead: (() => void) | undefined;
+
+  constructor(
+    readonly clock: Pick<Clock, "now">,
+    private readonly journal: Journal<TablesChange>,
+  ) {}
+
+  /** The table of that number, or all that controllers use. */
+  chosen(id: number): readonly Table[] {
+    return id === TABLE_ALL ? this.tables.slice(0, USER_TABLES) : [this.tables[id]!];
+  }
+
+  checkTable(id: number): void {
+    if (id > TABLE_OWN && id !== TABLE_ALL) throw bad("OFPBRC_BAD_TABLE_ID", `table ${id}`);
+  }
+
+  /** The rules, none of the switch's own, that a request means: of exactly its match, or within. */
+  collect(filter: RuleFilter & { readonly priority: number }, strict: boolean): Rule[] {
+    const found: Rule[] = [];
+    for (const { classifier } of this.chosen(filter.table)) {
+      if (strict) {
+        const rule = classifier.find(filter.match, filter.priority);
+        if (rule && !rule.hidden && fits(rule, filter)) found.push(rule);
+      } else {
+        for (const rule of classifier.within(filter.match)) {
+          if (!rule.hidden && fits(rule, filter)) found.push(rule);
+        }
+      }
+    }
+    return found;
+  }
+
+  put(rule: Rule, match: Match, change: TablesChange): void {
+    this.enter(rule, match);
+    rule.catchAll = match.mask.isZero();
+    this.journal.note(() => this.leave(rule), change);
+  }
+
+  take(rule: Rule, change?: TablesChange): void {
+    rule.keepMatch();
+    this.leave(rule);
+    this.journal.note(() => this.enter(rule, rule.match()), change);
+  }
+
+  drop(rule: Rule, reason: RemovedReason, source: ChangeSource): void {
+    this.take(rule, { event: "removed", rule, reason, source });
+  }
+
+  /** `old`'s counters, and those still to come, are `rule`'s from now on. */
+  succeed(old: Rule, rule: Rule): void {
+    old.successor = rule;
+    this.journal.note(() => old.successor = undefined);
+  }
+
+  private enter(rule: Rule, match: Match): void {
+    this.tables[rule.table]!.classifier.insert(rule, match);
+    this.index.add(rule);
+  }
+
+  private leave(rule: Rule): void {
+    this.tables[rule.table]!.classifier.remove(rule);
+    this.index.remove(rule);
+  }
+}
+
+function bad(error: ErrorName, detail: string): OfError {
+  return new OfError(error, 0, detail);
+}

@@ -1,0 +1,90 @@
+/** The mask of a translation made ready for a datapath: what headers cannot tell is left out. */
+import type { FlowKey } from "../../packet/key.ts";
+import {
+  DP_KEY_BYTES,
+  KEY_BYTES,
+  type Slot,
+  slot,
+  type SlotName,
+  SLOTS,
+} from "../../packet/layout.ts";
+import {
+  AT,
+  ETH_IP,
+  ETH_IPV6,
+  FRAG_LATER,
+  isMplsType,
+  look16,
+  setU16,
+  u16,
+  u32,
+  VLAN_CFI,
+} from "./bits.ts";
+import { MAX_LABELS } from "./mpls.ts";
+import type { Xlate } from "./xlate.ts";
+
+const TUNNEL = [...SLOTS.values()].filter(({ name }) => name.startsWith("tun_"));
+const TUNNEL_DESTINATIONS: readonly Slot[] = (["tun_dst", "tun_ipv6_dst"] satisfies SlotName[]).map(
+  slot,
+);
+const ICMP = 1;
+const ICMPV6 = 58;
+
+/**
+ * `original`: the packet's key as it came up. Bits of headers that the packet did not have, and that
+ * actions gave it, do not count: the Ethernet type and the presence of a tag tell such packets apart.
+ */
+export function finishMask({ key, mask }: Xlate, original: FlowKey): void {
+  const { bytes } = mask;
+  bytes.fill(0, DP_KEY_BYTES, KEY_BYTES);
+  if (u32(original, AT.packetType) !== 0) {
+    bytes.fill(0, AT.ethDst, AT.ethDst + 6);
+    bytes.fill(0, AT.ethSrc, AT.ethSrc + 6);
+  }
+  const type = u16(key, AT.ethType);
+  const protocol = key.bytes[AT.nwProto];
+  if ((type === ETH_IP && protocol === ICMP) || (type === ETH_IPV6 && protocol === ICMPV6)) {
+    bytes[AT.tpSrc] = 0;
+    bytes[AT.tpDst] = 0;
+  }
+  for (const at of [AT.vlanTci, AT.vlan2Tci]) {
+    if (u16(mask, at) !== 0) look16(mask, at, VLAN_CFI);
+  }
+  if (key.bytes[AT.nwFrag]! & FRAG_LATER) {
+    // Later fragments have no ports, whatever rules wanted to know.
+    setU16(mask, AT.tpSrc, 0);
+    setU16(mask, AT.tpDst, 0);
+  }
+  if (!isMplsType(u16(original, AT.ethType))) {
+    bytes.fill(0, AT.mpls, AT.mpls + 4 * MAX_LABELS);
+  }
+  clearAbsentTag(original, mask, AT.vlanTci, AT.vlanTpid);
+  clearAbsentTag(original, mask, AT.vlan2Tci, AT.vlan2Tpid);
+  if (!TUNNEL_DESTINATIONS.some((each) => isSet(original, each))) {
+    for (const { offset, bytes: length } of TUNNEL) bytes.fill(0, offset, offset + length);
+  }
+}
+
+function clearAbsentTag(original: FlowKey, mask: FlowKey, tci: number, tpid: number): void {
+  if (u16(original, tci) & VLAN_CFI) return;
+  setU16(mask, tci, 0);
+  setU16(mask, tpid, 0);
+}
+
+function isSet({ bytes }: FlowKey, { offset, bytes: length }: Slot): boolean {
+  for (let i = offset; i < offset + length; i++) if (bytes[i] !== 0) return true;
+  return false;
+}
+
+/**
+ * The mask with which a megaflow is installed: whether there is a tag, and which, is always matched,
+ * so that a packet with one never takes the way of those without. Of a second tag, whether it is
+ * there is enough.
+ */
+export function withTags(key: FlowKey, mask: FlowKey): void {
+  if (u16(mask, AT.vlanTci) === 0) setU16(mask, AT.vlanTci, 0xffff);
+  if (!(u16(key, AT.vlanTci) & VLAN_CFI)) return;
+  setU16(mask, AT.vlanTpid, 0xffff);
+  look16(mask, AT.vlan2Tci, VLAN_CFI);
+  if (u16(key, AT.vlan2Tci) & VLAN_CFI) setU16(mask, AT.vlan2Tpid, 0xffff);
+}
