@@ -66,6 +66,8 @@ export interface DpPortSpec {
   readonly tunnel?: TunnelKind;
   /** Wanted Ethernet address of an internal port. */
   readonly mac?: Uint8Array;
+  /** Its packets are received by this process, also where the datapath could do it in the kernel. */
+  readonly userspace?: boolean;
 }
 
 export interface DpPort extends DpPortSpec {
@@ -101,6 +103,12 @@ export interface DpFlowStats {
   lastUsedMs: number;
   /** OR of the TCP flags seen. */
   tcpFlags: number;
+}
+
+export interface FlowPlace {
+  readonly place: "ebpf" | "user";
+  /** Why it is not in the kernel. */
+  readonly reason?: string;
 }
 
 export interface DatapathListener {
@@ -144,6 +152,11 @@ export interface Datapath {
   deleteFlow(id: number): void;
   /** Statistics in place; zero for an id never used. Valid until the id is reused. */
   flowStats(id: number): DpFlowStats;
+  /**
+   * Where the flow's packets are forwarded, where there is a choice: `ebpf` in the kernel, `user` in
+   * this process (and why). Datapaths that forward in one place only lack this.
+   */
+  flowPlace?(id: number): FlowPlace;
 
   /**
    * Runs the actions on one packet. `inPort` is the datapath port it counts as coming from. With

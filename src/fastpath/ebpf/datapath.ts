@@ -47,6 +47,7 @@ import {
   type DpPort,
   type DpPortSpec,
   type DpPortStats,
+  type FlowPlace,
   type Packet,
 } from "../datapath.ts";
 import type { DpMeter, DpMeterStats } from "../meters.ts";
@@ -122,7 +123,9 @@ class KernelParts {
     return loadTcProgram(assembleEntry(portNo, this.maps.programs).bytes, "solovs_port");
   }
 
-  portAdded({ portNo, ifindex, type }: DpPort): void {
+  portAdded({ portNo, ifindex, type, userspace }: DpPort): void {
+    // The host's side of an internal port that this process reads is not reached by a redirect.
+    if (userspace && type === "internal") return;
     this.targets.set(portNo, { ifindex, ingress: type === "internal" });
     this.flows.portChanged(portNo);
   }
@@ -215,6 +218,11 @@ class EbpfDatapath implements Datapath {
       lastUsedMs: Math.max(stats.lastUsedMs, lastUsedMs),
       tcpFlags: stats.tcpFlags | tcpFlags,
     };
+  }
+
+  flowPlace(id: number): FlowPlace {
+    const reason = this.kernel.flows.reason(id);
+    return reason === undefined ? { place: "ebpf" } : { place: "user", reason };
   }
 
   execute(

@@ -207,7 +207,7 @@ class UserspaceDatapath implements Datapath {
     // Both are taken now, so that a second call before the answer gets another number.
     this.names.add(spec.name);
     this.opening.add(portNo);
-    const program = this.kernel?.programFor(portNo);
+    const program = spec.userspace ? undefined : this.kernel?.programFor(portNo);
     try {
       const [opened] = await this.requestSetup({
         id: ++this.lastRequest,
