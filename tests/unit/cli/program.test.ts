@@ -53,9 +53,9 @@ describe("command line", () => {
   });
 
   test("the names of stock programs are recognised, and nothing else is", async () => {
-    const { code, err } = await commandLine("/usr/bin/ovs-ofctl", "show");
+    const { code, err } = await commandLine("/usr/bin/ovsdb-tool", "create");
     expect(code).toBe(2);
-    expect(err).toContain("ovs-ofctl of the package openvswitch-common");
+    expect(err).toContain("ovsdb-tool of the package openvswitch-common");
     expect(stockProgram("solovs")).toBeUndefined();
     expect(stockProgram("/x/toString")).toBeUndefined();
   });
