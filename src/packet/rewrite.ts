@@ -336,7 +336,7 @@ function isPartial(frame: Frame, field: number): boolean {
 }
 
 /** `pseudo`: the difference is in the pseudo header, not in the transport header or payload. */
-function patchTransport(frame: Frame, delta: number, pseudo: boolean): void {
+export function patchTransport(frame: Frame, delta: number, pseudo: boolean): void {
   if (delta === 0 || frame.l4 < 0) return;
   const { bytes, l4Type } = frame;
   let field: number;

@@ -1,5 +1,5 @@
 /** Limits and timeouts of the connection tracker: Open vSwitch's defaults. */
-import type { CtFragmentSettings, CtTimeoutName } from "./types.ts";
+import { CT_TIMEOUTS, type CtFragmentSettings, type CtTimeoutName } from "./types.ts";
 
 /** `DEFAULT_N_CONN_LIMIT` of Open vSwitch 3.1. */
 export const DEFAULT_MAX_CONNECTIONS = 3_000_000;
@@ -31,3 +31,16 @@ export const DEFAULT_TIMEOUTS: Readonly<Record<CtTimeoutName, number>> = {
   icmp_first: 60,
   icmp_reply: 30,
 };
+
+/** Each timeout's place in a policy, which is an array. */
+export const TIMEOUT_INDEX = Object.fromEntries(
+  CT_TIMEOUTS.map((name, i) => [name, i]),
+) as Readonly<Record<CtTimeoutName, number>>;
+
+/** Milliseconds in the order of CT_TIMEOUTS. */
+export function timeoutPolicy(timeouts: Partial<Record<CtTimeoutName, number>>): Float64Array {
+  return Float64Array.from(
+    CT_TIMEOUTS,
+    (name) => 1000 * (timeouts[name] ?? DEFAULT_TIMEOUTS[name]),
+  );
+}

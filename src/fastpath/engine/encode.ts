@@ -119,7 +119,7 @@ class Encoder {
       const nested = action.type === "clone" || action.type === "sample" ||
         action.type === "check_pkt_len";
       if (nested) owed = this.nested(action, last, owed);
-      else if (action.type === "recirc" && !last) {
+      else if ((action.type === "recirc" || action.type === "tnl_pop") && !last) {
         owed = this.nested({ type: "clone", actions: [action] }, false, owed);
       } else {
         if (owed && changesOf(action) === KEEP_FRAME) {

@@ -41,7 +41,7 @@ import type { Tracker } from "../conntrack/tracker.ts";
 import { TUNNEL_KINDS, type TunnelKind } from "../actions.ts";
 import { popTunnel } from "../tunnels/pop.ts";
 import { pushTunnel } from "../tunnels/push.ts";
-import { counterIndex, DROP_ACTION_BASE } from "./counters.ts";
+import { counterIndex, CT_COUNTER_BASE, DROP_ACTION_BASE } from "./counters.ts";
 import { hashFiveTupleWithBasis, hashSymmetric } from "./flow-hash.ts";
 import { METER_DROP, METER_REMARK, type MeterTable, remarked } from "./meters.ts";
 import {
@@ -133,7 +133,9 @@ export abstract class Executor {
     readonly counters: Float64Array,
     readonly meters: MeterTable,
     readonly tracker: Tracker,
-  ) {}
+  ) {
+    tracker.countInto(counters, CT_COUNTER_BASE);
+  }
 
   /** Sends the frame as it is, or its first `limit` bytes. */
   protected abstract transmit(portNo: number, limit: number): void;
@@ -229,7 +231,7 @@ export abstract class Executor {
           break;
         case OP_CT:
           this.refresh();
-          if (!this.tracker.run(this, program, code[pc + 1]! >> 2)) return;
+          if (!this.tracker.run(this, program, code[pc + 1]! >> 2, pc + 2)) return;
           pc += 2;
           break;
         default:
@@ -382,15 +384,7 @@ export abstract class Executor {
       return false;
     }
     for (const plain of frames) {
-      const at = this.scratch.take(HEADROOM_BYTES + VNET_BYTES + plain.length);
-      if (at < 0) {
-        this.counters[NO_ROOM]!++;
-        continue;
-      }
-      const into = at + HEADROOM_BYTES + VNET_BYTES;
-      this.scratch.bytes.fill(0, into - VNET_BYTES, into);
-      this.scratch.bytes.set(plain, into);
-      frame.set(this.scratch.bytes, into, plain.length, true, at);
+      if (!this.place(plain)) continue;
       extractAgain(frame);
       this.stale = false;
       this.run(program, pc);
@@ -450,9 +444,34 @@ export abstract class Executor {
 
   /** Makes the frame ours to change. False without memory. */
   protected moveToScratch(): boolean {
+    return this.makeWritable(0);
+  }
+
+  /** The same, with room for `tail` more bytes behind the frame. */
+  makeWritable(tail: number): boolean {
     const { scratch, frame } = this;
-    const at = scratch.take(HEADROOM_BYTES + VNET_BYTES + frame.length);
+    const at = scratch.take(HEADROOM_BYTES + VNET_BYTES + frame.length + tail);
     return at >= 0 && frame.moveTo(scratch.bytes, at + HEADROOM_BYTES + VNET_BYTES, at);
+  }
+
+  /** Points the frame at a copy of a plain packet. Nothing is parsed. False without memory. */
+  place(data: Uint8Array): boolean {
+    const { scratch, frame } = this;
+    const at = scratch.take(HEADROOM_BYTES + VNET_BYTES + data.length);
+    if (at < 0) {
+      this.counters[NO_ROOM]!++;
+      return false;
+    }
+    const into = at + HEADROOM_BYTES + VNET_BYTES;
+    scratch.bytes.fill(0, into - VNET_BYTES, into);
+    scratch.bytes.set(data, into);
+    frame.set(scratch.bytes, into, data.length, true, at);
+    return true;
+  }
+
+  /** Goes on with a program for a packet that was held back. */
+  resume(program: Program, pc: number): void {
+    this.run(program, pc);
   }
 
   private meter(id: number): boolean {

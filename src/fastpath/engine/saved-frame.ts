@@ -2,12 +2,14 @@
 import { Frame } from "../../packet/frame.ts";
 import { DP_KEY_WORDS, METADATA_WORD, slot } from "../../packet/layout.ts";
 
+const W_IN_PORT = slot("in_port").offset >> 2;
 const W_RECIRC = slot("recirc_id").offset >> 2;
 
 export class SavedFrame {
   private readonly at = new Frame();
   private readonly metadata = new Uint32Array(DP_KEY_WORDS - METADATA_WORD);
   private recircId = 0;
+  private inPort = 0;
 
   save(frame: Frame): void {
     const { at, metadata } = this;
@@ -15,6 +17,7 @@ export class SavedFrame {
     copyPlace(frame, at);
     at.keyWords = frame.keyWords;
     this.recircId = words[W_RECIRC]!;
+    this.inPort = words[W_IN_PORT]!;
     for (let i = METADATA_WORD; i < frame.keyWords; i++) metadata[i - METADATA_WORD] = words[i]!;
   }
 
@@ -25,6 +28,7 @@ export class SavedFrame {
     for (let i = Math.max(METADATA_WORD, at.keyWords); i < frame.keyWords; i++) words[i] = 0;
     for (let i = METADATA_WORD; i < at.keyWords; i++) words[i] = metadata[i - METADATA_WORD]!;
     words[W_RECIRC] = this.recircId;
+    words[W_IN_PORT] = this.inPort;
     // Words of headers that the list brought to light are cleared when the frame is parsed again.
     frame.keyWords = Math.max(at.keyWords, Math.min(frame.keyWords, METADATA_WORD));
     copyPlace(at, frame);

@@ -9,6 +9,7 @@ import { Bench, type Case } from "./bench.ts";
 import { FLOW_CASES } from "./flow-cases.ts";
 import { CT_CASES } from "./ct-cases.ts";
 import { ENCAP_CASES } from "./encap-cases.ts";
+import { NAT_CASES } from "./nat-cases.ts";
 import { NESTED_CASES } from "./nested-cases.ts";
 import { PORT_CASES } from "./port-cases.ts";
 import type { Implementation, Rig } from "./rig.ts";
@@ -19,6 +20,7 @@ const CASES: Readonly<Record<string, Case>> = {
   ...NESTED_CASES,
   ...ENCAP_CASES,
   ...CT_CASES,
+  ...NAT_CASES,
   ...PORT_CASES,
 };
 
