@@ -342,7 +342,7 @@ export function identify(bytes: Uint8Array): MessageIdentity {
   const isHello = type === TYPE_HELLO && wireVersion > OF15;
   const version = isOfVersion(wireVersion) ? wireVersion : isHello ? OF15 : undefined;
   if (version === undefined) {
-    throw new OfError("OFPBRC_BAD_VERSION", 0, `version 0x${wireVersion.toString(16)}`);
+    throw new OfError("OFPBRC_BAD_TYPE", 0, `version 0x${wireVersion.toString(16)}`);
   }
   const { place, more } = findPlace(reader, version, type);
   const { shape, vendor, number, row, name } = place;

@@ -86,8 +86,17 @@ function transportFields(ethType: number, protocol: number): readonly [Field, Fi
   }
 }
 
-/** OpenFlow 1.0 `struct ofp_match`, 40 bytes. */
+/** OpenFlow 1.0 `struct ofp_match`, 40 bytes, without what cannot be matched in such packets. */
 export function readMatch10(reader: Reader): Match {
+  return readFields10(reader, false);
+}
+
+/** The same with all that the structure says, which is how a switch's words are shown. */
+export function readWholeMatch10(reader: Reader): Match {
+  return readFields10(reader, true);
+}
+
+function readFields10(reader: Reader, whole: boolean): Match {
   const match = anyMatch();
   const wildcards = reader.u32();
   const has = (bit: number): boolean => (wildcards & bit) === 0;
@@ -114,8 +123,19 @@ export function readMatch10(reader: Reader): Match {
     if (has(W10.DL_VLAN)) setMatchExact(match, FIELDS.dl_vlan, vlan & 0xfff);
     if (has(W10.DL_VLAN_PCP)) setMatchExact(match, FIELDS.dl_vlan_pcp, pcp & 7);
   }
+  const srcMask = BigInt(netmask((wildcards >>> W10.NW_SRC_SHIFT) & 0x3f));
+  const dstMask = BigInt(netmask((wildcards >>> W10.NW_DST_SHIFT) & 0x3f));
+  if (has(W10.DL_TYPE)) setMatchExact(match, FIELDS.eth_type, ethType);
+  if (whole) {
+    if (has(W10.NW_TOS)) setMatchExact(match, FIELDS.nw_tos, tos & 0xfc);
+    if (has(W10.NW_PROTO)) setMatchExact(match, FIELDS.nw_proto, protocol);
+    if (has(W10.TP_SRC)) setMatchExact(match, FIELDS.tcp_src, tpSrc);
+    if (has(W10.TP_DST)) setMatchExact(match, FIELDS.tcp_dst, tpDst);
+    setMatchField(match, FIELDS.ip_src, BigInt(nwSrc), srcMask);
+    setMatchField(match, FIELDS.ip_dst, BigInt(nwDst), dstMask);
+    return match;
+  }
   if (!has(W10.DL_TYPE)) return match;
-  setMatchExact(match, FIELDS.eth_type, ethType);
   const ip = ethType === ETH_TYPE.IPV4 || ethType === ETH_TYPE.IPV6;
   const arp = ethType === ETH_TYPE.ARP || ethType === ETH_TYPE.RARP;
   if (ip && has(W10.NW_TOS)) setMatchExact(match, FIELDS.nw_tos, tos & 0xfc);
@@ -126,8 +146,6 @@ export function readMatch10(reader: Reader): Match {
     if (ports && has(W10.TP_DST)) setMatchExact(match, ports[1], tpDst);
   }
   if (ethType === ETH_TYPE.IPV4 || arp) {
-    const srcMask = BigInt(netmask((wildcards >>> W10.NW_SRC_SHIFT) & 0x3f));
-    const dstMask = BigInt(netmask((wildcards >>> W10.NW_DST_SHIFT) & 0x3f));
     setMatchField(match, FIELDS.ip_src, BigInt(nwSrc), srcMask);
     setMatchField(match, FIELDS.ip_dst, BigInt(nwDst), dstMask);
   }

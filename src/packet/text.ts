@@ -106,7 +106,7 @@ export function formatPort(port: number, names?: PortNames): string {
   if (reserved !== undefined) return reserved;
   const name = names?.nameOf(port);
   if (name === undefined) return String(port);
-  return /^[A-Za-z_][A-Za-z0-9_-]*$/.test(name) ? name : JSON.stringify(name);
+  return /^[A-Za-z][A-Za-z0-9]*$/.test(name) ? name : JSON.stringify(name);
 }
 
 /** The 16-bit number of a port given by number, reserved name (any case) or known name. */
@@ -186,7 +186,7 @@ export function parseFlags(
     for (const [, sign, name] of text.matchAll(/([+-])([^+-]*)/g)) {
       const bit = bitOf(name!);
       if ((mask & bit) !== 0n) {
-        throw new TextError(`${text}: Each ${what} flag can be specified only once`);
+        throw new TextError(`${name}: Each ${what} flag can be specified only once`);
       }
       mask |= bit;
       if (sign === "+") value |= bit;
@@ -282,7 +282,9 @@ export function parseField(field: Field, text: string, names?: PortNames): Field
   const { value, mask } = parseByFormat(field, text, names);
   const all = ones(field.bits);
   const used = mask & all;
-  if (used !== all && used !== 0n && field.maskable !== true) {
+  // A mask is all bits of the field's bytes, not of the field alone, to stand for the whole.
+  const whole = text.includes("/") ? ones(8 * field.bytes) : all;
+  if ((mask & whole) !== whole && mask !== 0n && field.maskable !== true) {
     throw new TextError(`${text}: invalid mask for field ${field.name}`);
   }
   return { value, mask: used };

@@ -1,6 +1,6 @@
 /** Flow-removed in each version's structure and in Nicira's. */
 import { OfError } from "../errors.ts";
-import { readMatch, readMatch10, readNxMatch, writeMatch, writeNxMatch } from "../match.ts";
+import { readMatch, readWholeMatch10, readNxMatch, writeMatch, writeNxMatch } from "../match.ts";
 import { OF11, OF14, type OfVersion, TABLE_ALL } from "../version.ts";
 import type { Reader } from "../wire.ts";
 import { readOxs, writeOxs } from "./oxs.ts";
@@ -35,7 +35,7 @@ export const FLOW_REMOVED_ROWS: readonly MessageRow[] = [
     ids: ["OFPT 1.0(11)"],
     when: isStandard,
     read: (reader) => {
-      const match = readMatch10(reader);
+      const match = readWholeMatch10(reader);
       const cookie = reader.u64();
       const priority = reader.u16();
       const reason = readRemovedReason(reader);

@@ -2,7 +2,7 @@
 import type { Match } from "../../packet/key.ts";
 import { readInstructions, writeInstructions } from "../actions/instructions.ts";
 import { OfError } from "../errors.ts";
-import { readMatch, readMatch10, readNxMatch, writeMatch, writeNxMatch } from "../match.ts";
+import { readMatch, readMatch10, readNxMatch, readWholeMatch10, writeMatch, writeNxMatch } from "../match.ts";
 import { readPort, writePort } from "../ports.ts";
 import { GROUP_ANY, OF13, OF14 } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
@@ -117,7 +117,7 @@ function readFlow10(reader: Reader, { version }: MessageContext): FlowStats {
   const body = entry(reader, 88);
   const table = body.u8();
   body.skip(1);
-  const match = readMatch10(body);
+  const match = readWholeMatch10(body);
   const durationSeconds = body.u32();
   const durationNanoseconds = body.u32();
   const priority = body.u16();

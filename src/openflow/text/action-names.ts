@@ -15,7 +15,10 @@ export const INSTRUCTION_ORDER: readonly InstructionName[] = [
   "goto_table",
 ];
 
-/** Actions that have a number in the standard, in the order in which they are told. */
+/**
+ * Actions that have a number in the standard and that Open vSwitch knows, in the order in which they
+ * are told: lists of what a switch can do are compared with Open vSwitch's.
+ */
 const NAMES: readonly (readonly [ActionType, string])[] = [
   ["output", "output"],
   ["group", "group"],
@@ -42,10 +45,6 @@ const NAMES: readonly (readonly [ActionType, string])[] = [
   ["dec_mpls_ttl", "dec_mpls_ttl"],
   ["push_mpls", "push_mpls"],
   ["pop_mpls", "pop_mpls"],
-  ["copy_ttl_in", "copy_ttl_in"],
-  ["copy_ttl_out", "copy_ttl_out"],
-  ["push_pbb", "push_pbb"],
-  ["pop_pbb", "pop_pbb"],
   ["set_queue", "set_queue"],
   ["meter", "meter"],
 ];

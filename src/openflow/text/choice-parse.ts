@@ -106,7 +106,12 @@ export function parseBundle(text: string, scope: ActionScope, load: boolean): Ac
   if (memberType?.toLowerCase() !== "ofport") {
     throw new TextError(`${text}: unknown member_type \`${memberType}'`);
   }
-  return load ? { ...action, destination: parseSubfield(destination!) } : action;
+  if (!load) return action;
+  const subfield = parseSubfield(destination!);
+  if (!hasShortHeader(subfield.field)) {
+    throw new TextError(`${text}: experimenter OXM field '${destination}' not supported`);
+  }
+  return { ...action, destination: subfield };
 }
 
 export function parseSample(text: string, scope: ActionScope): Action {

@@ -18,6 +18,10 @@ export function hexDump(bytes: Uint8Array, ascii: boolean): string {
   return text;
 }
 
+/** The same without the text, and with the dash only between two halves. */
+export const plainHexDump = (bytes: Uint8Array): string =>
+  hexDump(bytes, false).replaceAll("-\n", "\n");
+
 /** Text that is said to be printable: what is not is escaped as C does it. */
 export function printable(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => {

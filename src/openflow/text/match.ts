@@ -14,7 +14,6 @@ import {
   formatPort,
   integer,
   parseField,
-  type PortNames,
   TCP_FLAGS,
   TextError,
 } from "../../packet/text.ts";
@@ -27,7 +26,9 @@ import {
   valueIsValid,
 } from "../match-set.ts";
 import { PROTOCOLS, type Protocols, protocolsOfField } from "./protocols.ts";
+import type { TextNames } from "./names.ts";
 import { parseSubfield } from "./subfield.ts";
+import { formatTunnelOptions, parseTunnelOption } from "./tunnel-options.ts";
 import { alternateHex, keyValues } from "./scan.ts";
 
 import { subfieldMask } from "../actions/subfield.ts";
@@ -74,7 +75,7 @@ function slotNumber(key: FlowKey, name: SlotName): number {
 /** Collects `name=value` parts of one match. */
 class Parts {
   readonly list: string[] = [];
-  constructor(private readonly match: Match, private readonly names?: PortNames) {}
+  constructor(private readonly match: Match, private readonly names?: TextNames) {}
 
   has(name: FieldName): boolean {
     return !fieldIsZero(this.match.mask, FIELDS[name]);
@@ -136,7 +137,7 @@ class Parts {
 export function formatMatch(
   match: Match,
   priority: number = DEFAULT_PRIORITY,
-  names?: PortNames,
+  names?: TextNames,
 ): string {
   const parts = new Parts(match, names);
   const packetType = parts.value("packet_type");
@@ -156,6 +157,7 @@ export function formatMatch(
   const said = formatProtocol(parts, ethType);
   for (let n = 0; n < 16; n++) parts.alternate(`reg${n}` as FieldName);
   formatTunnel(parts);
+  for (const text of formatTunnelOptions(match, names)) parts.add(text);
   parts.alternate("metadata");
   if (parts.has("in_port_oxm")) {
     parts.add(`in_port=${formatPort(parts.value("in_port_oxm"), names)}`);
@@ -372,7 +374,7 @@ export function parseMatchPart(
   said: SaidMatch,
   key: string,
   value: string,
-  names?: PortNames,
+  names?: TextNames,
 ): boolean {
   const { match } = said;
   const protocol = PROTOCOL_WORDS.get(key);
@@ -404,8 +406,12 @@ export function parseMatchPart(
   return true;
 }
 
-function parseMatchField(said: SaidMatch, field: Field, text: string, names?: PortNames): void {
+function parseMatchField(said: SaidMatch, field: Field, text: string, names?: TextNames): void {
   const { match } = said;
+  if (field.variable) {
+    said.protocols &= PROTOCOLS.NXM_OXM;
+    return parseTunnelOption(match, field, text, names);
+  }
   // Nothing behind the name asks that the field exist, which is what its prerequisites do.
   if (text === "") return;
   const parsed = parseField(field, text, names);
@@ -421,7 +427,7 @@ function parseMatchField(said: SaidMatch, field: Field, text: string, names?: Po
 }
 
 /** Reads a match that stands alone. */
-export function parseMatch(text: string, names?: PortNames): Match {
+export function parseMatch(text: string, names?: TextNames): Match {
   const match = anyMatch();
   const said = { match, protocols: PROTOCOLS.ANY };
   for (const { key, value } of keyValues(text)) {

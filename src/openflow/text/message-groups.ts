@@ -2,7 +2,7 @@
 import { formatPort } from "../../packet/text.ts";
 import type { Bucket, GroupDesc, MessageOf, MeterBand, MeterConfig } from "../messages/types.ts";
 import { METER_FLAGS } from "../messages/types.ts";
-import { GROUP_ALL, GROUP_ANY, OF10, OF15, type OfVersion, PORTS } from "../version.ts";
+import { GROUP_ALL, GROUP_ANY, OF10, OF13, OF15, type OfVersion, PORTS } from "../version.ts";
 import { actionNamesOf } from "./action-names.ts";
 import { formatActions } from "./actions-format.ts";
 import { formatDuration } from "./flow.ts";
@@ -96,10 +96,16 @@ export const formatGroupDescs = (
 
 const count = (value: bigint | undefined): string => String(value ?? 0xffff_ffff_ffff_ffffn);
 
-export function formatGroupStats({ groups }: MessageOf<"group_stats_reply">): string {
+/** OpenFlow 1.1 and 1.2 do not tell how old a group is. */
+const hasDuration = (version: OfVersion): boolean => version === OF10 || version >= OF13;
+
+export function formatGroupStats(
+  { groups }: MessageOf<"group_stats_reply">,
+  version: OfVersion,
+): string {
   return groups.map((group) => {
     let text = `\n group_id=${group.group},`;
-    if (group.durationSeconds !== 0xffffffff) {
+    if (group.durationSeconds !== 0xffffffff && hasDuration(version)) {
       text += `duration=${formatDuration(group.durationSeconds, group.durationNanoseconds)},`;
     }
     text += `ref_count=${group.references},packet_count=${count(group.packets)},` +

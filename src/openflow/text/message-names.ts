@@ -1,6 +1,6 @@
 /** What Open vSwitch calls messages: `OFPT_FLOW_MOD`, `NXST_FLOW reply`, with version and xid. */
 import type { MessageIdentity } from "../codec.ts";
-import { NX_VENDOR, type OfVersion } from "../version.ts";
+import { NX_VENDOR, OF15, type OfVersion } from "../version.ts";
 
 /** Where the name is not the record's type in capitals. */
 const OTHERWISE: Readonly<Record<string, string>> = {
@@ -40,7 +40,9 @@ const VERSION_WORDS: Readonly<Record<OfVersion, string>> = {
 };
 
 /** The beginning of a message's text: `OFPT_HELLO (OF1.3) (xid=0x1):`. */
-export function messageHeader(identity: MessageIdentity): string {
-  const version = VERSION_WORDS[identity.version];
+export function messageHeader(identity: MessageIdentity, wireVersion = 0): string {
+  const version = wireVersion > OF15
+    ? ` (OF 0x${wireVersion.toString(16).padStart(2, "0")})`
+    : VERSION_WORDS[identity.version];
   return `${messageName(identity)}${version} (xid=0x${identity.xid.toString(16)}):`;
 }

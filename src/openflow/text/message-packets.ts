@@ -120,12 +120,17 @@ const MONITOR_FLAGS = [
 ] as const;
 
 export function formatMonitorRequest(
-  { monitors }: MessageOf<"flow_monitor_request">,
+  { monitors, form }: MessageOf<"flow_monitor_request">,
   names?: TextNames,
 ): string {
+  // Nicira's "own" is what OpenFlow 1.4 calls so, in another bit.
+  const told = (flags: number): number =>
+    form === "nicira" && flags & FLOW_MONITOR_FLAGS.OWN
+      ? (flags & ~FLOW_MONITOR_FLAGS.OWN) | FLOW_MONITOR_FLAGS.ONLY_OWN
+      : flags;
   return monitors.map(({ id, command, flags, outPort, outGroup, table, match }) => {
     if (command === "delete") return `\n id=${id} command=delete`;
-    let text = `\n id=${id} flags=${bitNames(flags, MONITOR_FLAGS, ",")}`;
+    let text = `\n id=${id} flags=${bitNames(told(flags), MONITOR_FLAGS, ",")}`;
     if (outPort !== PORTS.NONE) text += ` out_port=${formatPort(outPort, names)}`;
     if (outGroup !== 0 && outGroup !== GROUP_ANY) text += ` out_group=${outGroup | 0}`;
     if (table !== 0xff) text += ` table=${formatTable(table, names)}`;

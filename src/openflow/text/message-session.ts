@@ -10,18 +10,47 @@ import type {
   TlvMapping,
 } from "../messages/types.ts";
 import { BUNDLE_FLAGS, CAPABILITIES } from "../messages/types.ts";
-import type { OfVersion } from "../version.ts";
+import { OF10, type OfVersion } from "../version.ts";
 import { actionNamesOf } from "./action-names.ts";
-import { bitNames } from "./hex-dump.ts";
+import { bitNames, hexDump } from "./hex-dump.ts";
 import { formatPortDescriptions } from "./message-ports.ts";
 import { alternateHex } from "./scan.ts";
 
-/** `0x01, 0x04`. */
-export function formatHello({ versions }: MessageOf<"hello">): string {
+const VERSION_BITMAP = 1;
+const HELLO_HEADER_BYTES = 8;
+
+/**
+ * A hello, from its bytes: what it says beyond its versions is shown, though no switch fails for it.
+ * `warn` is told when no version is said that there is.
+ */
+export function formatHello(bytes: Uint8Array, warn: (text: string) => void): string {
+  const version = bytes[0]!;
+  let versions = version < 31 ? (2 ** (version + 1) - 2) >>> 0 : 0;
+  let good = true;
+  for (let at = HELLO_HEADER_BYTES; at < bytes.length;) {
+    const left = bytes.length - at;
+    const view = new DataView(bytes.buffer, bytes.byteOffset + at, left);
+    const length = left < 4 ? 0 : view.getUint16(2);
+    if (length < 4 || length > left) {
+      good = false;
+      break;
+    }
+    if (view.getUint16(0) !== VERSION_BITMAP) good = false;
+    else if (length < 8 || length % 4 !== 0) good = false;
+    else {
+      const bitmap = view.getUint32(4) & ~1;
+      if (bitmap === 0) {
+        warn("peer does not support any OpenFlow version (between 0x01 and 0x1f)");
+        good = false;
+      } else versions = bitmap >>> 0;
+    }
+    at += (length + 7) & ~7;
+  }
   const numbers = Array.from({ length: 32 }, (_, bit) => bit)
     .filter((bit) => ((versions >>> bit) & 1) !== 0)
     .map((bit) => `0x${bit.toString(16).padStart(2, "0")}`);
-  return `\n version bitmap: ${numbers.join(", ")}`;
+  const text = `\n version bitmap: ${numbers.join(", ")}`;
+  return good ? text : `${text}\n unknown data in hello:\n${hexDump(bytes, true)}`;
 }
 
 const CAPABILITY_NAMES = Object.entries(CAPABILITIES).map(([name, bit]) => [bit, name] as const);
@@ -31,12 +60,14 @@ export function formatFeatures(
   version: OfVersion,
 ): string {
   const { datapathId, tables, buffers, auxiliaryId, capabilities, actions, ports } = message;
+  // OpenFlow 1.0's alone.
+  const known = version === OF10 ? capabilities : capabilities & ~CAPABILITIES.STP;
   let text = ` dpid:${datapathId.toString(16).padStart(16, "0")}\n`;
   text += `n_tables:${tables}, n_buffers:${buffers}`;
   if (auxiliaryId !== 0) text += `, auxiliary_id:${auxiliaryId}`;
-  text += `\ncapabilities: ${bitNames(capabilities, CAPABILITY_NAMES)}\n`;
-  const known = actionNamesOf(actions, version);
-  if (known !== "") text += `actions: ${known}\n`;
+  text += `\ncapabilities: ${bitNames(known, CAPABILITY_NAMES)}\n`;
+  const named = actionNamesOf(actions, version);
+  if (named !== "") text += `actions: ${named}\n`;
   return text + formatPortDescriptions(ports);
 }
 
@@ -67,7 +98,7 @@ export const formatRoleStatus = (message: MessageOf<"role_status">): string =>
   `${formatGeneration(message.role, message.generationId)} ` +
   `reason=${ROLE_REASONS[message.reason]}`;
 
-/** Reasons by their bits; what has no name is told by its number, what has an empty one not at all. */
+/** Reasons by their bits; what has no name is not told. */
 const ASYNC_REASONS: Readonly<Record<AsyncKind, readonly string[]>> = {
   packet_in: ["no_match", "action", "invalid_ttl", "action_set", "group", "packet_out", "", ""],
   port_status: ["add", "delete", "modify"],
@@ -96,10 +127,8 @@ export function formatAsync({ masks }: MessageOf<"set_async" | "get_async_reply"
       const mask = masks[kind]?.[group] ?? 0;
       let text = mask === 0 ? " (off)" : "";
       for (let bit = 0; bit < 32; bit++) {
-        if (((mask >>> bit) & 1) === 0) continue;
-        const name = ASYNC_REASONS[kind][bit] ?? String(bit);
-        const unnamed = kind === "table_status" && name === "" ? String(bit) : name;
-        if (unnamed !== "") text += ` ${unnamed}`;
+        const name = ASYNC_REASONS[kind][bit] ?? "";
+        if (((mask >>> bit) & 1) !== 0 && name !== "") text += ` ${name}`;
       }
       return `${kind.toUpperCase().padStart(16)}:${text}\n`;
     });

@@ -22,15 +22,26 @@ import * as packets from "./message-packets.ts";
 import * as ports from "./message-ports.ts";
 import * as session from "./message-session.ts";
 import * as tables from "./message-tables.ts";
+import { OF10, type OfVersion, PORTS } from "../version.ts";
+import { LearnedTunnelFields } from "../tunnel-fields.ts";
 import type { TextNames } from "./names.ts";
+import { readWholeMatch10 } from "../match.ts";
+import { Reader } from "../wire.ts";
+import { formatMatch } from "./match.ts";
+import { normalizedMatch } from "./normalize.ts";
 import { wireMatch } from "./wire-match.ts";
 
 export interface MessageTextOptions {
   readonly verbosity?: number;
   readonly names?: TextNames | undefined;
+  /** Told what is odd about a message, by the name of Open vSwitch's module that would say it. */
+  readonly log?:
+    | ((module: "ofp_msgs" | "ofp_util" | "ofp_match", text: string) => void)
+    | undefined;
 }
 
 const HEADER_BYTES = 8;
+const NO_NAMES: TextNames = { nameOf: () => undefined, numberOf: () => undefined };
 
 /** `bytes` should be one message; what else they are is told. */
 export function formatMessage(bytes: Uint8Array, options: MessageTextOptions = {}): string {
@@ -49,7 +60,7 @@ export function formatMessage(bytes: Uint8Array, options: MessageTextOptions = {
   if (length < bytes.length) {
     return `(***only uses ${length} bytes out of ${bytes.length}***)\n${hexDump(bytes, true)}`;
   }
-  const { text, failed } = formatWhole(bytes, verbosity, options.names);
+  const { text, failed } = formatWhole(bytes, verbosity, options);
   const dump = failed || verbosity >= 5 ? hexDump(bytes, true) : "";
   return withNewline(text) + dump;
 }
@@ -60,18 +71,29 @@ const decodeError = ({ error }: OfError): string => `***decode error: ${error}**
 function formatWhole(
   bytes: Uint8Array,
   verbosity: number,
-  names: TextNames | undefined,
+  { names: given, log }: MessageTextOptions,
 ): { text: string; failed: boolean } {
+  const tunnelFields = given?.tunnelFields ?? new LearnedTunnelFields();
+  const names: TextNames = { ...(given ?? NO_NAMES), tunnelFields };
   const identity = tryIdentify(bytes);
-  if (identity instanceof OfError) return { text: decodeError(identity), failed: true };
-  const header = messageHeader(identity) + formatMore(identity);
+  if (identity instanceof OfError) {
+    log?.("ofp_msgs", `unknown OpenFlow message (version ${bytes[0]}, type ${bytes[1]})`);
+    return { text: decodeError(identity), failed: true };
+  }
+  const header = messageHeader(identity, bytes[0]) + formatMore(identity);
+  if (identity.name === "hello") {
+    const hello = session.formatHello(bytes, (text) => log?.("ofp_util", text));
+    return { text: header + hello, failed: false };
+  }
   try {
-    const decoded = decode(bytes, { loose: true, flowModTableId: true });
-    const body = formatBody(decoded, bytes, verbosity, names);
+    const decoded = decode(bytes, { loose: true, flowModTableId: true, tunnelFields });
+    const body = formatBody(decoded, bytes, verbosity, names, log);
     return { text: `${header}${body}`.replace(/ $/, ""), failed: false };
   } catch (error) {
     if (!(error instanceof OfError)) throw error;
-    return { text: `${header} ${decodeError(error)}`, failed: true };
+    // A list of ports that ends early is not a message of its kind at all.
+    const whole = identity.name === "features_reply" && error.error === "OFPBRC_BAD_LEN";
+    return { text: whole ? decodeError(error) : `${header} ${decodeError(error)}`, failed: true };
   }
 }
 
@@ -110,12 +132,13 @@ function formatBody(
   bytes: Uint8Array,
   verbosity: number,
   names: TextNames | undefined,
+  log: MessageTextOptions["log"],
 ): string {
   const { version } = decoded;
   const message: OfMessage = decoded.message;
   switch (message.type) {
     case "hello":
-      return session.formatHello(message);
+      return session.formatHello(bytes, () => {});
     case "error":
       return formatError(message, decoded, names);
     case "echo_request":
@@ -139,6 +162,7 @@ function formatBody(
     case "packet_out":
       return packets.formatPacketOut(message, verbosity, names);
     case "flow_mod":
+      if (version === OF10 && bytes[1] === FLOW_MOD_TYPE) tellNormalization(bytes, log);
       return formatFlowMod(message, {
         names,
         version,
@@ -169,7 +193,7 @@ function formatBody(
     case "port_stats_reply":
       return ports.formatPortStats(message, verbosity, names);
     case "queue_stats_request":
-      return ` port=${formatPort(message.port, names)} ` +
+      return ` port=${formatPort(anyPort(message.port, version), names)} ` +
         `queue=${ports.formatQueueId(message.queue)}`;
     case "queue_stats_reply":
       return ports.formatQueueStats(message, verbosity, names);
@@ -206,7 +230,7 @@ function formatBody(
     case "group_desc_request":
       return ` group_id=${groups.formatGroupId(message.group)}`;
     case "group_stats_reply":
-      return groups.formatGroupStats(message);
+      return groups.formatGroupStats(message, version);
     case "group_desc_reply":
       return groups.formatGroupDescs(message, version, names);
     case "group_features_reply":
@@ -286,6 +310,23 @@ function formatBody(
     }
   }
 }
+
+const FLOW_MOD_TYPE = 14;
+
+/** OpenFlow 1.0's structure can say what no packet has: that is left out, and told. */
+function tellNormalization(bytes: Uint8Array, log: MessageTextOptions["log"]): void {
+  if (!log) return;
+  const match = readWholeMatch10(new Reader(bytes.subarray(HEADER_BYTES), "OFPBMC_BAD_LEN"));
+  const normal = normalizedMatch(match);
+  if (!normal) return;
+  log("ofp_match", "normalization changed ofp_match, details:");
+  log("ofp_match", ` pre: ${formatMatch(match)}`);
+  log("ofp_match", `post: ${formatMatch(normal)}`);
+}
+
+/** OpenFlow 1.0 says "all" where later versions say "any". */
+const anyPort = (port: number, version: OfVersion): number =>
+  version === OF10 && port === PORTS.ALL ? PORTS.ANY : port;
 
 const PACKET_IN_FORMATS = {
   standard: "standard",

@@ -1,5 +1,6 @@
 /** Names of ports and tables in texts: ovs-ofctl's `--names`. */
 import type { PortNames } from "../../packet/text.ts";
+import type { TunnelFields } from "../tunnel-fields.ts";
 import { parseTable } from "./scan.ts";
 
 export interface TableNames {
@@ -10,11 +11,13 @@ export interface TableNames {
 /** What is known of the switch that a text is about. */
 export interface TextNames extends PortNames {
   readonly tables?: TableNames;
+  /** Where the values of tunnel options lie in matches. */
+  readonly tunnelFields?: TunnelFields;
 }
 
 /** As it is if it is a plain word, else quoted. */
 export const quoteName = (name: string): string =>
-  /^[A-Za-z_][A-Za-z0-9_-]*$/.test(name) ? name : JSON.stringify(name);
+  /^[A-Za-z][A-Za-z0-9]*$/.test(name) ? name : JSON.stringify(name);
 
 export function formatTable(table: number, names?: TextNames): string {
   const name = names?.tables?.nameOf(table);

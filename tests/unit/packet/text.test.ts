@@ -81,7 +81,7 @@ describe("field text", () => {
     ],
     ["ipv6_src", "1::2::3", "1::2::3: invalid IPv6 address"],
     ["in_port", "nobody", "nobody: invalid or unknown port for in_port"],
-    ["tcp_flags", "+syn+syn", "+syn+syn: Each TCP flag can be specified only once"],
+    ["tcp_flags", "+syn+syn", "syn: Each TCP flag can be specified only once"],
     ["tcp_flags", "+foo", "+foo: unknown TCP flag(s)"],
     ["tcp_flags", "0x1000", "0x1000: unknown TCP flag(s)"],
     ["ct_state", "0x100/0x100", "0x100/0x100: unknown ct_state flag(s)"],

@@ -139,16 +139,18 @@ async function replaceFlows(session: Session, [target = "", path = ""]: readonly
   });
   const vconn = await openForDump(session, target, usable);
   await putSwitch(session, tables, 1, vconn);
-  const removals: FlowMod[] = [];
-  const additions: FlowMod[] = [];
+  const changes: FlowMod[] = [];
   for (const entry of tables.all()) {
     const [wanted, present] = entry.versions;
-    if (!wanted) removals.push(flowMod(entry, present!, "delete_strict"));
+    if (!wanted) changes.push(flowMod(entry, present!, "delete_strict"));
     else if (session.options.readd || !present || !sameVersion(present, wanted)) {
-      additions.push(flowMod(entry, wanted, "add"));
+      changes.push(flowMod(entry, wanted, "add"));
     }
   }
-  const messages = [...removals, ...additions].map((message) => flowModFor(message, vconn));
+  // In each table, what goes goes first.
+  const order = (a: FlowMod, b: FlowMod): number =>
+    a.table - b.table || Number(a.command === "add") - Number(b.command === "add");
+  const messages = changes.sort(order).map((message) => flowModFor(message, vconn));
   if (session.options.bundle) await sendBundle(session, vconn, target, messages);
   else await session.transact(vconn, target, messages);
   vconn.client.close();
@@ -163,7 +165,7 @@ async function putSource(
   const isFile = /^[/.]/.test(source) || (!source.includes(":") && existsSync(source));
   if (isFile) {
     const text = readText(source, (why) => `${source}: open (${why})`);
-    await session.parse(source, () => putFile(tables, side, source, text, undefined));
+    await session.parse(source, () => putFile(tables, side, source, text, session.noNames));
     return undefined;
   }
   const vconn = await openForDump(session, source, PROTOCOLS.ANY);
@@ -189,7 +191,7 @@ const DIFFERENT = 2;
 async function diffFlows(session: Session, [first = "", second = ""]: readonly string[]) {
   const tables = new FlowTables();
   const firstNames = await putSource(session, tables, 0, first);
-  const names = await putSource(session, tables, 1, second) ?? firstNames;
+  const names = await putSource(session, tables, 1, second) ?? firstNames ?? session.noNames;
   let text = "";
   for (const entry of tables.all()) {
     const [a, b] = entry.versions;

@@ -80,7 +80,7 @@ async function dumpFlows(session: Session, args: readonly string[]): Promise<voi
   const [target = ""] = args;
   const { vconn, request } = await prepare(session, args, false);
   const names = await session.namesToShow(target);
-  if (options.sort.length === 0 && !names && options.stats && !options.color) {
+  if (options.sort.length === 0 && !session.showsNames && options.stats && !options.color) {
     await session.dump(vconn, target, request);
   } else {
     const flows = await fetchFlows(session, vconn, request);

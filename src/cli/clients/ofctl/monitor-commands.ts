@@ -6,6 +6,7 @@ import { closeSync, openSync } from "node:fs";
 import { decode, encode, identify } from "../../../openflow/codec.ts";
 import { OfError } from "../../../openflow/errors.ts";
 import type { FlowMonitorRequest, SetPacketInFormat } from "../../../openflow/messages/types.ts";
+import { FLOW_MONITOR_FLAGS } from "../../../openflow/messages/types.ts";
 import { formatMessage } from "../../../openflow/text/message.ts";
 import type { TextNames } from "../../../openflow/text/names.ts";
 import { formatProtocols, formatVersions } from "../../../openflow/text/protocols.ts";
@@ -131,7 +132,7 @@ async function watch(
   const request: FlowMonitorRequest = {
     type: "flow_monitor_request",
     ...(form ? { form } : {}),
-    monitors: [one],
+    monitors: [form === "nicira" ? { ...one, flags: niciraFlags(one.flags) } : one],
   };
   if (session.options.verbosity > 0) {
     const bytes = session.encode(vconn, vconn.client.nextXid(), request);
@@ -139,6 +140,12 @@ async function watch(
   }
   await session.dump(vconn, target, request);
 }
+
+/** "Own" is another bit there. */
+const niciraFlags = (flags: number): number =>
+  flags & FLOW_MONITOR_FLAGS.ONLY_OWN
+    ? (flags & ~FLOW_MONITOR_FLAGS.ONLY_OWN) | FLOW_MONITOR_FLAGS.OWN
+    : flags;
 
 /** The form with the most in it, unless one was asked for. */
 async function choosePacketIns(session: Session, vconn: Vconn, target: string): Promise<void> {

@@ -2,6 +2,7 @@
 import { decode } from "../../../openflow/codec.ts";
 import type { PortDescription } from "../../../openflow/messages/types.ts";
 import type { TableNames, TextNames } from "../../../openflow/text/names.ts";
+import type { TunnelFields } from "../../../openflow/tunnel-fields.ts";
 import { OF13, PORTS } from "../../../openflow/version.ts";
 import type { OpenFlowClient } from "../../openflow-client.ts";
 import { Fatal } from "../fatal.ts";
@@ -29,9 +30,14 @@ class Names implements TableNames {
   }
 }
 
-export const emptyNames = (): TextNames => makeNames(new Names(), new Names());
+export const emptyNames = (tunnelFields: TunnelFields): TextNames => ({
+  nameOf: () => undefined,
+  numberOf: () => undefined,
+  tunnelFields,
+});
 
-const makeNames = (ports: Names, tables: Names): TextNames => ({
+const makeNames = (ports: Names, tables: Names, tunnelFields: TunnelFields): TextNames => ({
+  tunnelFields,
   nameOf: (port) => ports.nameOf(port),
   numberOf: (name) => ports.numberOf(name),
   tables,
@@ -74,8 +80,11 @@ async function fetchTables(client: OpenFlowClient): Promise<Names> {
   }
 }
 
-export async function fetchNames(client: OpenFlowClient): Promise<TextNames> {
+export async function fetchNames(
+  client: OpenFlowClient,
+  tunnelFields: TunnelFields,
+): Promise<TextNames> {
   const ports = new Names();
   for (const { port, name } of await fetchPorts(client)) ports.put(port, name);
-  return makeNames(ports, await fetchTables(client));
+  return makeNames(ports, await fetchTables(client), tunnelFields);
 }

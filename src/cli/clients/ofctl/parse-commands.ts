@@ -10,7 +10,7 @@ import { readActions, writeActions } from "../../../openflow/actions/codec.ts";
 import { readInstructions, writeInstructions } from "../../../openflow/actions/instructions.ts";
 import { checkActions } from "../../../openflow/actions/check.ts";
 import type { ParsedFlow } from "../../../openflow/text/flow.ts";
-import { hexDump } from "../../../openflow/text/hex-dump.ts";
+import { plainHexDump } from "../../../openflow/text/hex-dump.ts";
 import { formatMatch } from "../../../openflow/text/match.ts";
 import { formatMessage } from "../../../openflow/text/message.ts";
 import { normalizedMatch } from "../../../openflow/text/normalize.ts";
@@ -29,6 +29,7 @@ import {
   readMatch,
   readMatch10,
   readNxMatch,
+  readWholeMatch10,
   writeMatch,
   writeMatch10,
   writeNxMatch,
@@ -80,7 +81,11 @@ function printFlows(session: Session, flows: readonly ParsedFlow[], usable: Prot
 }
 
 async function parseFlow(session: Session, [text = ""]: readonly string[]): Promise<void> {
-  const flow = await session.parse("", () => parseAndTell(session, text, { command: "add" }), true);
+  const flow = await session.parse(
+    "",
+    (names) => parseAndTell(session, text, { command: "add", names }),
+    true,
+  );
   printFlows(session, [flow], flow.protocols);
 }
 
@@ -88,7 +93,8 @@ async function parseFlows(session: Session, [path = ""]: readonly string[]): Pro
   const text = readText(path);
   const flows = await session.parse(
     "",
-    () => parseLines(path, text, (line) => parseAndTell(session, line, { command: "add" })),
+    (names) =>
+      parseLines(path, text, (line) => parseAndTell(session, line, { command: "add", names })),
     true,
   );
   const usable = flows.reduce((set, { protocols }) => set & protocols, 0x1ff);
@@ -109,9 +115,10 @@ function* testLines(session: Session, text: string): Generator<string> {
   const lines = text.split("\n");
   if (lines.at(-1) === "") lines.pop();
   for (const line of lines) {
-    const trimmed = line.trimStart();
-    if (trimmed === "" || trimmed.startsWith("#")) session.print(`${line}\n`);
-    else yield line;
+    const text = line.replace(/#.*/, "").trim();
+    if (line.startsWith("#")) session.print(`${line}\n`);
+    else if (text === "") session.print("\n");
+    else yield text;
   }
 }
 
@@ -131,7 +138,7 @@ function rewriteMatches(session: Session, version: OfVersion | 0): void {
       const out = writer.finish();
       session.print(`${formatWireMatch(out)}\n`);
       if (session.options.verbosity > 0) {
-        session.print(hexDump(wholeMatch(out, version), false));
+        session.print(plainHexDump(wholeMatch(out, version)));
       }
     } catch (error) {
       if (!(error instanceof OfError)) throw error;
@@ -235,9 +242,10 @@ function parseMatch10(session: Session): void {
     // Bits that do not matter are anything, to show that they do not.
     const any = (): string => "0123456789abcdef"[Math.floor(Math.random() * 16)]!;
     const input = size(bytesOfHex(line.replaceAll("x", any), complaint));
-    const match = readMatch10(new Reader(input, "OFPBMC_BAD_LEN"));
+    const match = readWholeMatch10(new Reader(input, "OFPBMC_BAD_LEN"));
     const out = writeTen(match);
     session.print(`${formatMatch(match)}\n${differences("", expected, out)}`);
+    session.tellNormalization(match);
     const normal = normalizedMatch(match);
     session.print(`${normal ? differences("normal: ", out, writeTen(normal)) : ""}\n`);
   }
@@ -335,18 +343,19 @@ function encodeError(session: Session, [name = "", request = ""]: readonly strin
   const version = bytes[0] as OfVersion;
   const xid = new DataView(bytes.buffer).getUint32(4);
   const data = bytes.slice(0, 64);
-  session.print(hexDump(encode(version, xid, { type: "error", error: name, data }), false));
+  session.print(plainHexDump(encode(version, xid, { type: "error", error: name, data })));
 }
 
 function ofpPrint(session: Session, [source = "", verbosityText]: readonly string[]): void {
   const verbosity = verbosityText === undefined ? 2 : parseInt(verbosityText, 10) || 0;
+  const log = session.messageLog;
   if (source === "-" && session.options.raw) {
-    session.print(formatMessage(new Uint8Array(readFileSync(0)), { verbosity }));
+    session.print(formatMessage(new Uint8Array(readFileSync(0)), { verbosity, log }));
     return;
   }
   const text = source === "-" ? stdin().split("\n")[0]! : source;
   const bytes = bytesOfHex(text, "trailing garbage following hex bytes");
-  session.print(formatMessage(bytes, { verbosity }));
+  session.print(formatMessage(bytes, { verbosity, log }));
 }
 
 function ofpParse(session: Session, [path = ""]: readonly string[]): void {
@@ -376,7 +385,7 @@ function ofpParse(session: Session, [path = ""]: readonly string[]): void {
 function encodeHello(session: Session, [text = ""]: readonly string[]): void {
   const versions = Number(text) >>> 0;
   const bytes = encode(OF10, 1, { type: "hello", versions });
-  session.print(hexDump(bytes, false));
+  session.print(plainHexDump(bytes));
   session.print(formatMessage(bytes, { verbosity: session.options.verbosity }));
 }
 

@@ -9,11 +9,12 @@ import { errnoOf, errnoText, Fatal } from "../fatal.ts";
  * the switch: most texts have none, and asking takes a connection. Throws `Fatal`.
  */
 export async function retryingNames<T>(
-  read: (names: TextNames | undefined) => T,
+  read: (names: TextNames) => T,
+  none: TextNames,
   names: (() => Promise<TextNames>) | undefined,
 ): Promise<T> {
   try {
-    return read(undefined);
+    return read(none);
   } catch (error) {
     if (!(error instanceof TextError)) throw error;
     if (!names) throw new Fatal(error.message);

@@ -27,10 +27,12 @@ export async function runOfctl(isStock: boolean, words: readonly string[]): Prom
   const log = new ClientLog(PROGRAM, toStderr, "info");
   try {
     const parsed = parseOptions(words, log, isStock);
+    const session = new Session(parsed.options, log);
     const unwatch = watchEndings(parsed.options.timeoutSeconds, log);
     try {
-      return await runCommand(new Session(parsed.options, log), parsed.words);
+      return await runCommand(session, parsed.words);
     } finally {
+      session.close();
       unwatch();
     }
   } catch (error) {

@@ -15,7 +15,7 @@ import type {
 } from "../../../openflow/messages/types.ts";
 import { formatMatch } from "../../../openflow/text/match.ts";
 import { normalizedMatch } from "../../../openflow/text/normalize.ts";
-import { formatMessage } from "../../../openflow/text/message.ts";
+import { formatMessage, type MessageTextOptions } from "../../../openflow/text/message.ts";
 import type { TextNames } from "../../../openflow/text/names.ts";
 import {
   eachProtocol,
@@ -27,6 +27,7 @@ import {
   protocolsOfVersions,
   versionsOfProtocols,
 } from "../../../openflow/text/protocols.ts";
+import { LearnedTunnelFields } from "../../../openflow/tunnel-fields.ts";
 import { OF10, OF14, type OfVersion, VERSION_NAMES } from "../../../openflow/version.ts";
 import { type ActiveTarget, isPassive, parseTarget } from "../../../slowpath/control/targets.ts";
 import {
@@ -59,10 +60,23 @@ export interface Vconn extends Dialect {
 
 export class Session {
   private readonly names = new Map<string, TextNames>();
+  private readonly clients: OpenFlowClient[] = [];
   readonly tls: Tls;
+  /** So that flows of several messages, or of a file, can be compared. */
+  private readonly tunnelFields = new LearnedTunnelFields();
+  readonly noNames: TextNames = emptyNames(this.tunnelFields);
 
   constructor(readonly options: OfctlOptions, readonly log: ClientLog) {
     this.tls = new Tls(() => options.tls, log.logger("stream_ssl"));
+  }
+
+  /** Where what is odd about messages is told. */
+  readonly messageLog: NonNullable<MessageTextOptions["log"]> = (module, text) =>
+    this.log.log(module, module === "ofp_match" ? "info" : "warn", text);
+
+  /** Ends all connections: what failed may have left some. */
+  close(): void {
+    for (const client of this.clients) client.close();
   }
 
   print(text: string): void {
@@ -72,18 +86,24 @@ export class Session {
   /** Reads with the names that the switch has for ports and tables, should the text have any. */
   async parse<T>(
     target: string,
-    read: (names: TextNames | undefined) => T,
+    read: (names: TextNames) => T,
     offline = false,
   ): Promise<T> {
     const accepts = this.options.names !== false && !offline;
-    return await retryingNames(read, accepts ? () => this.namesOf(target) : undefined);
+    return await retryingNames(
+      read,
+      this.noNames,
+      accepts ? () => this.namesOf(target) : undefined,
+    );
+  }
+
+  get showsNames(): boolean {
+    return this.options.names ?? isatty(1);
   }
 
   /** The names to show, if they are to be shown. */
-  async namesToShow(target: string): Promise<TextNames | undefined> {
-    const { names } = this.options;
-    const shows = names ?? isatty(1);
-    return shows ? await this.namesOf(target) : undefined;
+  async namesToShow(target: string): Promise<TextNames> {
+    return this.showsNames ? await this.namesOf(target) : this.noNames;
   }
 
   /** Numbers and names of the switch's ports and tables; asked for once. */
@@ -92,9 +112,9 @@ export class Session {
     if (known) return known;
     const parsed = target.includes(":") ? parseTarget(target, runDir(process.env)) : undefined;
     // Nobody waits for a switch to call, only to ask it for names.
-    if (parsed && (!parsed.ok || isPassive(parsed.target))) return emptyNames();
+    if (parsed && (!parsed.ok || isPassive(parsed.target))) return this.noNames;
     const { client } = await this.open(target);
-    const names = await fetchNames(client);
+    const names = await fetchNames(client, this.tunnelFields);
     client.close();
     this.names.set(target, names);
     return names;
@@ -141,6 +161,7 @@ export class Session {
       ...(suffix === "snoop" ? { anyVersion: true } : {}),
     };
     const client = await this.reach(target, suffix, options);
+    this.clients.push(client);
     this.log.log("ofctl", "dbg", `connecting to ${client.name}`);
     return { client, protocol: protocolOfVersion(client.version) };
   }
@@ -210,7 +231,7 @@ export class Session {
     if ((usable & protocols) === 0) {
       throw new Fatal(
         `none of the usable flow formats (${formatProtocols(usable)}) is among the ` +
-          `allowed flow formats (${formatProtocols(protocols)})${this.versionHint(usable)}`,
+          `allowed flow formats (${formatProtocols(protocols)})`,
       );
     }
     const versions = this.options.findsVersion ? versionsOfProtocols(usable) : undefined;
@@ -220,17 +241,8 @@ export class Session {
       if (await this.setProtocol(vconn, protocol)) return vconn;
     }
     throw new Fatal(
-      `switch does not support any of the usable flow formats (${formatProtocols(usable)})` +
-        this.versionHint(usable),
+      `switch does not support any of the usable flow formats (${formatProtocols(usable)})`,
     );
-  }
-
-  /** Which option would help. */
-  private versionHint(usable: Protocols): string {
-    const versions = versionsOfProtocols(usable) & ~this.options.versions;
-    if (this.options.findsVersion || versions === 0) return "";
-    const names = formatVersions(versions).replaceAll(" ", "");
-    return `\n${"ovs-ofctl"}: add "-O ${names}", or use "solovs ofctl", which finds the version itself`;
   }
 
   /** On OpenFlow 1.0, asks for another way of saying flows; false if the switch will not. */
@@ -310,6 +322,7 @@ export class Session {
     try {
       return encode(client.version, xid, message, false, {
         flowModTableId: (protocol & PROTOCOLS.TID) !== 0,
+        tunnelFields: this.tunnelFields,
       });
     } catch (error) {
       if (error instanceof OfError) throw new Fatal(error.message);
@@ -403,13 +416,13 @@ export class Session {
     if (!normal) return;
     const tell = (text: string): void => this.log.log("ofp_match", "info", text);
     tell("normalization changed ofp_match, details:");
-    tell(` pre: ${formatMatch(match)}`);
-    tell(`post: ${formatMatch(normal)}`);
+    tell(` pre: ${formatMatch(match, undefined, this.noNames)}`);
+    tell(`post: ${formatMatch(normal, undefined, this.noNames)}`);
   }
 
   private decode(bytes: Uint8Array): Decoded {
     try {
-      return decode(bytes, { loose: true });
+      return decode(bytes, { loose: true, tunnelFields: this.tunnelFields });
     } catch (error) {
       if (!(error instanceof OfError)) throw error;
       throw new Fatal(`decode error: ${error.error}`);
