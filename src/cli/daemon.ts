@@ -154,6 +154,7 @@ async function startParts(
         uptimeMs: () => performance.now() - startedMs,
         database: service.database,
         server: service.server,
+        commands: unixctl,
         replica,
         vswitch,
         log,

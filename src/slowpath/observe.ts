@@ -5,6 +5,7 @@
  * All of it is read in place and cheap: counters are in memory that the datapath shares, devices in
  * the live view that rtnetlink keeps. Nothing here changes anything.
  */
+import { type Capture, CaptureError, openCapture } from "../fastpath/capture.ts";
 import type { Devices } from "../fastpath/devices.ts";
 import { ACTION_WORDS } from "../openflow/text/actions-parse.ts";
 import { MATCH_WORDS } from "../openflow/text/match.ts";
@@ -69,10 +70,14 @@ export interface Vocabulary {
   readonly ports: readonly string[];
 }
 
+export { type Capture, type CapturedPacket, CaptureError } from "../fastpath/capture.ts";
+
 export interface Observe {
   ports(): readonly PortReading[];
   devices(): readonly DeviceReading[];
   vocabulary(): Vocabulary;
+  /** Looks on at a port. Throws `CaptureError`. */
+  capture(bridge: string, port: string, filter: string): Capture;
 }
 
 export interface ObserveContext {
@@ -85,6 +90,21 @@ export function openObserve({ bridges, devices }: ObserveContext): Observe {
     ports: () => [...bridges().values()].flatMap(readPorts),
     devices: () => readDevices(bridges().values(), devices),
     vocabulary,
+    capture(bridgeName, portName, filter) {
+      const port = bridges().get(bridgeName)?.portByName(portName);
+      if (port === undefined) {
+        throw new CaptureError(`bridge ${bridgeName} has no port ${portName} that is up`);
+      }
+      const device = devices.get(port.name);
+      if (device === undefined || port.dpPort === undefined) {
+        throw new CaptureError(
+          `${portName} is no device of the host, so nobody can look on at it: capture at the port ` +
+            "that its packets come from or go to",
+        );
+      }
+      const internal = port.kind === "internal";
+      return openCapture({ ifindex: device.ifindex, internal, filter });
+    },
   };
 }
 

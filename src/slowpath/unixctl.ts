@@ -51,6 +51,10 @@ export class UnixctlServer {
     this.commands.set(name, command);
   }
 
+  has(name: string): boolean {
+    return this.commands.has(name);
+  }
+
   close(): void {
     this.listener.close();
     for (const stream of this.streams) stream.end();
@@ -111,7 +115,8 @@ export class UnixctlServer {
     }
   }
 
-  private async execute(method: string, params: readonly Json[]): Promise<string> {
+  /** Runs a command as if it had come by the socket. Throws `CommandError`. */
+  async execute(method: string, params: readonly Json[]): Promise<string> {
     const command = this.commands.get(method);
     if (!command) {
       throw new CommandError(
