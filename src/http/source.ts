@@ -3,7 +3,9 @@ import type { Database } from "../db/database.ts";
 import type { Replica } from "../db/replica.ts";
 import type { OvsdbServer } from "../db/server.ts";
 import type { LogSink } from "../log/log.ts";
+import type { UnixctlServer } from "../slowpath/unixctl.ts";
 import type { Vswitch } from "../slowpath/vswitch.ts";
+import { Captures } from "./captures.ts";
 import { LogTail } from "./log-tail.ts";
 import { Rings } from "./statistics/ring.ts";
 import { Sampler } from "./statistics/sampler.ts";
@@ -20,21 +22,25 @@ export interface HttpParts {
   /** The switch's own copy. */
   readonly replica: Pick<Replica, "rows">;
   readonly vswitch: Vswitch;
+  /** What `ovs-appctl` can ask; its texts are the API's. */
+  readonly commands?: Pick<UnixctlServer, "has" | "execute">;
   /** To show what is logged, and to change what is. */
   readonly log: LogSink;
 }
 
-export class HttpSource implements Omit<HttpParts, "server"> {
+export class HttpSource implements Omit<HttpParts, "server" | "commands"> {
   readonly version: string;
   readonly uptimeMs: () => number;
   readonly database: Database;
   readonly server: OvsdbServer | undefined;
+  readonly commands: HttpParts["commands"] | undefined;
   readonly replica: Pick<Replica, "rows">;
   readonly vswitch: Vswitch;
   readonly log: LogSink;
   readonly logTail: LogTail;
   readonly streams = new Streams();
   readonly sampler: Sampler;
+  readonly captures: Captures;
   private readonly stopCounting: () => void;
   private readonly counts = { commits: 0, changedRows: 0, requests: new Map<string, number>() };
 
@@ -44,6 +50,8 @@ export class HttpSource implements Omit<HttpParts, "server"> {
     this.uptimeMs = parts.uptimeMs;
     this.database = parts.database;
     this.server = parts.server;
+    this.commands = parts.commands;
+    this.captures = new Captures(parts.vswitch.observe);
     this.replica = parts.replica;
     this.vswitch = parts.vswitch;
     this.log = parts.log;
@@ -73,6 +81,7 @@ export class HttpSource implements Omit<HttpParts, "server"> {
   close(): void {
     this.stopCounting();
     this.sampler.close();
+    this.captures.close();
     this.logTail.close();
     this.streams.close();
   }

@@ -4,6 +4,15 @@ import { showAbout } from "./about.ts";
 import { readAudit } from "./audit.ts";
 import { downloadBackup, restoreBackup } from "./backup.ts";
 import { listBridges, showBridge } from "./bridges.ts";
+import {
+  downloadCapture,
+  listCaptures,
+  removeCapture,
+  showCapture,
+  startCapture,
+  stopCapture,
+} from "./captures.ts";
+import { flushConntrack, listConntrack, traceFlow, tracePacket } from "./commands.ts";
 import { listDevices } from "./devices.ts";
 import {
   addFlows,
@@ -91,6 +100,16 @@ const TABLE: readonly Line[] = [
   ["reader", "GET", "/api/v1/bridges/:name/macs", listMacs],
   ["reader", "GET", "/api/v1/bridges/:name/connections", listConnections],
   ["reader", "GET", "/api/v1/datapath/flows", listDatapathFlows],
+  ["reader", "GET", "/api/v1/conntrack", listConntrack],
+  ["operator", "DELETE", "/api/v1/conntrack", flushConntrack],
+  ["reader", "POST", "/api/v1/trace", traceFlow],
+  ["operator", "POST", "/api/v1/trace/packet", tracePacket],
+  ["operator", "GET", "/api/v1/captures", listCaptures],
+  ["operator", "POST", "/api/v1/captures", startCapture],
+  ["operator", "GET", "/api/v1/captures/:id", showCapture],
+  ["operator", "DELETE", "/api/v1/captures/:id", removeCapture],
+  ["operator", "POST", "/api/v1/captures/:id/stop", stopCapture],
+  ["operator", "GET", "/api/v1/captures/:id/pcap", downloadCapture],
   ["reader", "GET", "/api/v1/counters", listCounters],
   ["reader", "GET", "/api/v1/logs", listLog],
   ["reader", "GET", "/api/v1/logs/levels", listLogLevels],

@@ -14,6 +14,7 @@ import { AccessStore } from "../../../src/http/auth/store.ts";
 import { hashSecret } from "../../../src/http/auth/secrets.ts";
 import { type HttpParts, HttpSource } from "../../../src/http/source.ts";
 import { LogSink } from "../../../src/log/log.ts";
+import { CaptureError } from "../../../src/slowpath/observe.ts";
 import { openOperate } from "../../../src/slowpath/operate.ts";
 import type { Vswitch } from "../../../src/slowpath/vswitch.ts";
 
@@ -168,6 +169,9 @@ export function vswitchOf(changed: Partial<Vswitch> = {}): Vswitch {
     observe: {
       ports: () => [],
       devices: () => [],
+      capture: () => {
+        throw new CaptureError("there are no devices here");
+      },
       vocabulary: () => ({ fields: [], words: ["tcp"], actions: ["drop"], ports: ["LOCAL"] }),
     },
     settled: () => Promise.resolve(),

@@ -43,7 +43,11 @@ export function Bridges({ rest: [bridgeName, portName], query: { add } }: PagePr
           <span class="quiet">
             {t("A bridge forwards between its ports. Changes are in force when they are answered.")}
           </span>
-          <button class="primary push" onClick={() => setOpen({ what: "add-bridge" })}>
+          <button
+            type="button"
+            class="primary push"
+            onClick={() => setOpen({ what: "add-bridge" })}
+          >
             <Icon name="add" /> {t("Make a bridge")}
           </button>
         </div>
@@ -126,12 +130,12 @@ function BridgeCard({ bridge, may, onOpen }: BridgeCardProps) {
       }
       actions={may && (
         <>
-          <button class="small" onClick={() => onOpen("add-port")}>
+          <button type="button" class="small" onClick={() => onOpen("add-port")}>
             <Icon name="add" /> {t("Add a port")}
           </button>
           <Menu label={t("More about {name}", { name })} button={<>…</>}>
             <li>
-              <button onClick={() => onOpen("settings")}>
+              <button type="button" onClick={() => onOpen("settings")}>
                 <Icon name="edit" /> {t("Settings")}
               </button>
             </li>
@@ -141,7 +145,7 @@ function BridgeCard({ bridge, may, onOpen }: BridgeCardProps) {
               </a>
             </li>
             <li>
-              <button class="danger" onClick={() => onOpen("remove")}>
+              <button type="button" class="danger" onClick={() => onOpen("remove")}>
                 <Icon name="remove" /> {t("Remove the bridge")}
               </button>
             </li>

@@ -48,15 +48,18 @@ export function Controllers({ query: { add } }: PageProps) {
     <>
       <Card
         title={t("OpenFlow controllers")}
-        actions={may && names.map((name) => (
-          <button
-            class="small"
-            key={name}
-            onClick={() => setEditing({ table: "Controller", place: `Bridge/${name}/controller` })}
-          >
-            <Icon name="add" /> {t("For {name}", { name })}
-          </button>
-        ))}
+        actions={may &&
+          names.map((name) => (
+            <button
+              type="button"
+              class="small"
+              key={name}
+              onClick={() =>
+                setEditing({ table: "Controller", place: `Bridge/${name}/controller` })}
+            >
+              <Icon name="add" /> {t("For {name}", { name })}
+            </button>
+          ))}
       >
         {controllers.data.rows.length === 0
           ? (
@@ -84,7 +87,11 @@ export function Controllers({ query: { add } }: PageProps) {
       <Card
         title={t("Managers of the database")}
         actions={may && (
-          <button class="small" onClick={() => setEditing({ table: "Manager" })}>
+          <button
+            type="button"
+            class="small"
+            onClick={() => setEditing({ table: "Manager" })}
+          >
             <Icon name="add" /> {t("Add a manager")}
           </button>
         )}
@@ -178,6 +185,7 @@ function RemoteTable({ rows, table, whose, may, onEdit, onChanged }: RemoteTable
                   {may && (
                     <span class="row tight end">
                       <button
+                        type="button"
                         class="icon small plain"
                         aria-label={t("Change")}
                         title={t("Change")}
@@ -186,6 +194,7 @@ function RemoteTable({ rows, table, whose, may, onEdit, onChanged }: RemoteTable
                         <Icon name="edit" />
                       </button>
                       <button
+                        type="button"
                         class="icon small plain danger"
                         aria-label={t("Remove")}
                         title={t("Remove")}

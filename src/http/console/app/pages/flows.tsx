@@ -117,7 +117,7 @@ function FlowTable({ bridge, bridges, ports, search, onSearch, onBridge }: FlowT
           />
         </div>
         {may && (
-          <button class="primary" onClick={() => setOpen({ what: "add" })}>
+          <button type="button" class="primary" onClick={() => setOpen({ what: "add" })}>
             <Icon name="add" /> {t("Add a flow")}
           </button>
         )}
@@ -199,7 +199,7 @@ function FlowTable({ bridge, bridges, ports, search, onSearch, onBridge }: FlowT
         )}
         {found.length > most && (
           <p class="more">
-            <button onClick={() => setMost(most * 4)}>
+            <button type="button" onClick={() => setMost(most * 4)}>
               {t("Show more ({n} left)", { n: count(found.length - most) })}
             </button>
           </p>

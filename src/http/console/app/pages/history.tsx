@@ -34,7 +34,7 @@ export function History() {
           {t("Every change of the configuration is a revision, whoever made it and by what.")}
         </span>
         {may && (
-          <button class="push" onClick={() => setOpen({ what: "trial" })}>
+          <button type="button" class="push" onClick={() => setOpen({ what: "trial" })}>
             <Icon name="history" /> {t("Try changes for a while")}
           </button>
         )}
@@ -70,7 +70,7 @@ export function History() {
           )}
         {data.revisions.length === most && (
           <p class="more">
-            <button onClick={() => setMost(Math.min(1000, most * 2))}>
+            <button type="button" onClick={() => setMost(Math.min(1000, most * 2))}>
               {t("Show older ones")}
             </button>
           </p>
@@ -112,6 +112,7 @@ function RevisionRow(
       <td class="number">
         <span class="row tight end">
           <button
+            type="button"
             class="small"
             onClick={(event) => {
               event.stopPropagation();
@@ -122,6 +123,7 @@ function RevisionRow(
           </button>
           {may && number !== newest && (
             <button
+              type="button"
               class="small"
               onClick={(event) => {
                 event.stopPropagation();

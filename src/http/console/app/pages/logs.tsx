@@ -63,7 +63,12 @@ export function Logs() {
             >
               {LEVELS.slice(2).map((level) => <option key={level}>{level}</option>)}
             </select>
-            <button class="small" aria-pressed={paused} onClick={() => setPaused(!paused)}>
+            <button
+              type="button"
+              class="small"
+              aria-pressed={paused}
+              onClick={() => setPaused(!paused)}
+            >
               <Icon name={paused ? "play" : "stop"} /> {paused ? t("Follow") : t("Hold")}
             </button>
           </>

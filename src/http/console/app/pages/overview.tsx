@@ -146,6 +146,7 @@ function Throughput() {
               { label: t("Sent"), color: "--out", values: points.map(({ total }) => total[1]) },
             ]}
             format={bitRate}
+            {...(span === "300" && { span: 300 })}
           />
         )}
     </Card>

@@ -98,6 +98,7 @@ function Rows({ table }: { readonly table: TablesJson["tables"][number] }) {
       title={table.name}
       actions={may && table.name !== "Open_vSwitch" && (
         <button
+          type="button"
           class="small"
           onClick={() => setOpen(PLACELESS.has(table.name) ? { what: "add" } : { what: "place" })}
         >
@@ -135,6 +136,7 @@ function Rows({ table }: { readonly table: TablesJson["tables"][number] }) {
                   <td class="number">
                     {may && table.name !== "Open_vSwitch" && (
                       <button
+                        type="button"
                         class="icon small plain danger"
                         aria-label={t("Remove")}
                         title={t("Remove")}

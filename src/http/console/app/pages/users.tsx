@@ -73,7 +73,9 @@ function Password() {
           />
         </div>
         <p>
-          <button disabled={busy || old === "" || next === ""}>{t("Change the password")}</button>
+          <button type="button" disabled={busy || old === "" || next === ""}>
+            {t("Change the password")}
+          </button>
         </p>
       </form>
     </Card>
@@ -96,7 +98,7 @@ function Tokens() {
     <Card
       title={t("API tokens")}
       actions={
-        <button class="small" onClick={() => setAdding(true)}>
+        <button type="button" class="small" onClick={() => setAdding(true)}>
           <Icon name="add" /> {t("Make a token")}
         </button>
       }
@@ -126,6 +128,7 @@ function Tokens() {
                   <td>{moment(token.expires).slice(0, 10)}</td>
                   <td class="number">
                     <button
+                      type="button"
                       class="icon small plain danger"
                       title={t("Remove")}
                       aria-label={t("Remove")}
@@ -245,7 +248,7 @@ function UserList() {
     <Card
       title={t("Users")}
       actions={
-        <button class="small" onClick={() => setAdding(true)}>
+        <button type="button" class="small" onClick={() => setAdding(true)}>
           <Icon name="add" /> {t("Add a user")}
         </button>
       }
@@ -279,6 +282,7 @@ function UserList() {
                 <td>{moment(user.created).slice(0, 10)}</td>
                 <td class="number">
                   <button
+                    type="button"
                     class="icon small plain danger"
                     title={t("Remove")}
                     aria-label={t("Remove")}
@@ -368,7 +372,7 @@ function Audit() {
     <Card
       title={t("Audit log")}
       actions={
-        <button class="small" onClick={reload}>
+        <button type="button" class="small" onClick={reload}>
           <Icon name="refresh" /> {t("Read again")}
         </button>
       }
@@ -405,7 +409,7 @@ function Audit() {
       </div>
       {data?.entries.length === limit && limit < 1000 && (
         <p class="more">
-          <button onClick={() => setLimit(Math.min(1000, limit * 4))}>
+          <button type="button" onClick={() => setLimit(Math.min(1000, limit * 4))}>
             {t("Show older ones")}
           </button>
         </p>

@@ -19,12 +19,17 @@ export interface ChartProps {
   readonly format: (value: number) => string;
   readonly height?: number;
   readonly label: string;
+  /** Seconds that are shown at least, up to the newest. */
+  readonly span?: number;
 }
+
+/** Below this the axis would show steps that no traffic has. */
+const LEAST_TOP = 1000;
 
 const colorOf = (name: string): string =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-export function Chart({ times, series, format, height = 220, label }: ChartProps) {
+export function Chart({ times, series, format, height = 220, label, span }: ChartProps) {
   const { settings } = useApp();
   const theme = useStore(settings.theme);
   const place = useRef<HTMLDivElement>(null);
@@ -46,12 +51,17 @@ export function Chart({ times, series, format, height = 220, label }: ChartProps
       };
       chart.current = new uPlot(
         {
-          width: Math.max(200, element.clientWidth),
+          width: Math.max(200, element.clientWidth - 16),
           height,
           padding: [10, 6, 0, 0],
           cursor: { y: false, points: { size: 6 } },
           legend: { live: true },
-          scales: { y: { range: (_, _min, max) => [0, Math.max(max * 1.1, 1)] } },
+          scales: {
+            x: {
+              range: (_, min, max) => [span === undefined ? min : Math.min(min, max - span), max],
+            },
+            y: { range: (_, _min, max) => [0, Math.max(max * 1.1, LEAST_TOP)] },
+          },
           axes: [
             { ...axis, space: 70 },
             { ...axis, size: 74, values: (_, all) => all.map((value) => format(value)) },
@@ -76,7 +86,7 @@ export function Chart({ times, series, format, height = 220, label }: ChartProps
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", draw);
     const resized = new ResizeObserver(() => {
-      chart.current?.setSize({ width: Math.max(200, element.clientWidth), height });
+      chart.current?.setSize({ width: Math.max(200, element.clientWidth - 16), height });
     });
     resized.observe(element);
     return () => {
@@ -85,7 +95,7 @@ export function Chart({ times, series, format, height = 220, label }: ChartProps
       chart.current?.destroy();
       chart.current = undefined;
     };
-  }, [theme, names, height]);
+  }, [theme, names, height, span]);
   useEffect(() => chart.current?.setData(data), [times, names, series[0]?.values]);
   return <div class="chart" ref={place} role="img" aria-label={label} />;
 }

@@ -51,6 +51,7 @@ export function ConfirmBanner() {
       {may && (
         <span class="row push">
           <button
+            type="button"
             class="primary"
             disabled={busy}
             onClick={() => decide("POST", "/confirm/keep", t("The changes stay."))}
@@ -58,6 +59,7 @@ export function ConfirmBanner() {
             {t("Keep changes")}
           </button>
           <button
+            type="button"
             disabled={busy}
             onClick={() => decide("DELETE", "/confirm", t("The changes were taken back."))}
           >

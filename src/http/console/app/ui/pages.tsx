@@ -4,6 +4,8 @@ import type { Role } from "../core/api.ts";
 import { About } from "../pages/about.tsx";
 import { Backup } from "../pages/backup.tsx";
 import { Bridges } from "../pages/bridges.tsx";
+import { Capture } from "../pages/capture.tsx";
+import { Conntrack } from "../pages/conntrack.tsx";
 import { Controllers } from "../pages/controllers.tsx";
 import { Flows } from "../pages/flows.tsx";
 import { History } from "../pages/history.tsx";
@@ -11,6 +13,7 @@ import { Logs } from "../pages/logs.tsx";
 import { Overview } from "../pages/overview.tsx";
 import { Tables } from "../pages/tables.tsx";
 import { Topology } from "../pages/topology.tsx";
+import { Trace } from "../pages/trace.tsx";
 import { Users } from "../pages/users.tsx";
 import type { IconName } from "./icons.tsx";
 
@@ -35,7 +38,8 @@ const page = (
   title: string,
   icon: IconName,
   draw: ComponentType<PageProps>,
-): Page => ({ name, title, icon, group, draw });
+  needs: Role = "reader",
+): Page => ({ name, title, icon, group, draw, needs });
 
 export const PAGES: readonly Page[] = [
   page("Now", "overview", "Overview", "overview", Overview),
@@ -44,6 +48,9 @@ export const PAGES: readonly Page[] = [
   page("Switch", "flows", "Flows", "flows", Flows),
   page("Switch", "controllers", "Controllers", "controllers", Controllers),
   page("Switch", "tables", "All tables", "tables", Tables),
+  page("Look inside", "trace", "Trace", "trace", Trace),
+  page("Look inside", "capture", "Capture", "capture", Capture, "operator"),
+  page("Look inside", "conntrack", "Connections", "conntrack", Conntrack),
   page("Administration", "history", "History", "history", History),
   page("Administration", "backup", "Backup and restore", "backup", Backup),
   page("Administration", "logs", "Logs", "logs", Logs),

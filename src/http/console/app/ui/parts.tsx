@@ -74,7 +74,7 @@ export function Empty(
 export function Waiting({ error, retry }: { error: Refused | undefined; retry?: () => void }) {
   const t = useTexts();
   if (error === undefined) return <p class="quiet empty">{t("Loading…")}</p>;
-  const again = retry && <button onClick={retry}>{t("Try again")}</button>;
+  const again = retry && <button type="button" onClick={retry}>{t("Try again")}</button>;
   return <Note tone="bad" action={again}>{error.message}</Note>;
 }
 

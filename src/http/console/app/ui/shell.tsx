@@ -53,6 +53,7 @@ export function Shell({ session }: { readonly session: Session }) {
       <div class="main-column">
         <header class="bar">
           <button
+            type="button"
             class="icon plain menu-button"
             aria-label={t("Pages")}
             aria-expanded={open}
@@ -160,7 +161,7 @@ function UserMenu({ session }: { readonly session: Session }) {
         <a class="button" href="#/users">{t("Password and tokens")}</a>
       </li>
       <li>
-        <button onClick={() => void logout()}>{t("Log out")}</button>
+        <button type="button" onClick={() => void logout()}>{t("Log out")}</button>
       </li>
     </Menu>
   );

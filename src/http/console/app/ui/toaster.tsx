@@ -15,6 +15,7 @@ export function Toaster() {
           <span class="row tight push">
             {action && (
               <button
+                type="button"
                 class="small"
                 onClick={() => {
                   toasts.dismiss(id);
@@ -25,6 +26,7 @@ export function Toaster() {
               </button>
             )}
             <button
+              type="button"
               class="icon small plain"
               aria-label={t("Close")}
               onClick={() => toasts.dismiss(id)}
