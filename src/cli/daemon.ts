@@ -18,6 +18,7 @@ import type { Datapath } from "../fastpath/datapath.ts";
 import { type Devices, DummyDevices } from "../fastpath/devices.ts";
 import { openHostDatapath } from "../fastpath/host-datapath.ts";
 import { openDevices } from "../fastpath/host-devices.ts";
+import { DummyNetwork, openHostNetwork } from "../fastpath/host-network.ts";
 import { openMemoryDatapath } from "../fastpath/memory/datapath.ts";
 import { startHttp } from "../http/server.ts";
 import { unixPeer } from "../linux/peer.ts";
@@ -116,6 +117,11 @@ async function startParts(
     options.dummy ? new DummyDevices() : await openDevices(log.logger("devices")),
     (opened) => opened.close(),
   );
+  const network = parts.add(
+    "the view of addresses and routes",
+    options.dummy ? new DummyNetwork() : await openHostNetwork(log.logger("routes")),
+    (opened) => opened.close(),
+  );
   const openDatapath = async (): Promise<Datapath> =>
     options.dummy
       ? openMemoryDatapath()
@@ -131,6 +137,7 @@ async function startParts(
       replica,
       openDatapath,
       devices,
+      network,
       clock: systemClock(),
       log,
       runDir,

@@ -80,8 +80,12 @@ export class DummyNetwork extends Listened implements HostNetwork {
 /** How long changes are gathered before everything is read again. */
 const GATHER_MS = 20;
 
-export async function openHostNetwork(logger: Logger): Promise<HostNetwork> {
-  const network = new KernelNetwork(logger);
+/** `withoutRoutes`: only addresses are read (`--disable-system-route`). */
+export async function openHostNetwork(
+  logger: Logger,
+  withoutRoutes = false,
+): Promise<HostNetwork> {
+  const network = new KernelNetwork(logger, withoutRoutes);
   await network.watch();
   return network;
 }
@@ -95,7 +99,7 @@ class KernelNetwork extends Listened implements HostNetwork {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
 
-  constructor(private readonly logger: Logger) {
+  constructor(private readonly logger: Logger, private readonly withoutRoutes: boolean) {
     super();
   }
 
@@ -152,6 +156,7 @@ class KernelNetwork extends Listened implements HostNetwork {
       else this.addresses.set(name, [prefix]);
     }
     this.table = [];
+    if (this.withoutRoutes) return this.tell();
     for (const route of readRoutes(this.socket)) {
       const { family, table, routeType, gateway } = route;
       const local = table === RT_TABLE_LOCAL && routeType === RTN_LOCAL;

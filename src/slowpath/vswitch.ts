@@ -22,6 +22,7 @@ import type { Replica } from "../db/replica.ts";
 import type { Tls } from "../db/tls/tls.ts";
 import type { Datapath } from "../fastpath/datapath.ts";
 import type { Devices } from "../fastpath/devices.ts";
+import type { HostNetwork } from "../fastpath/host-network.ts";
 import type { Loggers } from "../log/log.ts";
 import { Backend, datapathTypes } from "./bridge/backend.ts";
 import { type Bridge, COMPATIBLE_VERSION } from "./bridge/bridge.ts";
@@ -40,6 +41,8 @@ export interface VswitchOptions {
   /** Opens the one datapath; called when the first bridge needs it, closed by `close()`. */
   readonly openDatapath: () => Promise<Datapath>;
   readonly devices: Devices;
+  /** The host's addresses and routes, for tunnels; none unless given. */
+  readonly network?: HostNetwork;
   readonly clock: Clock;
   readonly log: Loggers;
   /** Where BRIDGE.mgmt and BRIDGE.snoop are made; it must exist. */
@@ -189,7 +192,7 @@ class SlowPath implements Vswitch {
   }
 
   private async openBackend(): Promise<Backend> {
-    const { clock, log, openDatapath, datapathNow, datapathTypes } = this.options;
+    const { clock, log, openDatapath, datapathNow, datapathTypes, network } = this.options;
     try {
       const datapath = await openDatapath();
       log.logger("bridge").info(`opened the ${datapath.type} datapath`);
@@ -202,6 +205,7 @@ class SlowPath implements Vswitch {
         ...(datapath.type === "dummy" && { datapathNow: () => performance.now() }),
         ...(datapathNow && { datapathNow }),
         ...(datapathTypes && { types: datapathTypes }),
+        ...(network && { network }),
       });
       return this.backend;
     } catch (error) {

@@ -8,10 +8,13 @@ import type { Device, Devices } from "../../fastpath/devices.ts";
 import { parseMac } from "../../packet/address.ts";
 import { PORTS } from "../../openflow/version.ts";
 import type { Clock } from "../clock.ts";
+import { TunnelConfigError } from "../tunnels/config.ts";
+import { isTunnelType } from "../tunnels/kinds.ts";
 import type { Backend } from "./backend.ts";
 import type { Bridge } from "./bridge.ts";
 import { defaultMac } from "./identity.ts";
 import type { BridgePort, PortKind } from "./ports.ts";
+import { tunnelConfigOf } from "./tunnel-ports.ts";
 import { refusedPort, refusedType } from "./unsupported.ts";
 import type { WantedInterface, WantedPort } from "./wanted.ts";
 
@@ -39,6 +42,8 @@ export interface AttachContext {
   readonly former?: BridgePort | undefined;
   /** The datapath port, if it was asked for ahead (`openAhead`). */
   readonly opening?: Promise<DpPort> | undefined;
+  /** Gets what is odd about the interface's options. */
+  readonly say?: (text: string) => void;
 }
 
 /**
@@ -66,6 +71,7 @@ export function kindOf(port: WantedPort, iface: WantedInterface, devices: Device
   const refused = refusedPort(port) ?? refusedType(iface, devices);
   if (refused !== undefined) throw new SetupError(refused);
   if (iface.type === "internal") return "internal";
+  if (isTunnelType(iface.type)) return "tunnel";
   return iface.type === "patch" ? "patch" : "device";
 }
 
@@ -128,6 +134,7 @@ export async function attachInterface(
       mac: defaultMac(iface.row?._uuid ?? bridge.name),
     });
   }
+  if (kind === "tunnel") return attachTunnel(context, port, iface, typeName);
   const { opening } = context;
   devices.maker?.make(iface.name, iface.row?.options ?? NO_OPTIONS);
   if (kind === "device" && !opening && !devices.get(iface.name)) throw noSuchDevice(iface.name);
@@ -166,6 +173,41 @@ export async function attachInterface(
   }
 }
 
+async function attachTunnel(
+  context: AttachContext,
+  port: WantedPort,
+  iface: WantedInterface,
+  typeName: string,
+): Promise<BridgePort> {
+  const { bridge, backend } = context;
+  const { tunnelPorts } = backend;
+  try {
+    const config = tunnelConfigOf(iface, context.say);
+    const dpPort = await tunnelPorts.open(config);
+    try {
+      tunnelPorts.check(iface.name, config, dpPort);
+      const attached = bridge.attach({
+        name: iface.name,
+        kind: "tunnel",
+        typeName,
+        bundle: port.name,
+        dpPort,
+        ofport: numberFor(context, iface),
+        device: undefined,
+        mac: defaultMac(iface.row?._uuid ?? bridge.name),
+      });
+      tunnelPorts.add(bridge, attached, config);
+      return attached;
+    } catch (error) {
+      await tunnelPorts.release(config);
+      throw error;
+    }
+  } catch (error) {
+    if (error instanceof TunnelConfigError) throw new SetupError(error.message);
+    throw error;
+  }
+}
+
 function noSuchDevice(name: string): SetupError {
   return new SetupError(`could not open network device ${name} (No such device)`);
 }
@@ -176,7 +218,9 @@ export async function detachPort(
   bridge: Bridge,
   port: BridgePort,
 ): Promise<void> {
+  if (port.tunnelConfig) backend.tunnelPorts.remove(port);
   bridge.detach(port);
+  if (port.tunnelConfig) return backend.tunnelPorts.release(port.tunnelConfig);
   if (port.dpPort === undefined) return;
   devices.maker?.remove(port.name);
   try {

@@ -4,15 +4,18 @@
  */
 import type { Datapath, Packet } from "../../fastpath/datapath.ts";
 import { monotonicClock } from "../../fastpath/clock.ts";
+import { DummyNetwork, type HostNetwork } from "../../fastpath/host-network.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import type { Match } from "../../packet/key.ts";
 import { DEFAULT_LIMITS, FlowCache, type PreparedPacketOut } from "../cache/flow-cache.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
+import { Tunnels } from "../tunnels/tunnels.ts";
 import { AddressBook } from "./address-book.ts";
 import { DpFeatures } from "./features.ts";
 import type { BridgePort } from "./ports.ts";
+import { TunnelAttachments } from "./tunnel-ports.ts";
 
 export interface BackendOptions {
   readonly datapath: Datapath;
@@ -22,6 +25,8 @@ export interface BackendOptions {
   readonly portLost: (port: BridgePort, reason: string) => void;
   /** The clock of the datapath's statistics, where it is not CLOCK_MONOTONIC. */
   readonly datapathNow?: () => number;
+  /** The host's addresses and routes, for tunnels; none unless given. */
+  readonly network?: HostNetwork;
   /** What `Bridge.datapath_type` may be: all of them mean this datapath. */
   readonly types?: readonly string[];
 }
@@ -34,6 +39,8 @@ export class Backend {
   /** IP addresses of hosts, as packets say them. */
   readonly addresses = new AddressBook();
   readonly features: DpFeatures;
+  readonly tunnels: Tunnels<BridgePort>;
+  readonly tunnelPorts: TunnelAttachments;
   private readonly attached = new Map<number, BridgePort>();
 
   constructor(options: BackendOptions) {
@@ -46,12 +53,19 @@ export class Backend {
       datapath,
       clock,
       log,
-      attachment: (dpPort) => {
-        const port = this.attached.get(dpPort);
+      attachment: (dpPort, key) => {
+        const port = this.attached.get(dpPort) ?? this.tunnels.ports.find(key, dpPort);
         return port && { bridge: port.bridge, port };
       },
       datapathNow: options.datapathNow ?? monotonicClock(),
     });
+    this.tunnels = new Tunnels<BridgePort>({
+      clock,
+      network: options.network ?? new DummyNetwork(),
+      native: () => this.features.on("tnl_push_pop"),
+      changed: () => this.cache.changed(),
+    });
+    this.tunnelPorts = new TunnelAttachments(this, this.tunnels);
     const { upcall } = this.cache;
     datapath.listen({
       upcall: (each) => {
@@ -72,12 +86,25 @@ export class Backend {
 
   /** Packets of the port's datapath port belong to its bridge from now on. */
   attach(port: BridgePort): void {
-    if (port.dpPort !== undefined) this.attached.set(port.dpPort, port);
+    // Tunnels share a datapath port: packets from it are told apart by what they came with.
+    if (port.dpPort !== undefined && port.kind !== "tunnel") this.attached.set(port.dpPort, port);
+    port.tunnels = this.tunnels;
     this.cache.changed();
   }
 
+  /** The port of any bridge that is the device of this name: first a bridge's own port. */
+  portNamed(device: string): BridgePort | undefined {
+    let found: BridgePort | undefined;
+    for (const port of this.attached.values()) {
+      if (port.name !== device) continue;
+      if (port.bridge.name === device) return port;
+      found = port;
+    }
+    return found;
+  }
+
   detach(port: BridgePort): void {
-    if (port.dpPort !== undefined) this.attached.delete(port.dpPort);
+    if (port.dpPort !== undefined && port.kind !== "tunnel") this.attached.delete(port.dpPort);
     this.cache.changed();
   }
 
@@ -117,6 +144,7 @@ export class Backend {
   }
 
   async close(): Promise<void> {
+    this.tunnels.close();
     await this.cache.stop();
     await this.datapath.close();
   }

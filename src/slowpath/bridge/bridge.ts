@@ -15,7 +15,7 @@ import type { Action } from "../../openflow/actions/types.ts";
 import type { ErrorName } from "../../openflow/errors.ts";
 import { PORT_CONFIG, type PortStatus, type Resume } from "../../openflow/messages/types.ts";
 import { PORTS } from "../../openflow/version.ts";
-import type { Match } from "../../packet/key.ts";
+import type { FlowKey, Match } from "../../packet/key.ts";
 import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import { Agents } from "../control/agents.ts";
@@ -25,6 +25,9 @@ import { Services } from "../control/services.ts";
 import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
 import type { BundleModel, PacketIn, VlanConfig } from "../pipeline/model.ts";
 import { FlowTables } from "../pipeline/tables.ts";
+import { lookTunnel, receiveEcn } from "../tunnels/metadata.ts";
+import { decodeOptions, maskOptions, optionsOf } from "../tunnels/options.ts";
+import { hasTunnel } from "../tunnels/ports.ts";
 import type { Backend } from "./backend.ts";
 import { MacTable } from "./learning.ts";
 import { OfportAllocator } from "./ofports.ts";
@@ -291,6 +294,17 @@ export class Bridge implements Switch {
 
   wantsMisses(): boolean {
     return this.agents.wantsMisses;
+  }
+
+  receiveTunnel(key: FlowKey, mask: FlowKey): boolean {
+    if (!hasTunnel(key)) return true;
+    lookTunnel(key, mask);
+    decodeOptions(this.agents.tlvTable, optionsOf(key), key);
+    return receiveEcn(key);
+  }
+
+  finishTunnel(original: FlowKey, mask: FlowKey): void {
+    maskOptions(this.agents.tlvTable, optionsOf(original), mask);
   }
 
   packetIn(packetIn: PacketIn): void {

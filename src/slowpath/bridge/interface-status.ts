@@ -30,12 +30,12 @@ export function failedInterface(error: string): InterfaceStatus {
 export function interfaceStatus(port: BridgePort): InterfaceStatus {
   const { device } = port;
   const status = new Map<string, string>();
-  if (port.kind !== "patch" && device) {
+  if (!port.isVirtual && device) {
     status.set("driver_name", device.driver ?? device.kind ?? "");
     status.set("driver_version", device.driverVersion ?? "");
     status.set("firmware_version", device.firmwareVersion ?? "");
   }
-  const speed = port.kind === "patch" ? undefined : device?.linkSpeedBps;
+  const speed = port.isVirtual ? undefined : device?.linkSpeedBps;
   return {
     ofport: port.ofport,
     error: undefined,
@@ -46,8 +46,8 @@ export function interfaceStatus(port: BridgePort): InterfaceStatus {
     link_speed: speed,
     duplex: speed === undefined ? undefined : device?.fullDuplex === false ? "half" : "full",
     mac_in_use: formatMac(port.mac),
-    mtu: port.kind === "patch" ? undefined : device?.mtu,
-    ifindex: port.kind === "patch" ? 0 : device?.ifindex ?? 0,
+    mtu: port.isVirtual ? undefined : device?.mtu,
+    ifindex: port.isVirtual ? 0 : device?.ifindex ?? 0,
   };
 }
 

@@ -21,8 +21,13 @@ import {
   type PatchStats,
   type PortConfig,
   type PortModel,
+  type TunnelModel,
   type VlanConfig,
 } from "../pipeline/model.ts";
+import type { Xlate } from "../pipeline/xlate.ts";
+import type { TunnelConfig } from "../tunnels/config.ts";
+import { terminates } from "../tunnels/receive.ts";
+import type { Tunnels } from "../tunnels/tunnels.ts";
 import { sameMac } from "./identity.ts";
 import { PLAIN_TRUNK } from "./vlan.ts";
 
@@ -33,7 +38,7 @@ export type PortCounts = Partial<DpPortStats & DeviceCounters> & {
 };
 
 /** How an interface is realised. */
-export type PortKind = "device" | "internal" | "patch";
+export type PortKind = "device" | "internal" | "patch" | "tunnel";
 
 export class Bundle implements BundleModel {
   vlan: VlanConfig = PLAIN_TRUNK;
@@ -64,7 +69,7 @@ export interface BridgePortSpec {
   readonly bundle: Bundle;
   /** Clock time. */
   readonly createdAt: number;
-  /** Ethernet address of a patch port. */
+  /** Ethernet address of a port without a device. */
   readonly mac?: Uint8Array;
 }
 
@@ -82,6 +87,11 @@ export class BridgePort implements PortModel {
   patchPeer: PatchPeer | undefined;
   /** Queues that the device has by itself. */
   queues: readonly number[] = [];
+  /** The switch's tunnels, whose packets may be meant for this port's addresses. */
+  tunnels: Tunnels<BridgePort> | undefined;
+  /** Of a tunnel port: what it does with a packet, and its options as they are in force. */
+  tunnel: TunnelModel | undefined;
+  tunnelConfig: TunnelConfig | undefined;
   /** `options:peer` of a patch port. */
   peerName: string | undefined;
   device: Device | undefined;
@@ -99,9 +109,14 @@ export class BridgePort implements PortModel {
     this.bundle = spec.bundle;
     this.createdAt = spec.createdAt;
     this.patchMac = spec.mac ?? new Uint8Array(6);
-    this.patchStats = spec.kind === "patch"
+    this.patchStats = this.isVirtual
       ? { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 }
       : undefined;
+  }
+
+  /** There is no device: nothing but the switch knows of the port. */
+  get isVirtual(): boolean {
+    return this.kind === "patch" || this.kind === "tunnel";
   }
 
   get isLocal(): boolean {
@@ -109,15 +124,19 @@ export class BridgePort implements PortModel {
   }
 
   get mac(): Uint8Array {
-    return this.kind === "patch" ? this.patchMac : this.device?.mac ?? this.patchMac;
+    return this.isVirtual ? this.patchMac : this.device?.mac ?? this.patchMac;
   }
 
   get linkUp(): boolean {
-    return this.kind === "patch" || this.device?.linkUp === true;
+    return this.isVirtual || this.device?.linkUp === true;
   }
 
   get adminUp(): boolean {
-    return this.kind === "patch" || this.device?.adminUp === true;
+    return this.isVirtual || this.device?.adminUp === true;
+  }
+
+  takes(x: Xlate): number | undefined {
+    return this.tunnels && terminates(x, this.tunnels, this, this.mac);
   }
 
   /** Takes the device's new state in. Returns true if anything that OpenFlow shows changed. */
@@ -134,7 +153,7 @@ export class BridgePort implements PortModel {
 
   describe(): PortDescription {
     const speed = (this.device?.linkSpeedBps ?? 0) / 1000;
-    const features = this.kind === "patch" ? 0 : featuresOf(this.device);
+    const features = this.isVirtual ? 0 : featuresOf(this.device);
     const down = this.config.portDown || !this.linkUp;
     return {
       port: this.ofport,

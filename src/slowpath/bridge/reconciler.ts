@@ -18,12 +18,14 @@
  * Order within a round (Open vSwitch `vswitchd/bridge.c`, bridge_reconfigure): removals first, since
  * what is added may need their names and numbers; then interfaces that ask for a number; then others.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Tls } from "../../db/tls/tls.ts";
 import type { Replica } from "../../db/replica.ts";
 import type { Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
 import { PORTS } from "../../openflow/version.ts";
 import type { Clock } from "../clock.ts";
+import { TunnelConfigError } from "../tunnels/config.ts";
 import {
   attachInterface,
   detachPort,
@@ -40,6 +42,7 @@ import { chooseIdentity, configureBridge, linkPatches } from "./configure.ts";
 
 import { type SystemFacts, writeOutcome } from "./outcome.ts";
 import type { BridgePort } from "./ports.ts";
+import { tunnelConfigOf } from "./tunnel-ports.ts";
 import {
   findInterface,
   interfacesOf,
@@ -331,8 +334,12 @@ export class Reconciler {
         port.peerName = peerOf(iface);
         return undefined;
       }
+      if (port.kind === "tunnel") {
+        const same = isDeepStrictEqual(port.tunnelConfig, tunnelConfigOf(iface));
+        return same ? undefined : "its options have changed";
+      }
     } catch (error) {
-      if (error instanceof SetupError) return error.message;
+      if (error instanceof SetupError || error instanceof TunnelConfigError) return error.message;
       throw error;
     }
     const { datapath } = bridge.backend;
@@ -391,6 +398,7 @@ export class Reconciler {
               : this.remembered.get(key) ?? numberInDatabase(iface.row?.ofport),
             former,
             opening: opening.get(iface),
+            say: (text) => this.sayOnce(text),
           },
           port,
           iface,

@@ -4,19 +4,13 @@
  */
 import type { Row } from "../../db/replica.ts";
 import type { Devices } from "../../fastpath/devices.ts";
+import { isTunnelType } from "../tunnels/kinds.ts";
 import type { WantedBridge, WantedInterface, WantedPort } from "./wanted.ts";
 
 /** Interface types that Open vSwitch has and this switch has not yet. */
 const LATER_TYPES = new Set([
-  "gre",
-  "ip6gre",
-  "vxlan",
-  "geneve",
   "lisp",
   "stt",
-  "erspan",
-  "ip6erspan",
-  "gtpu",
   "bareudp",
   "srv6",
   "tap",
@@ -38,6 +32,7 @@ export function refusedType(iface: WantedInterface, { maker }: Devices): string 
     case "patch":
       return undefined;
     default: {
+      if (isTunnelType(iface.type)) return undefined;
       const why = LATER_TYPES.has(iface.type) ? "is not supported yet" : "is unknown";
       return `could not open network device ${iface.name} (type "${iface.type}" ${why})`;
     }

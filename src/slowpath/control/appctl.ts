@@ -14,6 +14,7 @@ import type { BridgePort } from "../bridge/ports.ts";
 import { formatMegaflow } from "../cache/flow-text.ts";
 import { TABLE_OWN } from "../pipeline/tables.ts";
 import { registerTrace } from "../trace/commands.ts";
+import { registerTunnelCommands } from "../tunnels/commands.ts";
 import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
 import { registerFdbCommands } from "./fdb-commands.ts";
 import { registerFeatureCommands } from "./feature-commands.ts";
@@ -39,6 +40,7 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
     name === undefined ? [...context.bridges().values()] : [bridge(name)];
 
   registerTrace(server, context);
+  registerTunnelCommands(server, () => context.backend()?.tunnels);
   registerFdbCommands(server, context.bridges);
   registerFeatureCommands(server, context);
   add("ofproto/list", "", [0, 0], () => lines([...context.bridges().keys()].sort()));

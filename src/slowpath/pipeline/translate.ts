@@ -33,6 +33,7 @@ import { FlowKey } from "../../packet/key.ts";
 import { FIELDS } from "../../packet/layout.ts";
 import { runActions, runActionSet } from "./actions.ts";
 import { AT, inPort, isIp, lookBytes, u32 } from "./bits.ts";
+import { clearTunnel } from "../tunnels/metadata.ts";
 import type { Effect } from "./effects.ts";
 import { finishFreezing, thaw } from "./freeze.ts";
 import type { FrozenState, Recirculations, ThawAction } from "./frozen.ts";
@@ -159,6 +160,8 @@ function run(x: Xlate, { key, packetOut, resumes }: TranslationInput): void {
   } else {
     if (u32(key, AT.ctState) & CT_TRACKED) x.conntracked = true;
     if (x.bridge.receiveTunnel?.(x.key, x.mask) === false) return;
+    // A tunnel that the packet came through is not one that it leaves by.
+    clearTunnel(x.base);
   }
   pipeline(x, actions);
 }

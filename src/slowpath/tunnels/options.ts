@@ -8,7 +8,7 @@
  */
 import { hasTunnelOption, setTunnelOption } from "../../openflow/tunnel-fields.ts";
 import type { FlowKey } from "../../packet/key.ts";
-import { slot } from "../../packet/layout.ts";
+import { type Slot, slot } from "../../packet/layout.ts";
 
 /** The part of a bridge's TLV table that this needs. */
 export interface OptionMap {
@@ -69,10 +69,11 @@ export function decodeOptions(map: OptionMap, options: Uint8Array, key: FlowKey)
 
 /**
  * Turns the pipeline's mask over option values into the datapath's over `options`: the values looked
- * at, and the headers of all options before and between them, which say where values lie. The length
- * is the caller's to look at.
+ * at, the headers of all options, which say where values lie, and how many there are.
  */
 export function maskOptions(map: OptionMap, options: Uint8Array, mask: FlowKey): void {
+  if (!any(mask, SPACE) && !any(mask, PRESENT)) return;
+  mask.bytes[LENGTH_AT] = 0xff;
   const looked = mask.bytes.slice(SPACE.offset, SPACE.offset + SPACE.bytes);
   mask.bytes.fill(0, SPACE.offset, SPACE.offset + SPACE.bytes);
   mask.bytes.fill(0, PRESENT.offset, PRESENT.offset + PRESENT.bytes);
@@ -82,6 +83,11 @@ export function maskOptions(map: OptionMap, options: Uint8Array, mask: FlowKey):
     const value = looked.subarray(entry.offset, entry.offset + length);
     mask.bytes.set(value, SPACE.offset + at + 4);
   }
+}
+
+function any({ bytes }: FlowKey, { offset, bytes: length }: Slot): boolean {
+  for (let i = offset; i < offset + length; i++) if (bytes[i] !== 0) return true;
+  return false;
 }
 
 /** Whole options, in order; one that is cut ends the list. */

@@ -38,8 +38,8 @@ interface Listener {
 export interface TunnelsOptions {
   readonly clock: Clock;
   readonly network: HostNetwork;
-  /** Whether the host's routes count (not with `--disable-system-route`, not for dummies). */
-  readonly systemRoutes: boolean;
+  /** Whether the datapath has `tnl_push` and `tnl_pop`. */
+  readonly native: () => boolean;
   readonly changed: () => void;
 }
 
@@ -47,8 +47,6 @@ export class Tunnels<P> {
   readonly ports = new TunnelPorts<P>();
   readonly routes: RouteTable;
   readonly neighbours: Neighbours;
-  /** Off: tunnelled packets are always the datapath's own matter (`ofproto/tnl-push-pop off`). */
-  native = true;
   private readonly listeners = new Map<number, Listener>();
   private readonly stops: (() => void)[] = [];
   private cancelExpiry: () => void = () => {};
@@ -57,11 +55,14 @@ export class Tunnels<P> {
     const { network, clock, changed } = options;
     this.routes = new RouteTable((device) => network.addressesOf(device), changed);
     this.neighbours = new Neighbours(clock, changed);
-    if (options.systemRoutes) {
-      this.readRoutes();
-      this.stops.push(network.onChange(() => this.readRoutes()));
-    } else this.stops.push(network.onChange(changed));
+    this.readRoutes();
+    this.stops.push(network.onChange(() => this.readRoutes()));
     this.armExpiry();
+  }
+
+  /** Whether outer headers are put on and taken off here; else it is the datapath's own matter. */
+  get native(): boolean {
+    return this.options.native();
   }
 
   get network(): HostNetwork {

@@ -3,6 +3,7 @@
  * memory, devices that exist because the database names them, and a clock that `ovs-appctl` stops and
  * pushes forward.
  */
+import { DummyNetwork } from "../../../fastpath/host-network.ts";
 import { DummyNetdevs, dummyPortNumber } from "../../../fastpath/memory/netdevs.ts";
 import { type MemoryDatapath, openMemoryDatapath } from "../../../fastpath/memory/datapath.ts";
 import { VirtualClock } from "../../../slowpath/clock.ts";
@@ -21,6 +22,8 @@ const OTHER_INTERFACE_TYPES = (
 export interface Dummies {
   readonly datapath: MemoryDatapath;
   readonly netdevs: DummyNetdevs;
+  /** Addresses that tests give to dummies. */
+  readonly network: DummyNetwork;
   readonly clock: VirtualClock;
   /** What `Bridge.datapath_type` may be. */
   readonly datapathTypes: readonly string[];
@@ -51,6 +54,7 @@ export function openDummies(level: DummyLevel, log: Loggers): Dummies {
   return {
     datapath,
     netdevs,
+    network: new DummyNetwork(),
     clock,
     datapathTypes: {
       none: ["dummy"],

@@ -1,12 +1,13 @@
 /** The commands of `ovs-appctl` that only dummies understand (ovs-vswitchd with `--enable-dummy`). */
 import { CommandError, type UnixctlServer } from "../../../slowpath/unixctl.ts";
+import { parsePrefix } from "../../../packet/prefix.ts";
 import type { Dummies } from "./dummies.ts";
 import { ReceivedPackets } from "./received-packets.ts";
 
 const MANY = 1000;
 
 export function registerDummyCommands(server: UnixctlServer, dummies: Dummies): void {
-  const { clock, netdevs } = dummies;
+  const { clock, netdevs, network } = dummies;
   const add = (
     name: string,
     usage: string,
@@ -62,6 +63,15 @@ export function registerDummyCommands(server: UnixctlServer, dummies: Dummies): 
     }
     return "OK";
   });
+  for (const [command, usage] of [["ip4addr", "ipaddr/mask-prefix-len"], ["ip6addr", "ip6addr"]]) {
+    add(`netdev-dummy/${command}`, `[netdev] ${usage}`, [2, 2], ([name = "", text = ""]) => {
+      if (!netdevs.has(name)) throw new CommandError("Unknown Dummy Interface");
+      const prefix = parsePrefix(text);
+      if (!prefix) throw new CommandError(`${text}: invalid IP address`);
+      network.setAddress(name, prefix);
+      return "OK";
+    });
+  }
   add("netdev-dummy/conn-state", "[netdev]", [0, 1], ([only]) => {
     const rows: string[] = [];
     for (const name of only === undefined ? netdevs.names() : [only]) {

@@ -22,6 +22,7 @@ import { resolveSettings, settingsOver, sslRowSettings } from "../../../db/tls/s
 import { Tls } from "../../../db/tls/tls.ts";
 import type { Datapath } from "../../../fastpath/datapath.ts";
 import { openDevices } from "../../../fastpath/host-devices.ts";
+import { openHostNetwork } from "../../../fastpath/host-network.ts";
 import { openHostDatapath } from "../../../fastpath/host-datapath.ts";
 import { errno, errnoName, raw } from "../../../linux/libc.ts";
 import { systemClock } from "../../../slowpath/clock.ts";
@@ -164,10 +165,14 @@ async function start(context: Start): Promise<Vswitch> {
   await replica.ready;
   const devices = dummies?.netdevs ?? await openDevices(vlog.logger("netdev_linux"));
   undo.add(() => devices.close());
+  const network = dummies?.network ??
+    await openHostNetwork(vlog.logger("route_table"), options.disableSystemRoute);
+  undo.add(() => network.close());
   const vswitch = running.vswitch = await startVswitch({
     replica,
     openDatapath: () => openDatapath(dummies, vlog),
     devices,
+    network,
     clock: dummies?.clock ?? systemClock(),
     log: vlog,
     runDir,

@@ -31,6 +31,8 @@ export interface SwitchOptions {
   /** Undefined: there are no dummies. */
   readonly dummy: DummyLevel | undefined;
   readonly disableSystem: boolean;
+  /** The host's routing table is left alone. */
+  readonly disableSystemRoute: boolean;
 }
 
 type Key =
@@ -90,6 +92,7 @@ export function parseSwitchOptions(
   let lockMemory = false;
   let dummy: DummyLevel | undefined;
   let disableSystem = false;
+  let disableSystemRoute = false;
   const remotes = getopt<Key>(words, OPTIONS, false, ({ option: { key }, value = "" }) => {
     const given = value === "" ? undefined : value;
     switch (key) {
@@ -132,8 +135,10 @@ export function parseSwitchOptions(
         disableSystem = true;
         return;
       case "disableSystemRoute":
+        disableSystemRoute = true;
+        return;
       case "dummyNuma":
-        // Routes are asked for only where a tunnel needs one, and threads are not pinned to NUMA nodes.
+        // Threads are not pinned to NUMA nodes.
         return;
       case "dpdk":
         throw new Fatal("Using --dpdk to configure DPDK is not supported.");
@@ -160,7 +165,17 @@ export function parseSwitchOptions(
     throw new Fatal("at most one non-option argument accepted; use --help for usage");
   }
   const remote = remotes[0] ?? `unix:${where.run}/db.sock`;
-  return { remote, unixctl, daemon, log, tls, lockMemory, dummy, disableSystem };
+  return {
+    remote,
+    unixctl,
+    daemon,
+    log,
+    tls,
+    lockMemory,
+    dummy,
+    disableSystem,
+    disableSystemRoute,
+  };
 }
 
 function dummyLevel(value: string): DummyLevel {

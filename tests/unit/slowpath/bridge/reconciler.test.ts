@@ -188,7 +188,8 @@ describe("the reconciler", () => {
     beforeEach(() => s.addBridge("br0"));
 
     test.each([
-      ["gre", { type: "gre" }, 'type "gre" is not supported yet'],
+      ["stt", { type: "stt" }, 'type "stt" is not supported yet'],
+      ["a tunnel to nowhere", { type: "gre" }, "gre type requires valid 'remote_ip' argument"],
       ["an unknown type", { type: "flux" }, 'type "flux" is unknown'],
       ["a patch without peer", { type: "patch" }, "patch type requires valid 'peer' argument"],
       [
