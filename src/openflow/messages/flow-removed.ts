@@ -1,6 +1,6 @@
 /** Flow-removed in each version's structure and in Nicira's. */
 import { OfError } from "../errors.ts";
-import { readMatch, readWholeMatch10, readNxMatch, writeMatch, writeNxMatch } from "../match.ts";
+import { readMatch, readNxMatch, readWholeMatch10, writeMatch, writeNxMatch } from "../match.ts";
 import { OF11, OF14, type OfVersion, TABLE_ALL } from "../version.ts";
 import type { Reader } from "../wire.ts";
 import { readOxs, writeOxs } from "./oxs.ts";

@@ -2,7 +2,14 @@
 import type { Match } from "../../packet/key.ts";
 import { readInstructions, writeInstructions } from "../actions/instructions.ts";
 import { OfError } from "../errors.ts";
-import { readMatch, readMatch10, readNxMatch, readWholeMatch10, writeMatch, writeNxMatch } from "../match.ts";
+import {
+  readMatch,
+  readMatch10,
+  readNxMatch,
+  readWholeMatch10,
+  writeMatch,
+  writeNxMatch,
+} from "../match.ts";
 import { readPort, writePort } from "../ports.ts";
 import { GROUP_ANY, OF13, OF14 } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";

@@ -39,6 +39,9 @@ const COMMANDS: readonly (readonly [number, GroupMod["command"]])[] = [
   [0x8000, "add_or_mod"],
 ];
 const NTR_VENDOR = 0x0000154d;
+/** What Open vSwitch 2.4 took for it. */
+const NTR_VENDOR_24 = 0x00001540;
+const METHODS: ReadonlySet<string> = new Set(["hash", "dp_hash"]);
 const SELECTION_METHOD = 1;
 const METHOD_BYTES = 16;
 const WEIGHT = 0;
@@ -136,26 +139,42 @@ function readFieldArray(reader: Reader): GroupSelection["fields"] {
   const fields: GroupSelection["fields"][number][] = [];
   while (reader.left > 0) {
     const at = reader.offset;
-    const { field, masked, payload, text } = readOxmHeader(reader);
+    const { field, masked, payload, text } = readOxmHeader(reader, false);
     if (!field || masked) throw new OfError("OFPBMC_BAD_FIELD", at, text);
     fields.push({ field, mask: reader.sub(payload).big(field.bytes) });
   }
   return fields;
 }
 
-function readSelection(reader: Reader): GroupSelection | undefined {
+/** Commands that say how a group selects. */
+const SELECTING: ReadonlySet<GroupMod["command"]> = new Set(["add", "modify", "add_or_mod"]);
+
+function readSelection(
+  reader: Reader,
+  groupType: GroupType,
+  command: GroupMod["command"] = "add",
+): GroupSelection | undefined {
   let selection: GroupSelection | undefined;
   readProperties(reader, (type, value, at) => {
     if (type !== EXPERIMENTER) unknownProperty(type, at);
-    if (value.u32() !== NTR_VENDOR) {
+    const vendor = value.u32();
+    if (vendor !== NTR_VENDOR && vendor !== NTR_VENDOR_24) {
       throw new OfError("OFPBPC_BAD_EXPERIMENTER", at, "group property of an unknown vendor");
     }
     if (value.u32() !== SELECTION_METHOD) {
       throw new OfError("OFPBPC_BAD_EXP_TYPE", at, "group property is unknown");
     }
+    const refuse = (why: string): never => {
+      throw new OfError("OFPBPC_BAD_VALUE", at, why);
+    };
+    if (groupType !== "select") refuse(`a group of type ${groupType} has no selection method`);
+    if (!SELECTING.has(command)) refuse(`${command} takes no selection method`);
     value.skip(4);
     const method = value.text(METHOD_BYTES);
-    selection = { method, parameter: value.u64(), fields: readFieldArray(value) };
+    if (!METHODS.has(method)) refuse(`there is no selection method ${method}`);
+    const parameter = value.u64();
+    if (value.left > 0 && method !== "hash") refuse(`${method} takes no fields`);
+    selection = { method, parameter, fields: readFieldArray(value) };
   });
   return selection;
 }
@@ -207,7 +226,7 @@ function readGroupMod15(reader: Reader, { version }: MessageContext): GroupMod {
   const list = reader.sub(bucketBytes, "OFPGMFC_BAD_BUCKET");
   const buckets: Bucket[] = [];
   while (list.left > 0) buckets.push(readBucket15(list, version, groupType));
-  const selection = readSelection(reader);
+  const selection = readSelection(reader, groupType, command);
   return {
     type: "group_mod",
     command,
@@ -255,7 +274,7 @@ function readDesc(reader: Reader, version: OfVersion, modern: boolean): GroupDes
   body.skip(6);
   const inner = body.sub(bucketBytes);
   while (inner.left > 0) buckets.push(readBucket15(inner, version, groupType));
-  const selection = readSelection(body);
+  const selection = readSelection(body, groupType);
   return { group, groupType, buckets, ...(selection ? { selection } : {}) };
 }
 

@@ -12,13 +12,13 @@ import type { Packet } from "../../fastpath/datapath.ts";
 import type { Device, Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import type { ErrorName } from "../../openflow/errors.ts";
-import { PORT_CONFIG, type PortStatus, type Resume } from "../../openflow/messages/types.ts";
+import { PORT_CONFIG, type PortStatus } from "../../openflow/messages/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
 import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import { Agents } from "../control/agents.ts";
+import { Continuations } from "../control/continuations.ts";
 import { usesTunnelField } from "../control/tlv-table.ts";
 import { BUFFER_COUNT } from "../control/buffers.ts";
 import { Services } from "../control/services.ts";
@@ -87,6 +87,7 @@ export class Bridge implements Switch {
   readonly ofports: OfportAllocator;
   readonly agents: Agents;
   readonly services: Services;
+  readonly continuations: Continuations;
   readonly backend: Backend;
   readonly packetBuffers: number;
   datapathId = 0n;
@@ -118,6 +119,7 @@ export class Bridge implements Switch {
       () => backend.changed(),
       (index) => usesTunnelField(this.tables, index),
     );
+    this.continuations = new Continuations(this, backend.cache, this.agents.tlvTable);
     this.unlisten = this.tables.listen((changes) => {
       this.agents.tablesChanged(this.tables, changes, clock.now());
     });
@@ -151,11 +153,6 @@ export class Bridge implements Switch {
     if (name === "") this.givenNames.delete(table);
     else this.givenNames.set(table, name);
     return true;
-  }
-
-  resume(_request: Resume): ErrorName | undefined {
-    // Until translation freezes packets there is none to resume.
-    return "NXR_NOT_SUPPORTED";
   }
 
   get conntrack(): Conntrack {

@@ -33,6 +33,7 @@ import { FlowMonitors } from "./flow-monitors.ts";
 import { Bundles } from "./bundles.ts";
 import type { Connection } from "./connection.ts";
 import { Multipart } from "./multipart.ts";
+import { type RateLimit, RateLimits } from "./rate-limit.ts";
 import { answerBundleAdd, answerBundleControl } from "./requests/bundles.ts";
 import { answerFlowMod, answerFlowStats } from "./requests/flows.ts";
 import { answerGroupFeatures, answerGroupRequest, applyGroupMod } from "./requests/groups.ts";
@@ -74,6 +75,8 @@ export interface AgentOptions {
   readonly enableAsync: boolean;
   /** Packet-ins that may wait to be sent; more are dropped. */
   readonly packetInQueue: number;
+  /** Packet-ins a second; undefined: as many as there are. */
+  readonly rateLimit?: RateLimit | undefined;
 }
 
 export class Agent {
@@ -87,6 +90,7 @@ export class Agent {
   readonly buffers: PacketBuffers;
   readonly bundles: Bundles;
   readonly monitors: FlowMonitors;
+  readonly rateLimits: RateLimits;
   /** Of the request that is being answered. */
   requestXid = 0;
   role: Exclude<Role, "nochange"> = "equal";
@@ -113,6 +117,7 @@ export class Agent {
       (bytes) => decode(bytes, { tunnelFields: this.agents.tlvTable }).message,
       (opening) => this.connection.sendError(opening, "OFPBFC_TIMEOUT"),
     );
+    this.rateLimits = new RateLimits(options.bridge.clock, options.rateLimit);
     this.monitors = new FlowMonitors(options.bridge.tables, this);
     this.missSendLength = options.kind === "primary" ? DEFAULT_MISS_SEND_LENGTH : 0;
     this.async = options.enableAsync ? defaultAsync(this.version) : NO_ASYNC;
@@ -130,6 +135,7 @@ export class Agent {
     this.bundles.clear();
     this.monitors.clear();
     this.multipart.clear();
+    this.rateLimits.close();
   }
 
   /** True if the connection wants asynchronous messages of this kind and reason. */

@@ -213,7 +213,7 @@ export class Connection implements StreamEvents {
       if (decoded.version !== this.version && !isVersionless(decoded.message)) {
         this.counters.badMessages++;
         this.options.log.warn(
-          `${this.peer}: received OpenFlow version ${wireVersion(decoded.version)} != expected ` +
+          `${this.peer}: received OpenFlow version 0x${wireVersion(decoded.version)} != expected ` +
             wireVersion(this.version!),
         );
         return this.sendBadVersion(frame, decoded.version);
@@ -324,7 +324,7 @@ export class Connection implements StreamEvents {
   }
 }
 
-const wireVersion = (version: number): string => `0x${version.toString(16).padStart(2, "0")}`;
+const wireVersion = (version: number): string => version.toString(16).padStart(2, "0");
 
 /** Messages that any version's header may carry (OpenFlow 1.3.5 §6.3.1, §7.5.4.1). */
 function isVersionless(message: OfMessage): boolean {

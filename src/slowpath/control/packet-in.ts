@@ -28,6 +28,12 @@ const MAX_PACKET_BYTES = 0xffff - 1024;
 export function deliverPacketIn(agent: Agent, packetIn: PacketIn, metadata: Match): void {
   if (agent.controllerId !== packetIn.controllerId) return;
   if (!agent.wants("packet_in", packetInBit(packetIn.reason, agent.version))) return;
+  const isMiss = packetIn.reason.endsWith("_miss") || packetIn.reason === "no_match";
+  const port = packetIn.key.get(FIELDS.in_port);
+  agent.rateLimits.submit(isMiss, port, () => sendPacketIn(agent, packetIn, metadata));
+}
+
+function sendPacketIn(agent: Agent, packetIn: PacketIn, metadata: Match): void {
   if (agent.connection.backlog >= agent.packetInQueue) {
     agent.connection.counters.packetInsDropped++;
     return;
@@ -74,6 +80,9 @@ function send(
   bufferId: number | undefined,
 ): void {
   const { packetInFormat } = agent;
+  const continuation = packetInFormat === "nicira2" && packetIn.continuation
+    ? agent.bridge.continuations.encode(packetIn.continuation, agent.version)
+    : undefined;
   agent.notify(
     {
       type: "packet_in",
@@ -86,6 +95,7 @@ function send(
       packet,
       metadata,
       ...(packetInFormat === "nicira2" && packetIn.userdata && { userdata: packetIn.userdata }),
+      ...(continuation && { continuation }),
     } satisfies PacketInMessage,
   );
 }

@@ -15,6 +15,7 @@ import type { Agents } from "./agents.ts";
 import { Connection } from "./connection.ts";
 import { Reconnector } from "./reconnect.ts";
 import type { Stream, StreamEvents, StreamListener } from "./streams.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import type { Switch } from "./switch.ts";
 import { isPassive, type Target } from "./targets.ts";
 import { listenAnyStreams, openAnyStream } from "./tls-streams.ts";
@@ -32,6 +33,7 @@ export interface ServiceSettings {
   readonly maxBackoffMs: number;
   readonly enableAsync: boolean;
   readonly packetInQueue: number;
+  readonly rateLimit?: RateLimit | undefined;
 }
 
 export interface ServiceContext {
@@ -54,7 +56,8 @@ export interface ServiceStatus {
 }
 
 export class Service {
-  private readonly connections = new Set<Connection>();
+  /** With their agents, once they have said hello. */
+  private readonly connections = new Map<Connection, Agent | undefined>();
   private readonly reconnector: Reconnector | undefined;
   private readonly listener: StreamListener | undefined;
   private agent: Agent | undefined;
@@ -101,7 +104,10 @@ export class Service {
     ) return false;
     this.current = settings;
     this.reconnector?.setMaxBackoff(settings.maxBackoffMs);
-    for (const connection of this.connections) connection.setProbe(settings.probeMs);
+    for (const [connection, agent] of this.connections) {
+      connection.setProbe(settings.probeMs);
+      agent?.rateLimits.configure(settings.rateLimit);
+    }
     return true;
   }
 
@@ -124,6 +130,7 @@ export class Service {
     if (!this.reconnector) return { connected: false, role: undefined, pairs: new Map() };
     const pairs = new Map(this.reconnector.status());
     if (this.agent?.connection.state === "idle") pairs.set("state", "IDLE");
+    for (const [name, value] of this.agent?.rateLimits.status() ?? []) pairs.set(name, value);
     return { connected: this.isConnected, role: this.agent?.role, pairs };
   }
 
@@ -133,7 +140,9 @@ export class Service {
 
   close(): void {
     this.reconnector?.close();
-    for (const connection of [...this.connections]) connection.close("closed by configuration");
+    for (const connection of [...this.connections.keys()]) {
+      connection.close("closed by configuration");
+    }
     this.listener?.close();
   }
 
@@ -150,7 +159,7 @@ export class Service {
 
   private start(stream: Stream, established: () => void): StreamEvents {
     const { bridge, agents, clock, log, changed, snoop } = this.context;
-    const { kind, versions, probeMs, enableAsync, packetInQueue } = this.current;
+    const { kind, versions, probeMs, enableAsync, packetInQueue, rateLimit } = this.current;
     let agent: Agent | undefined;
     const connection: Connection = new Connection(stream, {
       clock,
@@ -170,7 +179,9 @@ export class Service {
           log,
           enableAsync,
           packetInQueue,
+          rateLimit,
         });
+        this.connections.set(connection, agent);
         agents.add(agent);
         if (this.reconnector) this.agent = agent;
         changed();
@@ -189,7 +200,7 @@ export class Service {
         changed();
       },
     });
-    this.connections.add(connection);
+    this.connections.set(connection, undefined);
     return connection;
   }
 

@@ -221,8 +221,6 @@ export class Services {
   private warnUnsupported(row: Row<"Controller">): void {
     const missing: string[] = [];
     if (row.connection_mode === "in-band") missing.push("connection_mode=in-band");
-    if (row.controller_rate_limit !== undefined) missing.push("controller_rate_limit");
-    if (row.controller_burst_limit !== undefined) missing.push("controller_burst_limit");
     if (row.local_ip !== undefined) missing.push("local_ip");
     for (const option of missing) {
       const line = `${this.options.bridge.name}: controller ${row.target}: ${option}`;
@@ -251,5 +249,8 @@ function settingsOf(
     maxBackoffMs: Math.floor((row.max_backoff ?? DEFAULT_MAX_BACKOFF_MS) / 1000) * 1000,
     enableAsync: row.enable_async_messages ?? true,
     packetInQueue: row.controller_queue_size ?? config.packetInQueue ?? DEFAULT_PACKET_IN_QUEUE,
+    ...(row.controller_rate_limit !== undefined && {
+      rateLimit: { rate: row.controller_rate_limit, burst: row.controller_burst_limit },
+    }),
   };
 }

@@ -4,14 +4,13 @@
  */
 import type { Conntrack } from "../../fastpath/conntrack/types.ts";
 import type { Packet } from "../../fastpath/datapath.ts";
-import type { ErrorName } from "../../openflow/errors.ts";
-import type { Resume } from "../../openflow/messages/types.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import type { BridgePort, PortCounts } from "../bridge/ports.ts";
 import type { Match } from "../../packet/key.ts";
 import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
+import type { Continuations } from "./continuations.ts";
 
 /** OFPMP_DESC's texts. */
 export interface SwitchDescription {
@@ -50,8 +49,8 @@ export interface Switch extends BridgeModel {
     actions: readonly Action[],
     metadata?: Match,
   ): PreparedPacketOut;
-  /** NXT_RESUME: lets a frozen packet go on; the error when it cannot. */
-  resume(request: Resume): ErrorName | undefined;
+  /** Packets that were paused for a controller. */
+  readonly continuations: Continuations;
   /** Connections that the datapath tracks. */
   readonly conntrack: Conntrack;
   /**

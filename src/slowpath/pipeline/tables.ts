@@ -23,6 +23,7 @@
  * References: OpenFlow 1.3.5 §5.2–5.5, §6.4 (flow table modification messages).
  */
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
+import type { Subfield } from "../../openflow/actions/types.ts";
 import type { TableMod } from "../../openflow/messages/types.ts";
 import { TABLE_ALL } from "../../openflow/version.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
@@ -145,7 +146,7 @@ export class FlowTables {
     const { classifier, settings } = this.store.tables[id]!;
     if (!settings.evicts || classifier.size <= settings.limit) return;
     this.transaction(() => {
-      while (classifier.size > settings.limit && this.flowMods.evict(id));
+      while (classifier.size > settings.limit && this.mods.evict(id));
     });
   }
 

@@ -43,7 +43,7 @@ export function preparePacketOut(agent: Agent, request: PacketOut): PreparedPack
 
 /** NXT_RESUME: a packet that a `controller(pause)` held goes on where it stopped. */
 export function answerResume(agent: Agent, request: Resume): void {
-  const error = agent.bridge.resume(request);
+  const error = agent.bridge.continuations.resume(request, agent.version);
   if (error !== undefined) throw new OfError(error, 0, "the packet cannot go on");
 }
 
