@@ -217,6 +217,8 @@ function checkOne(action: Action, state: State): void {
     case "set_tunnel":
     case "set_queue":
     case "pop_queue":
+    case "debug_recirc":
+    case "debug_slow":
     case "conjunction":
     case "note":
     case "exit":

@@ -262,6 +262,8 @@ export const OUTPUT_ROWS: readonly ActionRow[] = [
     (action) => action.queue,
   ),
   bare<"pop_queue">("pop_queue", "NX1.0+(5)", { type: "pop_queue" }),
+  bare<"debug_recirc">("debug_recirc", "NX1.0+(255)", { type: "debug_recirc" }),
+  bare<"debug_slow">("debug_slow", "NX1.0+(254)", { type: "debug_slow" }),
 ];
 
 /** Which actions OpenFlow 1.0 counts in a features reply: OFPAT_OUTPUT … OFPAT_ENQUEUE. */

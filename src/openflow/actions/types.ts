@@ -107,6 +107,9 @@ export type Action =
   | { readonly type: "set_tunnel"; readonly id: bigint; readonly wide: boolean }
   | { readonly type: "set_queue"; readonly queue: number }
   | { readonly type: "pop_queue" }
+  /** For tests of recirculation and of the slow path (NXAST_DEBUG_RECIRC, NXAST_DEBUG_SLOW). */
+  | { readonly type: "debug_recirc" }
+  | { readonly type: "debug_slow" }
   | { readonly type: "fin_timeout"; readonly idle: number; readonly hard: number }
   /** `port` IN_PORT = the packet's own; `table` 0xff = the current one; `ct`: with ct's tuple swapped. */
   | {

@@ -159,6 +159,8 @@ export function formatAction(action: Action, names?: TextNames): string {
     case "copy_ttl_in":
     case "copy_ttl_out":
     case "pop_pbb":
+    case "debug_recirc":
+    case "debug_slow":
     case "pop_queue":
     case "exit":
     case "ct_clear":

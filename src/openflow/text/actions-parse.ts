@@ -7,7 +7,7 @@ import { bytesToBig } from "../../packet/address.ts";
 import { formatField, integer, parseField, parsePort, TextError } from "../../packet/text.ts";
 import { REASONS } from "../actions/controller.ts";
 import { subfieldMask } from "../actions/subfield.ts";
-import type { Action, ActionOf } from "../actions/types.ts";
+import type { Action, ActionOf, Subfield } from "../actions/types.ts";
 import { fullMask } from "../field-bits.ts";
 import { valueIsValid } from "../match-set.ts";
 import { PORTS } from "../version.ts";
@@ -16,7 +16,7 @@ import { parseDecap, parseEncap } from "./encap-parse.ts";
 import { parseLearn } from "./learn-parse.ts";
 import { keyValues, parseHexBytes, parseU16, parseU32, parseU64, parseU8 } from "./scan.ts";
 import { parseTableName, type TextNames } from "./names.ts";
-import { findField, parseMove, parseSubfield } from "./subfield.ts";
+import { findField, parseMove, parseSubfield, takeSubfield } from "./subfield.ts";
 import { type ActionScope, needPort } from "./action-scope.ts";
 import {
   loose,
@@ -352,6 +352,12 @@ function parseNote(text: string): Action {
   return { type: "note", data };
 }
 
+function stackSubfield(text: string): Subfield {
+  const { subfield, rest } = takeSubfield(text);
+  if (rest !== "") throw new TextError(`${text}: trailing garbage following push or pop`);
+  return subfield;
+}
+
 function goto(text: string, scope: ActionScope): Action {
   const table = parseTableName(text, scope.names);
   if (table === undefined) throw new TextError(`unknown table "${text}"`);
@@ -388,8 +394,8 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["set_field", parseSetField],
   ["load", parseLoad],
   ["move", parseMove],
-  ["push", (v) => ({ type: "stack_push", subfield: parseSubfield(v) })],
-  ["pop", (v) => ({ type: "stack_pop", subfield: parseSubfield(v) })],
+  ["push", (v) => ({ type: "stack_push", subfield: stackSubfield(v) })],
+  ["pop", (v) => ({ type: "stack_pop", subfield: stackSubfield(v) })],
   ["set_vlan_vid", (v) => vlanVid(v, false)],
   ["mod_vlan_vid", (v) => vlanVid(v, true)],
   ["set_vlan_pcp", (v) => vlanPcp(v, false)],
@@ -425,6 +431,8 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["set_tunnel64", (v) => ({ type: "set_tunnel", id: parseU64(v), wide: true })],
   ["set_queue", (v) => ({ type: "set_queue", queue: parseU32(v) })],
   ["pop_queue", bare({ type: "pop_queue" })],
+  ["debug_recirc", bare({ type: "debug_recirc" })],
+  ["debug_slow", bare({ type: "debug_slow" })],
   ["fin_timeout", parseFinTimeout],
   ["resubmit", parseResubmit],
   ["learn", (v, scope) => parseLearn(v, scope.names)],

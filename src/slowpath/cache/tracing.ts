@@ -56,7 +56,7 @@ export class Tracing {
     packet: Uint8Array,
     { effects, actions }: Translation,
   ): void {
-    const learned = effects.filter(({ type }) => type === "learn");
+    const learned = effects.filter(({ type }) => type === "learn" || type === "taught");
     credit(learned, 0, 0, this.clock.now(), 0);
     const pruned = withoutOutputs(actions);
     if (!pruned.some((action) => wantsUserspace(action))) return;

@@ -247,6 +247,12 @@ function run(x: Xlate, action: Action, isLast: boolean, inBucket: boolean): Done
       return;
     case "note":
       return;
+    case "debug_recirc":
+      triggerFreeze(x);
+      return "froze";
+    case "debug_slow":
+      x.slow.add("action");
+      return;
 
     case "ct":
       return track(x, action);

@@ -11,6 +11,8 @@
  * mask. The megaflow that is made from a packet matches just those bits, so every bit that is left
  * out here lets one megaflow serve more packets:
  * - Only the masks of subtables that were probed count; the priority cut-off spares the others.
+ * - Prefixes of addresses are kept in tries (prefix-fields.ts), transport ports in one a subtable: when
+ *   no rule has the packet's prefix, only the bits that tell so are looked at.
  * - A subtable is probed in *stages*: metadata and registers, then Ethernet, then network, then
  *   transport. A small index per stage knows which prefixes of the key exist at all; when the
  *   packet's is not there, the later stages are not looked at and stay wildcarded. So a rule on a
@@ -27,16 +29,16 @@
  * - Of several matching rules with equal priority any may be found (OpenFlow leaves it open), but
  *   the same one for the same key until the classifier changes.
  *
- * Limits: no tries yet (an IP prefix in one rule makes all lookups that reach its subtable look at
- * the whole prefix); masks are bounded by rules alone. Everything is on one thread, so a change is
- * atomic for all lookups and no versions are kept.
+ * Limits: masks are bounded by rules alone. Everything is on one thread, so a change is atomic for
+ * all lookups and no versions are kept.
  *
  * References: V. Srinivasan et al., "Packet Classification using Tuple Space Search", SIGCOMM 1999;
  * B. Pfaff et al., "The Design and Implementation of Open vSwitch", NSDI 2015, §4–5.
  */
 import type { FlowKey, Match } from "../../packet/key.ts";
-import { FIELDS } from "../../packet/layout.ts";
+import { type Field, FIELDS } from "../../packet/layout.ts";
 import { type Conjunction, satisfied } from "./conjunction.ts";
+import { PrefixField, PrefixLookup } from "./prefix-fields.ts";
 import { hashMask, Subtable } from "./subtable.ts";
 
 /** What a subtable tells of the matches that it keeps, by slot. */
@@ -72,6 +74,16 @@ export class Classifier<T extends Classified> {
   private entries = 0;
   /** Rules that are clauses of conjunctions. */
   private soft = 0;
+  private prefixes: readonly PrefixField[] = [];
+
+  /** `narrow`: lookups look at as few bits as they can; it costs memory and time to insert. */
+  constructor(private readonly narrow = false) {}
+
+  /** The fields whose prefixes are tracked, in the order in which they are asked. */
+  setPrefixes(fields: readonly Field[]): void {
+    this.prefixes = fields.map((field) => new PrefixField(field));
+    for (const subtable of this.ordered) subtable.setPrefixes(this.prefixes);
+  }
 
   get size(): number {
     return this.entries;
@@ -87,14 +99,20 @@ export class Classifier<T extends Classified> {
    */
   lookup(key: FlowKey, wildcards?: FlowKey): T | undefined {
     if (!this.sorted) this.sort();
-    if (this.soft > 0) return this.lookupConjunctive(key, wildcards);
+    const prefixes = this.startPrefixes(key, wildcards);
+    if (this.soft > 0) return this.lookupConjunctive(key, wildcards, prefixes);
     let best: T | undefined;
     for (const subtable of this.ordered) {
       if (best && subtable.maxPriority <= best.priority) break;
-      const found = subtable.lookup(key.words, wildcards?.words);
+      const found = subtable.lookup(key, wildcards, prefixes);
       if (found && (!best || found.priority > best.priority)) best = found;
     }
     return best;
+  }
+
+  private startPrefixes(key: FlowKey, wildcards?: FlowKey): PrefixLookup | undefined {
+    if (!wildcards || this.prefixes.every(({ trie }) => trie.isEmpty)) return undefined;
+    return new PrefixLookup(this.prefixes, key, wildcards);
   }
 
   /** True if some rule is a clause of a conjunction. */
@@ -108,12 +126,16 @@ export class Classifier<T extends Classified> {
    * is what a search with its number in `conj_id` finds. Only clauses above the best ordinary rule
    * count.
    */
-  private lookupConjunctive(key: FlowKey, wildcards: FlowKey | undefined): T | undefined {
+  private lookupConjunctive(
+    key: FlowKey,
+    wildcards: FlowKey | undefined,
+    prefixes: PrefixLookup | undefined,
+  ): T | undefined {
     let best: T | undefined;
     const clauses: T[] = [];
     for (const subtable of this.ordered) {
       if (best && subtable.maxPriority <= best.priority) break;
-      let found = subtable.lookup(key.words, wildcards?.words);
+      let found = subtable.lookup(key, wildcards, prefixes);
       for (; found?.conjunctions; found = found.lower as T | undefined) clauses.push(found);
       if (found && (!best || found.priority > best.priority)) best = found;
     }
@@ -135,10 +157,11 @@ export class Classifier<T extends Classified> {
   private withConjunction(id: number, key: FlowKey, wildcards?: FlowKey): T | undefined {
     const before = key.get(CONJ_ID);
     key.set(CONJ_ID, id);
+    const prefixes = this.startPrefixes(key, wildcards);
     let best: T | undefined;
     for (const subtable of this.ordered) {
       if (best && subtable.maxPriority <= best.priority) break;
-      const found = subtable.lookup(key.words, wildcards?.words);
+      const found = subtable.lookup(key, wildcards, prefixes);
       if (found && !found.conjunctions && (!best || found.priority > best.priority)) best = found;
     }
     key.set(CONJ_ID, before);
@@ -155,7 +178,8 @@ export class Classifier<T extends Classified> {
   insert(rule: T, match: Match): void {
     let subtable = this.subtable(match.mask);
     if (!subtable) {
-      subtable = new Subtable<T>(match.mask);
+      subtable = new Subtable<T>(match.mask, this.narrow);
+      subtable.setPrefixes(this.prefixes);
       const hash = hashMask(match.mask);
       const alike = this.byMask.get(hash);
       if (alike) alike.push(subtable);

@@ -8,6 +8,7 @@ import type { Match } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
 import { Classifier } from "./classifier.ts";
 import type { Journal } from "./journal.ts";
+import { DEFAULT_PREFIXES } from "./prefix-fields.ts";
 import { RuleIndex } from "./rule-index.ts";
 import { fits } from "./rule-filter.ts";
 import type { Rule } from "./rule.ts";
@@ -29,7 +30,7 @@ export interface Table {
 
 export class RuleStore {
   readonly tables: readonly Table[] = Array.from({ length: TABLE_OWN + 1 }, () => ({
-    classifier: new Classifier<Rule>(),
+    classifier: new Classifier<Rule>(true),
     settings: new TableSettings(MAX_RULES),
     matched: 0,
     missed: 0,
@@ -41,7 +42,9 @@ export class RuleStore {
   constructor(
     readonly clock: Pick<Clock, "now">,
     private readonly journal: Journal<TablesChange>,
-  ) {}
+  ) {
+    for (const { classifier } of this.tables) classifier.setPrefixes(DEFAULT_PREFIXES);
+  }
 
   /** The table of that number, or all that controllers use. */
   chosen(id: number): readonly Table[] {

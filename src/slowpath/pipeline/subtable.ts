@@ -8,7 +8,10 @@
  */
 import { FlowKey, type Match } from "../../packet/key.ts";
 import { KEY_WORDS, SLOTS } from "../../packet/layout.ts";
+import { AT, look32, u32 } from "./bits.ts";
 import type { Classified, Home } from "./classifier.ts";
+import type { PrefixField, PrefixLookup } from "./prefix-fields.ts";
+import { PrefixTrie } from "./prefix-trie.ts";
 
 /** Stages in the order in which they are looked at: 0 metadata, 1 Ethernet, 2 network, 3 transport. */
 const STAGE_OF_WORD: Uint8Array = stages();
@@ -23,10 +26,11 @@ function stages(): Uint8Array {
       for (let word = offset >> 2; word <= (offset + bytes - 1) >> 2; word++) stage[word] = number;
     }
   };
-  put(1, ["eth_*", "vlan_tci", "vlan2_*", "mpls_*"]);
-  put(3, ["tp_*", "tcp_flags", "nd_*"]);
+  put(1, ["eth_*", "vlan_tci", "vlan2_*", "mpls_*", "pbb_tci"]);
+  put(3, ["tp_*", "tcp_flags", "nd_*", "arp_*", "nsh_*", "ct_tp_*"]);
   const metadata = ["metadata", "actset_output", "conj_id", "regs", "packet_type", "dp_hash"];
-  put(0, ["in_port", "recirc_id", "skb_priority", "pkt_mark", "ct_*", "tun_*", ...metadata]);
+  const ct = ["ct_state", "ct_zone", "ct_nw_proto", "ct_mark", "ct_label"];
+  put(0, ["in_port", "recirc_id", "skb_priority", "pkt_mark", "tun_*", ...ct, ...metadata]);
   return stage;
 }
 
@@ -72,8 +76,19 @@ export class Subtable<T extends Classified> implements Home {
   /** Rules. */
   size = 0;
 
-  constructor(mask: FlowKey) {
+  /** Lengths of the prefixes that the mask has for the table's tries, in their order; 0: none. */
+  private prefixLengths: readonly number[] = [];
+  private prefixFields: readonly PrefixField[] = [];
+  /** The ports' bits of all rules, of which the mask looks at the first so many. */
+  private readonly ports: PrefixTrie | undefined;
+  private readonly portsLength: number;
+
+  /** `narrow`: lookups look at no more of ports and prefixes than they must. */
+  constructor(mask: FlowKey, narrow = false) {
     this.mask = mask.clone();
+    const ports = u32(mask, AT.tpSrc);
+    this.portsLength = ports === 0 ? 0 : 1 + Math.clz32(ports & -ports);
+    this.ports = narrow && ports !== 0 ? new PrefixTrie(32) : undefined;
     const at: number[] = [];
     for (let i = 0; i < KEY_WORDS; i++) if (mask.words[i] !== 0) at.push(i);
     at.sort((a, b) => STAGE_OF_WORD[a]! - STAGE_OF_WORD[b]! || a - b);
@@ -87,20 +102,50 @@ export class Subtable<T extends Classified> implements Home {
     this.values = new Uint32Array(FIRST_SLOTS * at.length);
   }
 
+  /** The tries of the table that the subtable is in; its rules' prefixes are put in or taken out. */
+  setPrefixes(fields: readonly PrefixField[]): void {
+    this.prefixFields = fields;
+    this.prefixLengths = fields.map((field) => field.lengthIn(this.mask));
+    for (const [slot, head] of this.rulesAt.entries()) if (head) this.countPrefixes(slot, true);
+  }
+
   /** The rule that matches, noting in `wildcards` the bits that were looked at. */
-  lookup(key: Uint32Array, wildcards: Uint32Array | undefined): T | undefined {
-    const { at, bits, stageEnds, stageIndex } = this;
+  lookup(
+    key: FlowKey,
+    wildcards: FlowKey | undefined,
+    prefixes: PrefixLookup | undefined,
+  ): T | undefined {
+    const { at, bits, stageEnds, stageIndex, prefixLengths } = this;
+    const { words } = key;
     let hash = 0;
     let i = 0;
+    let before = 0;
     for (let stage = 0; stage < stageEnds.length; stage++) {
-      for (const end = stageEnds[stage]!; i < end; i++) hash = mix(hash, key[at[i]!]! & bits[i]!);
+      before = i;
+      const end = stageEnds[stage]!;
+      if (prefixes && prefixLengths.length > 0) {
+        const number = STAGE_OF_WORD[at[i]!]!;
+        if (prefixes.excludes(prefixLengths, (word) => STAGE_OF_WORD[word] === number)) {
+          this.look(wildcards!.words, before);
+          return undefined;
+        }
+      }
+      for (; i < end; i++) hash = mix(hash, words[at[i]!]! & bits[i]!);
       if (stage < stageIndex.length && !stageIndex[stage]!.has(hash)) {
-        if (wildcards) this.look(wildcards, i);
+        if (wildcards) this.look(wildcards.words, i);
         return undefined;
       }
     }
-    if (wildcards) this.look(wildcards, i);
-    const slot = this.probe(hash, key);
+    const slot = this.probe(hash, words);
+    if (slot === NONE && this.ports && wildcards) {
+      // Of the last stage, what tells that no rule has these ports is enough.
+      const mask = u32(this.mask, AT.tpSrc);
+      const { looked } = this.ports.lookup([(u32(key, AT.tpSrc) & mask) >>> 0]);
+      if (looked > 0) look32(wildcards, AT.tpSrc, mask & -(2 ** (32 - looked)));
+      this.look(wildcards.words, before);
+      return undefined;
+    }
+    if (wildcards) this.look(wildcards.words, i);
     return slot === NONE ? undefined : this.rulesAt[slot];
   }
 
@@ -258,11 +303,13 @@ export class Subtable<T extends Classified> implements Home {
     this.hashes[slot] = hash;
     this.link(slot);
     this.countStages(slot, 1);
+    this.countPrefixes(slot, true);
     return slot;
   }
 
   private freeSlot(slot: number): void {
     this.countStages(slot, -1);
+    this.countPrefixes(slot, false);
     const bucket = this.hashes[slot]! & (this.heads.length - 1);
     if (this.heads[bucket] === slot) this.heads[bucket] = this.next[slot]!;
     else {
@@ -288,6 +335,20 @@ export class Subtable<T extends Classified> implements Home {
       if (count > 0) index.set(hash, count);
       else index.delete(hash);
     }
+  }
+
+  /** Puts the slot's prefixes into the tries, or takes them out. */
+  private countPrefixes(slot: number, there: boolean): void {
+    if (!this.ports && this.prefixFields.length === 0) return;
+    const key = new FlowKey();
+    this.keyInto(slot, key);
+    const count = (trie: PrefixTrie, value: readonly number[], length: number): void =>
+      there ? trie.insert(value, length) : trie.remove(value, length);
+    for (const [i, field] of this.prefixFields.entries()) {
+      const length = this.prefixLengths[i]!;
+      if (length > 0) count(field.trie, field.value(key), length);
+    }
+    if (this.ports) count(this.ports, [u32(key, AT.tpSrc)], this.portsLength);
   }
 
   private link(slot: number): void {

@@ -27,6 +27,7 @@ import type { Subfield } from "../../openflow/actions/types.ts";
 import type { TableMod } from "../../openflow/messages/types.ts";
 import { TABLE_ALL } from "../../openflow/version.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
+import type { Field } from "../../packet/layout.ts";
 import type { Clock } from "../clock.ts";
 import { FlowMods } from "./flow-mods.ts";
 import { Groups } from "./groups.ts";
@@ -148,6 +149,11 @@ export class FlowTables {
     this.transaction(() => {
       while (classifier.size > settings.limit && this.mods.evict(id));
     });
+  }
+
+  /** `Flow_Table.prefixes`: the fields whose prefixes lookups tell apart bit by bit. */
+  setPrefixes(id: number, fields: readonly Field[]): void {
+    this.store.tables[id]!.classifier.setPrefixes(fields);
   }
 
   /** Table statistics of 0..253, in order. */

@@ -71,7 +71,7 @@ export function innerVlans({ vlan }: BundleModel, wire: Vlans): Vlans {
   const inOwnVlan: Tag = { vid: vlan.tag, pcp: outer.pcp, tpid: outer.tpid || TPID_8021Q };
   switch (vlan.mode) {
     case "access":
-      return { outer: inOwnVlan, inner: wire.inner };
+      return { outer: inOwnVlan, inner: NO_TAG };
     case "trunk":
       return wire;
     case "native-tagged":
@@ -91,7 +91,7 @@ export function includes(bundle: BundleModel, { outer, inner }: Vlans): boolean 
   const { mode, tag, cvlans } = bundle.vlan;
   switch (mode) {
     case "access":
-      return outer.vid === tag;
+      return outer.vid === tag && inner.vid === 0;
     case "dot1q-tunnel":
       return outer.vid === tag && (cvlans === undefined || cvlans.has(inner.vid));
     case "trunk":
@@ -115,8 +115,7 @@ export function putWireVlans(
   let out: Vlans;
   switch (vlan.mode) {
     case "access":
-      // What is inside the VLAN's own tag is the host's business.
-      out = { outer: NO_TAG, inner: vlans.inner };
+      out = { outer: NO_TAG, inner: NO_TAG };
       break;
     case "trunk":
     case "native-tagged":
