@@ -183,5 +183,13 @@ export interface Datapath {
   barrier(): Promise<void>;
   /** Cache hits, misses, upcalls lost, and one counter per drop reason, by name. */
   counters(): Readonly<Record<string, number>>;
+  /**
+   * The slow path has its ports and rules: from here on it can decide. A datapath that goes on with
+   * the flows of a process before keeps to them until then.
+   */
+  takeOver?(): Promise<void>;
+  /** Removes everything. */
   close(): Promise<void>;
+  /** Ends this process's part: what is forwarded in the kernel goes on, for another to adopt. */
+  leave?(): Promise<void>;
 }

@@ -24,6 +24,9 @@
  *     32 dropped by empty actions      40 punted       48 read of them    56 dropped, in flight
  *     64 tx packets    72 tx bytes
  */
+import type { TcAttachment } from "../linux/bpf.ts";
+import type { DpPort, DpPortSpec } from "./datapath.ts";
+
 export const PUNT_HEADER_BYTES = 16;
 export const PUNT_ETHER_TYPE = 0x88b5;
 /** Packets of one port on their way; a power of two is not needed. */
@@ -55,11 +58,29 @@ export interface Punts {
   readonly ports: number;
 }
 
+/** How a port with a program is opened. */
+export interface ProgramOpening {
+  /** To be attached and then closed; a descriptor. */
+  readonly program: number;
+  /** It is attached already, by a process that has gone. */
+  readonly adopted?: TcAttachment;
+  /** An internal port's device outlives this process. */
+  readonly persistent: boolean;
+}
+
 /** The programs, as the userspace datapath sees them. */
 export interface KernelSide {
   readonly punts: Punts;
-  /** A program for the port of that number, to be attached and then closed; a descriptor. */
-  programFor(portNo: number): number;
+  /** The number that the port had in a process before, and that nobody else may have. */
+  numberOf(spec: DpPortSpec): number | undefined;
+  /** True if the number is kept for a port of a process before. */
+  isKept(portNo: number): boolean;
+  /** Undefined if the port is the process's alone. */
+  openingFor(portNo: number, spec: DpPortSpec): ProgramOpening | undefined;
+  /** The port's program is attached. */
+  attached(port: DpPort, attachment: TcAttachment): void;
+  /** The port's program is about to be detached. */
+  detaching(portNo: number): void;
   /** The port is no longer reached by its interface's number: only through this process. */
   portMoved(portNo: number): void;
 }

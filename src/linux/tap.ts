@@ -11,6 +11,7 @@ import { close, ERRNO, errno, ioctl, O_NONBLOCK, O_RDWR, open, raw, SystemError 
 import { RouteSocket } from "./rtnetlink.ts";
 
 const TUNSETIFF = 0x400454ca;
+const TUNSETPERSIST = 0x400454cb;
 const TUNSETOFFLOAD = 0x400454d0;
 const IFF_TAP = 0x0002;
 const IFF_NO_PI = 0x1000;
@@ -32,11 +33,23 @@ export interface Tap {
   readonly ifindex: number;
 }
 
+export interface TapOptions {
+  /** Ethernet address; the kernel picks one without it. */
+  readonly mac?: Uint8Array | undefined;
+  /** Attach to a TAP of that name if there is one, which nobody else holds. */
+  readonly adopt?: boolean;
+}
+
+/** Whether the device outlives the descriptor. */
+export function setTapPersistent(fd: number, persistent: boolean): void {
+  ioctl(fd, TUNSETPERSIST, persistent ? 1 : 0, "TUNSETPERSIST");
+}
+
 /**
- * Makes a TAP device in the thread's namespace, down; closing the descriptor removes it. It has the given Ethernet address (the kernel
- * picks one without it). Throws a SystemError: EBUSY or EINVAL if a device of that name exists.
+ * Makes a TAP device in the thread's namespace, down; closing the descriptor removes it. Throws a
+ * SystemError: EBUSY or EINVAL if a device of that name exists.
  */
-export function openTap(name: string, mac?: Uint8Array): Tap {
+export function openTap(name: string, { mac, adopt = false }: TapOptions = {}): Tap {
   const nameBytes = new TextEncoder().encode(name);
   if (nameBytes.length === 0 || nameBytes.length >= IFNAMSIZ) {
     throw new SystemError("ioctl(TUNSETIFF)", ERRNO.EINVAL, `${name}: 1 to 15 bytes are allowed`);
@@ -45,7 +58,7 @@ export function openTap(name: string, mac?: Uint8Array): Tap {
   try {
     const request = new Uint8Array(40);
     request.set(nameBytes);
-    const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL;
+    const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (adopt ? 0 : IFF_TUN_EXCL);
     new DataView(request.buffer).setUint16(IFNAMSIZ, flags, true);
     ioctl(fd, TUNSETIFF, request, `TUNSETIFF ${name}`);
     // UDP segmentation is younger (Linux 6.2): do without where it is refused.

@@ -3,7 +3,8 @@
  * share both.
  *
  * A slot of arguments that was given back is used again last of all, since a packet may still be on
- * its way with it. Programs stay loaded without flows until their place is needed.
+ * its way with it. Programs have half of the slots: the other half is a process's before or after.
+ * Programs stay loaded without flows until their place is needed.
  */
 import type { BpfMap } from "../../linux/bpf-map.ts";
 import { loadTcProgram } from "../../linux/bpf-program.ts";
@@ -33,15 +34,19 @@ export class ActionPrograms {
   private readonly plans = new Map<string, LoadedPlan>();
   private readonly freeArguments: number[] = [];
   private nextArguments = 0;
-  private nextProgram = MAIN_SLOT + 1;
+  private nextProgram: number;
+  private readonly endPrograms: number;
   private readonly memory: Uint8Array;
 
   constructor(
     private readonly maps: ActionMaps,
     args: BpfMap,
     private readonly slots: BpfMap,
+    half: number,
   ) {
     this.memory = new Uint8Array(args.map());
+    this.nextProgram = half === 0 ? MAIN_SLOT + 1 : PROGRAM_SLOTS / 2;
+    this.endPrograms = half === 0 ? PROGRAM_SLOTS / 2 : PROGRAM_SLOTS;
   }
 
   get loaded(): number {
@@ -78,6 +83,13 @@ export class ActionPrograms {
     this.slots.update(slotKey(slot), new Uint8Array(new Int32Array([programFd]).buffer));
   }
 
+  /** Unloads the programs in the other half of the slots. */
+  clearOther(): void {
+    const from = this.endPrograms === PROGRAM_SLOTS ? MAIN_SLOT + 1 : PROGRAM_SLOTS / 2;
+    const to = this.endPrograms === PROGRAM_SLOTS ? PROGRAM_SLOTS / 2 : PROGRAM_SLOTS;
+    for (let slot = from; slot < to; slot++) this.slots.delete(slotKey(slot));
+  }
+
   private takeArguments(): number {
     if (this.nextArguments < ARGUMENT_SLOTS) return this.nextArguments++;
     return this.freeArguments.shift() ?? -1;
@@ -100,7 +112,7 @@ export class ActionPrograms {
   }
 
   private takeProgramSlot(): number {
-    if (this.nextProgram < PROGRAM_SLOTS) return this.nextProgram++;
+    if (this.nextProgram < this.endPrograms) return this.nextProgram++;
     for (const [shape, { slot, flows }] of this.programs) {
       if (flows > 0) continue;
       this.programs.delete(shape);

@@ -32,7 +32,6 @@
  * Limits: `MAX_KERNEL_PORTS` ports, `MAX_KERNEL_MASKS` masks in the kernel; Linux 5.11 or later
  * (ktime_get_coarse_ns), 6.6 for tcx links. Numbers in docs/ebpf.md.
  */
-import { loadTcProgram } from "../../linux/bpf-program.ts";
 import { close, SystemError } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
 import type { FlowKey } from "../../packet/key.ts";
@@ -51,37 +50,81 @@ import {
   type Packet,
 } from "../datapath.ts";
 import type { DpMeter, DpMeterStats } from "../meters.ts";
-import { MAX_FLOWS } from "../userspace/shared.ts";
 import { openUserspaceDatapath } from "../userspace/datapath.ts";
-import { KernelFlows } from "./kernel-flows.ts";
-import { assembleEntry } from "./main-program.ts";
-import { closeMaps, createDatapathMaps, type DatapathMaps, MAX_KERNEL_PORTS } from "./maps.ts";
-import { PortRecords } from "./port-records.ts";
+import { MAX_FLOWS } from "../userspace/shared.ts";
+import { KernelParts, pinMaps } from "./kernel-parts.ts";
+import { closeMaps, type DatapathMaps, openDatapathMaps } from "./maps.ts";
+import { Pins } from "./pins.ts";
 import { openPuntDevice, type PuntDevice } from "./punt-device.ts";
+import { sweep } from "./sweep.ts";
 
 export interface EbpfOptions {
   readonly logger: Logger;
+  /** With it, forwarding outlives the process: the next one with this run directory takes over. */
+  readonly runDir?: string | undefined;
 }
 
 /** How often masks are put in the order of their use. */
 const RANK_MS = 1000;
 
 /**
- * Makes maps, programs and the TAP device, and starts the worker behind them. Rejects with a
- * DatapathError that says what the kernel lacks; nothing is left behind then.
+ * Makes maps, programs and the TAP device, or takes over those of a process before, and starts the
+ * worker behind them. Rejects with a DatapathError that says what the kernel lacks; nothing is left
+ * behind then.
  */
-export async function openEbpfDatapath({ logger }: EbpfOptions): Promise<Datapath> {
+export async function openEbpfDatapath({ logger, runDir }: EbpfOptions): Promise<Datapath> {
+  const pins = runDir === undefined ? undefined : findPins(runDir, logger);
+  const kernel = pins && adoptKernel(pins, logger) || makeKernel(pins, logger);
+  try {
+    return new EbpfDatapath(await openUserspaceDatapath({ logger, kernel }), kernel);
+  } catch (error) {
+    kernel.close(true);
+    throw error;
+  }
+}
+
+function findPins(runDir: string, logger: Logger): Pins | undefined {
+  const pins = Pins.of(runDir);
+  if (pins instanceof Pins) return pins;
+  logger.warn(`forwarding ends with this process: ${pins}`);
+  return undefined;
+}
+
+/** What a process before left, or undefined; what cannot be used is removed. */
+function adoptKernel(pins: Pins, logger: Logger): KernelParts | undefined {
+  const adopted = pins.read();
+  let maps: DatapathMaps | undefined;
+  try {
+    if (adopted) {
+      maps = openDatapathMaps(MAX_FLOWS, pins);
+      const device = openPuntDevice(true, adopted.puntDevice);
+      logger.info(`took over ${adopted.ports.length} port(s), their flows forward meanwhile`);
+      return new KernelParts({ maps, device, logger, pins, adopted });
+    }
+  } catch (error) {
+    if (maps) closeMaps(maps);
+    if (!(error instanceof SystemError)) throw error;
+    logger.warn(`what the process before left cannot be taken over: ${error.message}`);
+  }
+  sweep(pins, adopted);
+  return undefined;
+}
+
+function makeKernel(pins: Pins | undefined, logger: Logger): KernelParts {
   let maps: DatapathMaps | undefined;
   let device: PuntDevice | undefined;
   try {
-    maps = createDatapathMaps(MAX_FLOWS);
-    device = openPuntDevice();
-    const parts = new KernelParts(maps, device, logger);
-    const user = await openUserspaceDatapath({ logger, kernel: parts });
-    return new EbpfDatapath(user, parts);
+    maps = openDatapathMaps(MAX_FLOWS);
+    device = openPuntDevice(pins !== undefined);
+    if (pins) pinMaps(pins, maps);
+    return new KernelParts({ maps, device, logger, pins });
   } catch (error) {
-    if (device) close(device.fd);
+    if (device) {
+      device.forget();
+      close(device.fd);
+    }
     if (maps) closeMaps(maps);
+    pins?.removeAll();
     if (!(error instanceof SystemError)) throw error;
     const permission = error.code === "EPERM" || error.code === "EACCES";
     throw new DatapathError(
@@ -89,60 +132,6 @@ export async function openEbpfDatapath({ logger }: EbpfOptions): Promise<Datapat
       `no flows in the kernel: ${error.message}` +
         (permission ? "; run as root or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN" : ""),
     );
-  }
-}
-
-/** What the kernel has of a datapath. */
-class KernelParts {
-  readonly ports: PortRecords;
-  readonly flows: KernelFlows;
-  readonly punts: { readonly fd: number; readonly recordsFd: number; readonly ports: number };
-  private readonly targets = new Map<number, { ifindex: number; ingress: boolean }>();
-
-  constructor(
-    readonly maps: DatapathMaps,
-    readonly device: PuntDevice,
-    logger: Logger,
-  ) {
-    this.ports = new PortRecords(maps.ports);
-    this.punts = { fd: device.fd, recordsFd: maps.ports.fd, ports: MAX_KERNEL_PORTS };
-    this.flows = new KernelFlows({
-      maps,
-      puntIfindex: device.ifindex,
-      maxFlows: MAX_FLOWS,
-      targetOf: (port) => this.targets.get(port),
-      logger,
-    });
-  }
-
-  programFor(portNo: number): number {
-    if (portNo >= MAX_KERNEL_PORTS) {
-      throw new DatapathError("full", `no more than ${MAX_KERNEL_PORTS} ports in the kernel`);
-    }
-    this.ports.clear(portNo);
-    return loadTcProgram(assembleEntry(portNo, this.maps.programs).bytes, "solovs_port");
-  }
-
-  portAdded({ portNo, ifindex, type, userspace }: DpPort): void {
-    // The host's side of an internal port that this process reads is not reached by a redirect.
-    if (userspace && type === "internal") return;
-    this.targets.set(portNo, { ifindex, ingress: type === "internal" });
-    this.flows.portChanged(portNo);
-  }
-
-  /** It still has its descriptor: flows to it are userspace's. */
-  portMoved(portNo: number): void {
-    this.portGone(portNo);
-  }
-
-  portGone(portNo: number): void {
-    if (this.targets.delete(portNo)) this.flows.portChanged(portNo);
-  }
-
-  close(): void {
-    this.flows.close();
-    closeMaps(this.maps);
-    close(this.device.fd);
   }
 }
 
@@ -278,9 +267,20 @@ class EbpfDatapath implements Datapath {
     return all;
   }
 
+  takeOver(): Promise<void> {
+    this.kernel.takeOver();
+    return Promise.resolve();
+  }
+
   async close(): Promise<void> {
     clearInterval(this.ranking);
     await this.user.close();
-    this.kernel.close();
+    this.kernel.close(false);
+  }
+
+  async leave(): Promise<void> {
+    clearInterval(this.ranking);
+    await (this.user.leave ?? this.user.close).call(this.user);
+    this.kernel.close(true);
   }
 }

@@ -45,6 +45,10 @@ export interface KernelFlowsOptions {
   readonly maps: DatapathMaps;
   readonly puntIfindex: number;
   readonly maxFlows: number;
+  /** Half of the program slots, 0 or 1. */
+  readonly half: number;
+  /** Another process's main program is in force until `takeOver`. */
+  readonly held: boolean;
   readonly targetOf: (port: number) => PortTarget | undefined;
   readonly logger: Logger;
 }
@@ -63,18 +67,22 @@ export class KernelFlows {
   private layout = KeyLayout.empty();
   private layoutMaps: LayoutMaps | undefined;
   private vlanLimit: 1 | 2 = 2;
+  private held: boolean;
+  /** While held: the program that is to be in force. */
+  private waitingProgram: number | undefined;
   /** Main programs made so far. */
   generations = 0;
 
   constructor(private readonly options: KernelFlowsOptions) {
-    const { maps, puntIfindex } = options;
+    const { maps, puntIfindex, half } = options;
+    this.held = options.held;
     const actionMaps = {
       ifindex: puntIfindex,
       ports: maps.ports,
       flows: maps.flows,
       arguments: maps.arguments,
     };
-    this.programs = new ActionPrograms(actionMaps, maps.arguments, maps.programs);
+    this.programs = new ActionPrograms(actionMaps, maps.arguments, maps.programs, half);
     this.records = new FlowRecords(maps.flows);
     this.rebuild(this.layout);
   }
@@ -141,6 +149,19 @@ export class KernelFlows {
     for (const flow of [...this.waiting.values()]) if (sends(flow.actions)) this.put(flow);
   }
 
+  get isHeld(): boolean {
+    return this.held;
+  }
+
+  /** Puts this process's flows in the place of another's; false if they are there already. */
+  takeOver(): boolean {
+    if (!this.held) return false;
+    this.held = false;
+    this.putIntoForce(this.waitingProgram!);
+    this.programs.clearOther();
+    return true;
+  }
+
   setVlanLimit(limit: 1 | 2): void {
     if (limit === this.vlanLimit) return;
     this.vlanLimit = limit;
@@ -148,6 +169,7 @@ export class KernelFlows {
   }
 
   close(): void {
+    if (this.waitingProgram !== undefined) close(this.waitingProgram);
     this.entries.clear();
     if (this.layoutMaps) closeMaps(this.layoutMaps);
     this.layoutMaps = undefined;
@@ -229,19 +251,15 @@ export class KernelFlows {
         this.vlanLimit,
       );
       const program = loadTcProgram(bytes, "solovs_main");
-      try {
-        this.masks.use(layout, fresh);
-        this.programs.install(MAIN_SLOT, program);
-        this.generations++;
-        const { jitBytes, verifiedInstructions } = programInfo(program);
-        logger.dbg(
-          `main program ${this.generations}: key of ${layout.bytes} bytes, ${bytes.length / 8} ` +
-            `instructions, ${jitBytes} bytes of code, ${verifiedInstructions} verified, ` +
-            `${(performance.now() - startedMs).toFixed(1)} ms`,
-        );
-      } finally {
-        close(program);
-      }
+      this.masks.use(layout, fresh);
+      this.generations++;
+      const { jitBytes, verifiedInstructions } = programInfo(program);
+      logger.dbg(
+        `main program ${this.generations}: key of ${layout.bytes} bytes, ${bytes.length / 8} ` +
+          `instructions, ${jitBytes} bytes of code, ${verifiedInstructions} verified, ` +
+          `${(performance.now() - startedMs).toFixed(1)} ms`,
+      );
+      this.putIntoForce(program);
     } catch (error) {
       this.layout = oldLayout;
       closeMaps(fresh);
@@ -249,6 +267,20 @@ export class KernelFlows {
     }
     this.layoutMaps = fresh;
     if (before) closeMaps(before);
+  }
+
+  /** The descriptor is closed, or kept until `takeOver`. */
+  private putIntoForce(program: number): void {
+    if (this.waitingProgram !== undefined && this.waitingProgram !== program) {
+      close(this.waitingProgram);
+    }
+    this.waitingProgram = this.held ? program : undefined;
+    if (this.held) return;
+    try {
+      this.programs.install(MAIN_SLOT, program);
+    } finally {
+      close(program);
+    }
   }
 
   private fill({ megaflows }: LayoutMaps): void {

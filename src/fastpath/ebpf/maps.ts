@@ -10,9 +10,10 @@
  *   exact      whole key → flow id, generation           "
  *   settings   how the main program is to look           "
  *
- * Those of a layout are replaced all at once, with the program that uses them.
+ * Those of a layout are replaced all at once, with the program that uses them. `ports` and `programs`
+ * may be pinned (pins.ts).
  */
-import { BpfMap } from "../../linux/bpf-map.ts";
+import { BpfMap, type MapSpec } from "../../linux/bpf-map.ts";
 import { PORT_RECORD_BYTES } from "../punts.ts";
 import {
   ARGUMENT_BYTES,
@@ -24,6 +25,7 @@ import {
 } from "./abi.ts";
 import type { KeyLayout } from "./key-layout.ts";
 import { maskEntryBytes } from "./main-program.ts";
+import type { Pins } from "./pins.ts";
 
 /** Ports that can have programs. */
 export const MAX_KERNEL_PORTS = 8192;
@@ -40,26 +42,33 @@ export interface DatapathMaps {
 const array = (name: string, valueBytes: number, maxEntries: number) =>
   ({ kind: "array", name, keyBytes: 4, valueBytes, maxEntries, mapped: true }) as const;
 
-/** Throws a SystemError (EPERM, ENOMEM) with nothing left open. */
-export function createDatapathMaps(maxFlows: number): DatapathMaps {
+const PORTS = array("solovs_ports", PORT_RECORD_BYTES, MAX_KERNEL_PORTS);
+const PROGRAMS: MapSpec = {
+  kind: "prog_array",
+  name: "solovs_progs",
+  keyBytes: 4,
+  valueBytes: 4,
+  maxEntries: PROGRAM_SLOTS,
+};
+
+/**
+ * New maps, or with `pins` those that outlived a process. Throws a SystemError (EPERM, ENOMEM) with
+ * nothing left open.
+ */
+export function openDatapathMaps(maxFlows: number, pins?: Pins): DatapathMaps {
   const made: BpfMap[] = [];
-  const make = (spec: Parameters<typeof BpfMap.create>[0]): BpfMap => {
-    const map = BpfMap.create(spec);
+  const keep = (map: BpfMap): BpfMap => {
     made.push(map);
     return map;
   };
   try {
     return {
-      ports: make(array("solovs_ports", PORT_RECORD_BYTES, MAX_KERNEL_PORTS)),
-      flows: make(array("solovs_flows", FLOW_RECORD_BYTES, maxFlows)),
-      arguments: make(array("solovs_args", ARGUMENT_BYTES, ARGUMENT_SLOTS)),
-      programs: make({
-        kind: "prog_array",
-        name: "solovs_progs",
-        keyBytes: 4,
-        valueBytes: 4,
-        maxEntries: PROGRAM_SLOTS,
-      }),
+      ports: keep(pins ? BpfMap.openPinned(pins.path("ports"), PORTS) : BpfMap.create(PORTS)),
+      programs: keep(
+        pins ? BpfMap.openPinned(pins.path("programs"), PROGRAMS) : BpfMap.create(PROGRAMS),
+      ),
+      flows: keep(BpfMap.create(array("solovs_flows", FLOW_RECORD_BYTES, maxFlows))),
+      arguments: keep(BpfMap.create(array("solovs_args", ARGUMENT_BYTES, ARGUMENT_SLOTS))),
     };
   } catch (error) {
     for (const map of made) map.close();

@@ -17,6 +17,15 @@ export class PortRecords {
     this.words.fill(0, portNo * WORDS, (portNo + 1) * WORDS);
   }
 
+  /** What was punted before this process began is nobody's. */
+  forgetPunts(portNo: number): void {
+    const { words } = this;
+    const at = portNo * WORDS;
+    for (let half = 0; half < 2; half++) {
+      words[at + PORT_RECORD.read * 2 + half] = words[at + PORT_RECORD.punted * 2 + half]!;
+    }
+  }
+
   /** A 64-bit number that programs count up: its halves must be of one moment. */
   read(portNo: number, name: keyof typeof PORT_RECORD): number {
     const { words } = this;

@@ -50,6 +50,10 @@ export interface PortRequest {
    * they come in; it punts what it cannot do (../punts.ts). Absent: this process receives all.
    */
   readonly program?: number;
+  /** The program is attached already, by a process that has gone; an internal port is there, too. */
+  readonly adopted?: TcAttachment;
+  /** An internal port's device is to outlive this process. */
+  readonly persistent?: boolean;
 }
 
 /** Rare commands of the forwarding worker. `id` pairs the answer with it. */
@@ -86,7 +90,13 @@ export type Control =
 export type SetupRequest =
   | { readonly id: number; readonly type: "open"; readonly port: PortRequest }
   | { readonly id: number; readonly type: "openSendRing"; readonly ifindex: number }
-  | { readonly id: number; readonly type: "release"; readonly port: OpenedPort };
+  | {
+    readonly id: number;
+    readonly type: "release";
+    readonly port: OpenedPort;
+    /** What forwards in the kernel stays. */
+    readonly leave?: boolean;
+  };
 
 /** What workers post to the main thread. */
 export type WorkerMessage =

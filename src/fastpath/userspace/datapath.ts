@@ -19,9 +19,6 @@
  * - Flow statistics are zeroed here when an id is used anew: the worker does not touch an id after
  *   the barrier that follows its deletion.
  *
- * The worker's file: in an executable made by `bun build --compile` it is an extra entry point and
- * found by its path from the repository's root; otherwise it lies next to this file.
- *
  * More workers: each gets its own `WorkerLink`; ports are spread over them, flow commands go to all
  * of them, statistics are summed. Nothing else here assumes one.
  */
@@ -45,7 +42,7 @@ import {
   type DpPortStats,
   type Packet,
 } from "../datapath.ts";
-import type { KernelSide } from "../punts.ts";
+import type { KernelSide, ProgramOpening } from "../punts.ts";
 import { CommandQueue } from "./command-queue.ts";
 import {
   CMD_BARRIER,
@@ -62,22 +59,16 @@ import {
 } from "./commands.ts";
 import { encodeProgram } from "../engine/encode.ts";
 import { checkMeter, readMeterStats } from "../engine/meters.ts";
+import { Barriers, Pending } from "./pending.ts";
 import type { OpenedPort } from "./setup.ts";
 import { SetupPool } from "./setup-pool.ts";
-import {
-  COUNTERS,
-  CTL_BARRIER,
-  CTL_MAIN_SLEEPING,
-  MAX_FLOWS,
-  MAX_PORTS,
-  SharedState,
-} from "./shared.ts";
+import { COUNTERS, CTL_MAIN_SLEEPING, MAX_FLOWS, MAX_PORTS, SharedState } from "./shared.ts";
+import { newWorker, startWorker, tryLoadDropProgram } from "./start-worker.ts";
 import { UpcallReader } from "./upcalls.ts";
 
 const UPCALLS_PER_TURN = 128;
 /** Commands that may wait for room before packets to execute are dropped. */
 const MAX_BACKLOG = 4096;
-const EMBEDDED_WORKER = "./src/fastpath/userspace/worker.ts";
 
 export interface UserspaceOptions {
   readonly logger: Logger;
@@ -90,27 +81,6 @@ export async function openUserspaceDatapath(options: UserspaceOptions): Promise<
   const datapath = new UserspaceDatapath(options.logger, options.kernel);
   await datapath.started;
   return datapath;
-}
-
-interface Pending<T> {
-  resolve(value: T): void;
-  reject(error: Error): void;
-}
-
-function newWorker(): Worker {
-  const embedded = Bun.main.startsWith("/$bunfs/");
-  return embedded
-    ? new Worker(EMBEDDED_WORKER)
-    : new Worker(new URL("./worker.ts", import.meta.url).href);
-}
-
-/** The program's descriptor, or why there is none. */
-function tryLoadDropProgram(): number | string {
-  try {
-    return loadDropProgram();
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
 }
 
 class UserspaceDatapath implements Datapath {
@@ -140,13 +110,10 @@ class UserspaceDatapath implements Datapath {
     (change) => this.send(encodeControl({ type: "conntrack", change })),
     (ask) => this.ask(ask),
   );
-  private readonly questions = new Map<number, Pending<CtAnswer>>();
-  private readonly requests = new Map<number, Pending<readonly OpenedPort[]>>();
-  private readonly barriers: { readonly sequence: number; readonly done: Pending<void> }[] = [];
+  private readonly questions = new Pending<CtAnswer>();
+  private readonly requests = new Pending<readonly OpenedPort[]>();
+  private readonly barriers = new Barriers(this.shared);
   private lastRequest = 0;
-  private lastBarrier = 0;
-  /** The barrier after which the newest packet of `execute` is sent. */
-  private executeBarrier = 0;
   private executeDropped = 0;
   private upcallErrors = 0;
   private turnScheduled = false;
@@ -175,20 +142,9 @@ class UserspaceDatapath implements Datapath {
     this.started = Promise.all(ready);
   }
 
-  /** Tells a worker its role; resolves when it is ready. */
   private start(worker: Worker, start: WorkerStart): Promise<void> {
-    return new Promise((resolve, reject) => {
-      worker.onmessage = (event: MessageEvent<WorkerMessage>) => {
-        const message = event.data;
-        if (message !== 0 && message.type === "ready") resolve();
-        else this.receive(message);
-      };
-      worker.onerror = (event: ErrorEvent) => {
-        const error = new DatapathError("system", `${start.role} worker failed: ${event.message}`);
-        reject(error);
-        this.fail(error);
-      };
-      worker.postMessage(start);
+    return startWorker(worker, start, (message) => this.receive(message), (error) => {
+      this.fail(error);
     });
   }
 
@@ -200,15 +156,19 @@ class UserspaceDatapath implements Datapath {
     if (this.names.has(spec.name)) {
       throw new DatapathError("exists", `the datapath has a port ${spec.name} already`);
     }
-    let portNo = 0;
-    while (this.byNumber.has(portNo) || this.opening.has(portNo)) portNo++;
+    const { kernel } = this;
+    const taken = (portNo: number): boolean =>
+      this.byNumber.has(portNo) || this.opening.has(portNo) || kernel?.isKept(portNo) === true;
+    let portNo = spec.userspace ? undefined : kernel?.numberOf(spec);
+    if (portNo === undefined) { for (portNo = 0; taken(portNo);) portNo++; }
     if (portNo >= MAX_PORTS) throw new DatapathError("full", `no more than ${MAX_PORTS} ports`);
     if (spec.type === "tunnel") return this.addTunnel(spec, portNo);
     // Both are taken now, so that a second call before the answer gets another number.
     this.names.add(spec.name);
     this.opening.add(portNo);
-    const program = spec.userspace ? undefined : this.kernel?.programFor(portNo);
+    let opening: ProgramOpening | undefined;
     try {
+      opening = kernel?.openingFor(portNo, spec);
       const [opened] = await this.requestSetup({
         id: ++this.lastRequest,
         type: "open",
@@ -217,7 +177,7 @@ class UserspaceDatapath implements Datapath {
           name: spec.name,
           portType: spec.type,
           ...(spec.mac ? { mac: [...spec.mac] } : {}),
-          ...(program === undefined ? {} : { program }),
+          ...opening,
         },
       });
       if (!opened || opened.type === "ring") {
@@ -227,13 +187,14 @@ class UserspaceDatapath implements Datapath {
       const ifindex = opened.type === "internal" ? opened.tap.ifindex : opened.packet.ifindex;
       const port: DpPort = { ...spec, portNo, ifindex };
       this.byNumber.set(portNo, port);
+      if (opening && opened.attachment) kernel!.attached(port, opened.attachment);
       return port;
     } catch (error) {
       this.names.delete(spec.name);
       throw error;
     } finally {
       this.opening.delete(portNo);
-      if (program !== undefined) close(program);
+      if (opening) close(opening.program);
     }
   }
 
@@ -255,6 +216,7 @@ class UserspaceDatapath implements Datapath {
       this.send(encodeControl({ type: "tunnelPort", portNo }));
       return this.forgetPort(portNo);
     }
+    this.kernel?.detaching(portNo);
     const left = await this.request({ id: ++this.lastRequest, type: "removePort", portNo });
     const released = this.release(left);
     // A host's device stays, and the port's last traces on it (tcx link, promiscuous mode) go a
@@ -305,11 +267,11 @@ class UserspaceDatapath implements Datapath {
     }
   }
 
-  private async release(ports: readonly OpenedPort[]): Promise<void> {
-    if (ports.length === 0) return;
-    await Promise.all(
-      ports.map((port) => this.requestSetup({ id: ++this.lastRequest, type: "release", port })),
-    );
+  private async release(ports: readonly OpenedPort[], leave = false): Promise<void> {
+    await Promise.all(ports.map((port) => {
+      const id = ++this.lastRequest;
+      return this.requestSetup({ id, type: "release", port, leave });
+    }));
   }
 
   ports(): ReadonlyMap<number, DpPort> {
@@ -352,7 +314,7 @@ class UserspaceDatapath implements Datapath {
       this.executeDropped++;
       return;
     }
-    this.executeBarrier = (this.lastBarrier + 1) | 0;
+    this.barriers.owe();
     this.send(encodeExecute(inPort, packet, encodeProgram(actions), metadata));
   }
 
@@ -377,17 +339,8 @@ class UserspaceDatapath implements Datapath {
 
   barrier(): Promise<void> {
     if (this.failure) return Promise.reject(this.failure);
-    if (this.commands.isDone && !this.executeMayWait()) return Promise.resolve();
-    const sequence = this.lastBarrier = (this.lastBarrier + 1) | 0;
-    return new Promise((resolve, reject) => {
-      this.barriers.push({ sequence, done: { resolve, reject } });
-      this.send(new Int32Array([CMD_BARRIER, sequence]));
-    });
-  }
-
-  /** A packet of `execute` has left the ring with its command, but may not be sent yet. */
-  private executeMayWait(): boolean {
-    return ((Atomics.load(this.shared.control, CTL_BARRIER) - this.executeBarrier) | 0) < 0;
+    if (this.commands.isDone && !this.barriers.isOwed()) return Promise.resolve();
+    return this.barriers.wait((sequence) => this.send(new Int32Array([CMD_BARRIER, sequence])));
   }
 
   counters(): Readonly<Record<string, number>> {
@@ -398,12 +351,21 @@ class UserspaceDatapath implements Datapath {
     return all;
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.end(false);
+  }
+
+  /** As `close`, but what the kernel does goes on. */
+  leave(): Promise<void> {
+    return this.end(true);
+  }
+
+  private async end(leave: boolean): Promise<void> {
     if (this.closed) return;
     if (!this.failure) {
       const left = this.request({ id: ++this.lastRequest, type: "close" });
       this.closed = true;
-      await Promise.all([this.release(await left), ...this.releasing]);
+      await Promise.all([this.release(await left, leave), ...this.releasing]);
     }
     this.closed = true;
     this.worker.terminate();
@@ -429,10 +391,10 @@ class UserspaceDatapath implements Datapath {
       return Promise.reject(this.failure ?? new DatapathError("system", "the datapath was closed"));
     }
     const id = ++this.lastRequest;
-    return new Promise((resolve, reject) => {
-      this.questions.set(id, { resolve, reject });
-      this.send(encodeRequest({ id, type: "conntrack", ask }));
-    });
+    return this.questions.ask(
+      id,
+      () => this.send(encodeRequest({ id, type: "conntrack", ask })),
+    );
   }
 
   private requestSetup(request: SetupRequest): Promise<readonly OpenedPort[]> {
@@ -441,10 +403,7 @@ class UserspaceDatapath implements Datapath {
 
   private answered(id: number, send: () => void): Promise<readonly OpenedPort[]> {
     if (this.failure) return Promise.reject(this.failure);
-    return new Promise((resolve, reject) => {
-      this.requests.set(id, { resolve, reject });
-      send();
-    });
+    return this.requests.ask(id, send);
   }
 
   private send(command: Int32Array): void {
@@ -458,19 +417,15 @@ class UserspaceDatapath implements Datapath {
         return;
       case "answer":
         this.setup.answered(message.id);
-        this.requests.get(message.id)?.resolve(message.ports);
-        this.requests.delete(message.id);
+        this.requests.answer(message.id, message.ports);
         return;
       case "result":
-        this.questions.get(message.id)?.resolve(message.value);
-        this.questions.delete(message.id);
+        this.questions.answer(message.id, message.value);
         return;
       case "refused":
-        this.questions.get(message.id)?.reject(new DatapathError(message.code, message.message));
-        this.questions.delete(message.id);
+        this.questions.refuse(message.id, new DatapathError(message.code, message.message));
         this.setup.answered(message.id);
-        this.requests.get(message.id)?.reject(new DatapathError(message.code, message.message));
-        this.requests.delete(message.id);
+        this.requests.refuse(message.id, new DatapathError(message.code, message.message));
         return;
       case "portBusy":
         void this.giveRing(message.portNo, message.ifindex).catch((error: unknown) => {
@@ -515,25 +470,15 @@ class UserspaceDatapath implements Datapath {
         }
       }
     }
-    this.passBarriers();
+    this.barriers.pass();
     this.commands.drain();
     const { control } = this.shared;
     Atomics.store(control, CTL_MAIN_SLEEPING, 1);
-    if (this.upcalls.isEmpty() && !this.barrierPassed()) return;
+    if (this.upcalls.isEmpty() && !this.barriers.isPassed) return;
     if (Atomics.compareExchange(control, CTL_MAIN_SLEEPING, 1, 0) === 1 && !this.turnScheduled) {
       this.turnScheduled = true;
       setImmediate(() => this.turn());
     }
-  }
-
-  private barrierPassed(): boolean {
-    const [oldest] = this.barriers;
-    if (!oldest) return false;
-    return ((Atomics.load(this.shared.control, CTL_BARRIER) - oldest.sequence) | 0) >= 0;
-  }
-
-  private passBarriers(): void {
-    while (this.barrierPassed()) this.barriers.shift()!.done.resolve();
   }
 
   private forgetPort(portNo: number): void {
@@ -555,11 +500,8 @@ class UserspaceDatapath implements Datapath {
   }
 
   private rejectAll(error: Error): void {
-    for (const { reject } of this.requests.values()) reject(error);
-    this.requests.clear();
-    for (const { reject } of this.questions.values()) reject(error);
-    this.questions.clear();
-    for (const { done } of this.barriers) done.reject(error);
-    this.barriers.length = 0;
+    this.requests.refuseAll(error);
+    this.questions.refuseAll(error);
+    this.barriers.refuseAll(error);
   }
 }

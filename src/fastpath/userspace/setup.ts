@@ -17,7 +17,7 @@ import {
   type PacketDescriptors,
 } from "../../linux/packet-socket.ts";
 import { SEND_RING_BYTES, type SendRingDescriptor } from "../../linux/send-ring.ts";
-import { openTap, type Tap } from "../../linux/tap.ts";
+import { openTap, setTapPersistent, type Tap } from "../../linux/tap.ts";
 import { DatapathError } from "../datapath.ts";
 import type { PortRequest } from "./commands.ts";
 
@@ -54,7 +54,9 @@ export class PortSetup {
         case "device": {
           const ifindex = ifNameToIndex(name);
           if (ifindex === 0) throw new DatapathError("no-device", `there is no device ${name}`);
-          if (request.program !== undefined) return this.openSending(ifindex, request.program);
+          if (request.program !== undefined) {
+            return this.openSending(ifindex, request.program, request.adopted);
+          }
           const packet = openPacketSocket(ifindex, QUIET_FRAMES);
           const attachment = this.keepFromHost(name, ifindex);
           return { type: "device", packet, ...(attachment ? { attachment } : {}) };
@@ -69,32 +71,47 @@ export class PortSetup {
     }
   }
 
-  private openInternal({ name, mac, program }: PortRequest): OpenedPort {
-    const tap = openTap(name, mac && new Uint8Array(mac));
+  private openInternal(
+    { name, mac, program, adopted, persistent }: PortRequest,
+  ): OpenedPort {
+    const tap = openTap(name, { mac: mac && new Uint8Array(mac), adopt: adopted !== undefined });
     if (program === undefined) return { type: "internal", tap };
     try {
-      return { type: "internal", tap, attachment: attachTc(program, tap.ifindex, "egress") };
+      const attachment = adopted ?? attachTc(program, tap.ifindex, "egress");
+      if (persistent) setTapPersistent(tap.fd, true);
+      return { type: "internal", tap, attachment };
     } catch (error) {
       close(tap.fd);
       throw error;
     }
   }
 
-  private openSending(ifindex: number, program: number): OpenedPort {
+  private openSending(ifindex: number, program: number, adopted?: TcAttachment): OpenedPort {
     const packet = openSendingSocket(ifindex);
     try {
-      return { type: "device", packet, attachment: attachTcIngress(program, ifindex) };
+      const attachment = adopted ?? attachTcIngress(program, ifindex);
+      return { type: "device", packet, attachment };
     } catch (error) {
       close(packet.sendFd);
       throw error;
     }
   }
 
-  /** Closes what `open` made; the forwarding worker has let go of it. */
-  release(port: OpenedPort): void {
+  /**
+   * Closes what `open` made; the forwarding worker has let go of it. With `leave`, programs that are
+   * pinned and persistent TAP devices stay where they are.
+   */
+  release(port: OpenedPort, leave = false): void {
+    const detach = (attachment: TcAttachment): void => {
+      if (!leave) detachTc(attachment);
+      else if (attachment.kind === "tcx") close(attachment.fd);
+    };
     switch (port.type) {
       case "internal":
-        if (port.attachment) detachTc(port.attachment);
+        if (port.attachment) {
+          detach(port.attachment);
+          if (!leave) setTapPersistent(port.tap.fd, false);
+        }
         return close(port.tap.fd);
       case "ring":
         munmap(port.sendRing.address, SEND_RING_BYTES);
@@ -104,7 +121,7 @@ export class PortSetup {
         if (packet.fd >= 0) close(packet.fd);
         close(packet.sendFd);
         if (sendRing) close(sendRing.fd);
-        if (attachment) detachTc(attachment);
+        if (attachment) detach(attachment);
         return;
       }
       default: {

@@ -49,7 +49,7 @@ function serveSetup({ dropProgram, namespace, namespaceFd }: SetupStart): void {
           });
           break;
         case "release":
-          setup.release(request.port);
+          setup.release(request.port, request.leave);
           post({ type: "answer", id, ports: [] });
           break;
         default: {

@@ -1,0 +1,207 @@
+/**
+ * What a datapath has in the kernel, and what of it outlives the process.
+ *
+ *     a process before          this one
+ *     main program ─ its flows  adopted array, ports' links and devices; flows of its own, in maps of
+ *     entry programs            its own, are filled; then `takeOver`: one write, and they are in force
+ *
+ * Until `takeOver` the old main program forwards by the old flows. Nothing of it is changed meanwhile:
+ * new action programs go into the other half of the slots.
+ */
+import type { BpfMap } from "../../linux/bpf-map.ts";
+import { loadTcProgram } from "../../linux/bpf-program.ts";
+import type { TcAttachment } from "../../linux/bpf.ts";
+import { close, ifNameToIndex, SystemError } from "../../linux/libc.ts";
+import type { Logger } from "../../log/log.ts";
+import { DatapathError, type DpPort, type DpPortSpec, type DpPortType } from "../datapath.ts";
+import type { KernelSide, ProgramOpening, Punts } from "../punts.ts";
+import { MAX_FLOWS } from "../userspace/shared.ts";
+import type { PortTarget } from "./action-plan.ts";
+import { KernelFlows } from "./kernel-flows.ts";
+import { assembleEntry } from "./main-program.ts";
+import { closeMaps, type DatapathMaps, MAX_KERNEL_PORTS } from "./maps.ts";
+import type { PinnedPort, PinnedState, Pins } from "./pins.ts";
+import { PortRecords } from "./port-records.ts";
+import type { PuntDevice } from "./punt-device.ts";
+import { releasePort } from "./sweep.ts";
+
+/** Tunnels' packets are read from the host's sockets, not from a device of their own. */
+export const hasHook = (type: DpPortType): type is "device" | "internal" =>
+  type === "device" || type === "internal";
+
+export interface KernelPartsOptions {
+  readonly maps: DatapathMaps;
+  readonly device: PuntDevice;
+  readonly logger: Logger;
+  /** Where things are pinned; absent: nothing outlives the process. */
+  readonly pins?: Pins | undefined;
+  /** What a process before left. */
+  readonly adopted?: PinnedState | undefined;
+}
+
+export class KernelParts implements KernelSide {
+  readonly ports: PortRecords;
+  readonly flows: KernelFlows;
+  readonly punts: Punts;
+  private readonly half: number;
+  private readonly targets = new Map<number, PortTarget>();
+  /** Ports of a process before that were not asked for yet, by name. */
+  private readonly kept = new Map<string, PinnedPort>();
+  private readonly pinned = new Map<number, PinnedPort>();
+  private writeScheduled = false;
+  private ended = false;
+
+  constructor(private readonly options: KernelPartsOptions) {
+    const { maps, device, logger, adopted } = options;
+    this.ports = new PortRecords(maps.ports);
+    this.punts = { fd: device.fd, recordsFd: maps.ports.fd, ports: MAX_KERNEL_PORTS };
+    for (const port of adopted?.ports ?? []) {
+      this.kept.set(port.name, port);
+      this.pinned.set(port.portNo, port);
+      this.ports.forgetPunts(port.portNo);
+    }
+    this.half = adopted ? 1 - adopted.half : 0;
+    this.flows = new KernelFlows({
+      maps,
+      puntIfindex: device.ifindex,
+      maxFlows: MAX_FLOWS,
+      half: this.half,
+      held: adopted !== undefined,
+      targetOf: (port) => this.targets.get(port),
+      logger,
+    });
+    if (!adopted) this.write();
+  }
+
+  numberOf({ name, type }: DpPortSpec): number | undefined {
+    const port = this.kept.get(name);
+    if (!port || !hasHook(type)) return undefined;
+    if (port.type === type && port.ifindex === ifNameToIndex(name)) return port.portNo;
+    this.drop(port);
+    return undefined;
+  }
+
+  isKept(portNo: number): boolean {
+    return this.pinned.has(portNo);
+  }
+
+  openingFor(portNo: number, { name, type, userspace }: DpPortSpec): ProgramOpening | undefined {
+    if (userspace || !hasHook(type)) return undefined;
+    if (portNo >= MAX_KERNEL_PORTS) {
+      throw new DatapathError("full", `no more than ${MAX_KERNEL_PORTS} ports in the kernel`);
+    }
+    const kept = this.kept.get(name);
+    const adopted = kept && this.adopt(kept);
+    if (!adopted) this.ports.clear(portNo);
+    const { bytes } = assembleEntry(portNo, this.options.maps.programs);
+    const persistent = this.options.pins !== undefined;
+    return {
+      program: loadTcProgram(bytes, "solovs_port"),
+      persistent,
+      ...(adopted ? { adopted } : {}),
+    };
+  }
+
+  attached({ portNo, name, type, ifindex }: DpPort, attachment: TcAttachment): void {
+    this.kept.delete(name);
+    const { pins } = this.options;
+    if (!pins || !hasHook(type)) return;
+    if (attachment.kind === "tcx") pins.pinLink(portNo, attachment.fd);
+    const ownQdisc = attachment.kind === "clsact" && attachment.ownQdisc;
+    const { kind } = attachment;
+    this.pinned.set(portNo, { portNo, name, type, ifindex, kind, ownQdisc });
+    this.write();
+  }
+
+  detaching(portNo: number): void {
+    if (!this.pinned.delete(portNo)) return;
+    this.options.pins?.unpinLink(portNo);
+    this.write();
+  }
+
+  portAdded({ portNo, ifindex, type, userspace }: DpPort): void {
+    // Nobody would tell of its move to another namespace, where its number means another device.
+    if (!hasHook(type) || (userspace && type === "internal")) return;
+    this.targets.set(portNo, { ifindex, ingress: type === "internal" });
+    this.flows.portChanged(portNo);
+  }
+
+  /** It still has its descriptor: flows to it are userspace's. */
+  portMoved(portNo: number): void {
+    this.portGone(portNo);
+  }
+
+  portGone(portNo: number): void {
+    this.detaching(portNo);
+    if (this.targets.delete(portNo)) this.flows.portChanged(portNo);
+  }
+
+  /** This process's flows are in force; ports that nobody asked for end. */
+  takeOver(): void {
+    if (!this.flows.takeOver()) return;
+    for (const port of [...this.kept.values()]) this.drop(port);
+    this.write();
+    this.options.logger.info("flows of the process before have given way to this one's");
+  }
+
+  /** Ends this process's hold; with `leave`, what is pinned goes on. */
+  close(leave: boolean): void {
+    this.ended = true;
+    const { pins, maps, device } = this.options;
+    const stays = leave && pins !== undefined;
+    if (stays) this.writeNow();
+    else {
+      for (const port of [...this.kept.values()]) this.drop(port);
+      pins?.removeAll();
+      device.forget();
+    }
+    this.flows.close();
+    closeMaps(maps);
+    close(device.fd);
+  }
+
+  /** A link that is gone (the device was deleted and made anew) is no reason to fail. */
+  private adopt({ portNo, kind, ifindex, ownQdisc, type }: PinnedPort): TcAttachment | undefined {
+    const direction = type === "internal" ? "egress" : "ingress";
+    if (kind === "clsact") return { kind, ifindex, ownQdisc, direction };
+    try {
+      return { kind, fd: this.options.pins!.openLink(portNo) };
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      return undefined;
+    }
+  }
+
+  private drop(port: PinnedPort): void {
+    this.kept.delete(port.name);
+    this.pinned.delete(port.portNo);
+    releasePort(port, this.options.pins!);
+    this.write();
+  }
+
+  /** Soon: many ports change at a time. */
+  private write(): void {
+    if (!this.options.pins || this.writeScheduled) return;
+    this.writeScheduled = true;
+    setImmediate(() => {
+      if (!this.ended) this.writeNow();
+    });
+  }
+
+  private writeNow(): void {
+    this.writeScheduled = false;
+    const { pins, device, adopted } = this.options;
+    // The half that is in force.
+    const half = this.flows.isHeld ? adopted!.half : this.half;
+    pins!.write({ puntDevice: device.name, half, ports: [...this.pinned.values()] });
+  }
+}
+
+/** The map that links programs is the only one that outlives this process by a pin of its own. */
+export function pinMaps(
+  pins: Pins,
+  { programs, ports }: { programs: BpfMap; ports: BpfMap },
+): void {
+  pins.pin("programs", programs.fd);
+  pins.pin("ports", ports.fd);
+}

@@ -1,0 +1,123 @@
+/**
+ * What outlives the process: the programs' array and the ports' links are pinned in the bpf file
+ * system, and a file says which ports they belong to.
+ *
+ *     /sys/fs/bpf/solovs-<namespace>-<instance>/programs, ports, link-<port number>
+ *     <run directory>/datapath.json
+ *
+ * The directory's name has the network namespace's number and a hash of the run directory, so that two
+ * instances do not meet. Programs live by the array, maps by the programs.
+ *
+ * Reference: bpf(2), BPF_OBJ_PIN.
+ */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { ensureBpfFs } from "../../linux/bpf-fs.ts";
+import { openPinned, pinObject } from "../../linux/bpf-syscall.ts";
+import { NAMESPACE } from "../userspace/commands.ts";
+
+/** Changes when records, slots or `skb->cb` change their meaning (abi.ts): then nothing is adopted. */
+const FORMAT = 1;
+
+/** A port whose program is attached. */
+export interface PinnedPort {
+  readonly portNo: number;
+  readonly name: string;
+  readonly type: "device" | "internal";
+  readonly ifindex: number;
+  readonly kind: "tcx" | "clsact";
+  /** Of clsact: the qdisc is ours. */
+  readonly ownQdisc: boolean;
+}
+
+export interface PinnedState {
+  readonly format: number;
+  readonly namespace: string;
+  readonly puntDevice: string;
+  /** Which half of the program slots the flows' programs are in, 0 or 1. */
+  readonly half: number;
+  readonly ports: readonly PinnedPort[];
+}
+
+const linkName = (portNo: number): string => `link-${portNo}`;
+
+export class Pins {
+  private constructor(readonly directory: string, private readonly stateFile: string) {}
+
+  /** The pins of the instance with this run directory, or why nothing can be pinned. */
+  static of(runDir: string): Pins | string {
+    const found = ensureBpfFs();
+    if ("problem" in found) return found.problem;
+    const namespace = readlinkSync(NAMESPACE).replace(/\D/g, "");
+    const instance = createHash("sha256").update(runDir).digest("hex").slice(0, 8);
+    return new Pins(
+      join(found.path, `solovs-${namespace}-${instance}`),
+      join(runDir, "datapath.json"),
+    );
+  }
+
+  /** What the process before left; undefined if nothing, or nothing that can be taken over. */
+  read(): PinnedState | undefined {
+    if (!existsSync(join(this.directory, "programs")) || !existsSync(this.stateFile)) {
+      return undefined;
+    }
+    try {
+      const state = JSON.parse(readFileSync(this.stateFile, "utf8")) as PinnedState;
+      const usable = state.format === FORMAT && state.namespace === readlinkSync(NAMESPACE) &&
+        Array.isArray(state.ports);
+      return usable ? state : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  write(state: Omit<PinnedState, "format" | "namespace">): void {
+    const whole: PinnedState = { format: FORMAT, namespace: readlinkSync(NAMESPACE), ...state };
+    writeFileSync(`${this.stateFile}.new`, `${JSON.stringify(whole, null, 1)}\n`);
+    renameSync(`${this.stateFile}.new`, this.stateFile);
+  }
+
+  pin(name: "programs" | "ports", fd: number): void {
+    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    pinObject(fd, join(this.directory, name));
+  }
+
+  path(name: "programs" | "ports"): string {
+    return join(this.directory, name);
+  }
+
+  pinLink(portNo: number, fd: number): void {
+    this.unpinLink(portNo);
+    pinObject(fd, join(this.directory, linkName(portNo)));
+  }
+
+  /** A descriptor; throws a SystemError. */
+  openLink(portNo: number): number {
+    return openPinned(join(this.directory, linkName(portNo)));
+  }
+
+  unpinLink(portNo: number): void {
+    const path = join(this.directory, linkName(portNo));
+    if (existsSync(path)) unlinkSync(path);
+  }
+
+  /** Nothing is left: what only the pins held ends with them. */
+  removeAll(): void {
+    if (existsSync(this.directory)) {
+      for (const name of readdirSync(this.directory)) unlinkSync(join(this.directory, name));
+      rmdirSync(this.directory);
+    }
+    if (existsSync(this.stateFile)) unlinkSync(this.stateFile);
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Removing what a process left in the kernel: after a crash, or when it cannot be taken over. All of it
+ * is known from the state file (pins.ts). Nothing here fails because something has gone already.
+ */
+import { detachTc } from "../../linux/bpf.ts";
+import { SystemError } from "../../linux/libc.ts";
+import { RouteSocket } from "../../linux/rtnetlink.ts";
+import type { PinnedPort, PinnedState, Pins } from "./pins.ts";
+
+/** Detaches a port's program; an internal port's device ends. */
+export function releasePort(port: PinnedPort, pins: Pins): void {
+  const { portNo, kind, ifindex, ownQdisc, type, name } = port;
+  pins.unpinLink(portNo);
+  if (kind === "clsact") {
+    const direction = type === "internal" ? "egress" : "ingress";
+    detachTc({ kind, ifindex, ownQdisc, direction });
+  }
+  if (type === "internal") deleteDevice(name, ifindex);
+}
+
+/** All that the instance has in the kernel; what there was, for people. */
+export function sweep(pins: Pins, state: PinnedState | undefined): string[] {
+  const swept: string[] = [];
+  for (const port of state?.ports ?? []) {
+    releasePort(port, pins);
+    swept.push(`port ${port.name}`);
+  }
+  if (state) {
+    deleteDevice(state.puntDevice);
+    swept.push(`device ${state.puntDevice}`);
+  }
+  pins.removeAll();
+  return swept;
+}
+
+function deleteDevice(name: string, ifindex?: number): void {
+  const route = new RouteSocket();
+  try {
+    const link = route.link(name);
+    if (!link || link.linkInfo?.kind !== "tun") return;
+    if (ifindex !== undefined && link.ifindex !== ifindex) return;
+    route.deleteLink(link.ifindex);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+  } finally {
+    route.close();
+  }
+}
