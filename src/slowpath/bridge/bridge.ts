@@ -12,7 +12,7 @@ import type { Packet } from "../../fastpath/datapath.ts";
 import type { Device, Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import { PORT_CONFIG, type PortStatus } from "../../openflow/messages/types.ts";
+import type { PortDescription } from "../../openflow/messages/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
 import type { PreparedPacketOut } from "../cache/upcalls.ts";
@@ -180,12 +180,13 @@ export class Bridge implements Switch {
     });
     port.peerName = spec.peerName;
     if (spec.device) port.setDevice(spec.device);
-    if (port.kind !== "patch") port.queues = this.options.devices.maker?.queues ?? [];
+    if (!port.isVirtual) port.queues = this.options.devices.maker?.queues ?? [];
     bundle.members.push(port);
     this.byNumber.set(port.ofport, port);
     this.byName.set(port.name, port);
     this.backend.attach(port);
     this.agents.portStatus("add", port.describe());
+    this.enable(port);
     return port;
   }
 
@@ -203,10 +204,20 @@ export class Bridge implements Switch {
   }
 
   /** A device changed: link, address, speed. */
-  deviceChanged(port: BridgePort, device: Device, source?: object): void {
+  deviceChanged(port: BridgePort, device: Device): void {
+    const before = port.describe();
     if (!port.setDevice(device)) return;
     if (!port.linkUp) this.macs.flushBundle(port.bundle);
-    this.portChanged(port, source);
+    this.portChanged(port, before);
+    this.enable(port);
+  }
+
+  /** As in Open vSwitch, a port is told of first, and that it is live a moment later. */
+  private enable(port: BridgePort): void {
+    if (port.enabled === port.mayEnable) return;
+    const before = port.describe();
+    port.enabled = port.mayEnable;
+    this.portChanged(port, before);
   }
 
   configureBundle(name: string, vlan: VlanConfig, isProtected: boolean): void {
@@ -226,10 +237,9 @@ export class Bridge implements Switch {
     this.backend.changed();
   }
 
-  private portChanged(port: BridgePort, source?: object): void {
+  private portChanged(port: BridgePort, before: PortDescription, source?: object): void {
     this.backend.changed();
-    const kind: PortStatus["reason"] = "modify";
-    this.agents.portStatus(kind, port.describe(), source);
+    this.agents.portModified(before, port.describe(), source);
     this.options.statusChanged();
   }
 
@@ -250,24 +260,25 @@ export class Bridge implements Switch {
 
   modifyPort(port: BridgePort, bits: number, mask: number, source: object): void {
     const { devices, log } = this.options;
-    const down = (bits & PORT_CONFIG.PORT_DOWN) !== 0;
-    if ((mask & PORT_CONFIG.PORT_DOWN) && down !== port.config.portDown && port.device) {
-      devices.setUp(port.name, !down).then(
-        () => {
-          const device = devices.get(port.name);
-          if (device && this.byName.get(port.name) === port) {
-            this.deviceChanged(port, device, source);
-          }
-        },
-        (error: unknown) => log.warn(`${this.name}: port-mod of ${port.name}: ${String(error)}`),
-      );
-    }
-    const config = withConfigBits(port.config, bits, mask & ~PORT_CONFIG.PORT_DOWN);
+    const before = port.describe();
+    const old = port.config;
+    const config = withConfigBits(old, bits, mask);
+    if (!port.device && !port.isVirtual) config.portDown = old.portDown;
     const changed = (Object.keys(config) as (keyof typeof config)[])
-      .some((name) => config[name] !== port.config[name]);
+      .some((name) => config[name] !== old[name]);
     if (!changed) return;
     port.config = config;
-    this.portChanged(port, source);
+    this.portChanged(port, before, source);
+    this.enable(port);
+    if (config.portDown === old.portDown || port.isVirtual) return;
+    devices.setUp(port.name, !config.portDown).catch((error: unknown) => {
+      log.warn(`${this.name}: port-mod of ${port.name}: ${String(error)}`);
+      if (this.byName.get(port.name) !== port || !port.device) return;
+      const refused = port.describe();
+      port.config = { ...port.config, portDown: !port.device.adminUp };
+      this.portChanged(port, refused);
+      this.enable(port);
+    });
   }
 
   preparePacketOut(

@@ -95,6 +95,8 @@ export class BridgePort implements PortModel {
   /** `options:peer` of a patch port. */
   peerName: string | undefined;
   device: Device | undefined;
+  /** Whether it is taken into use: a moment after its link came up. */
+  enabled = false;
   /** Times that the link went down or up while attached. */
   linkResets = 0;
   private readonly patchMac: Uint8Array;
@@ -139,6 +141,10 @@ export class BridgePort implements PortModel {
     return this.tunnels && terminates(x, this.tunnels, this, this.mac);
   }
 
+  get mayEnable(): boolean {
+    return this.linkUp && !this.config.portDown;
+  }
+
   /** Takes the device's new state in. Returns true if anything that OpenFlow shows changed. */
   setDevice(device: Device): boolean {
     const old = this.device;
@@ -154,13 +160,13 @@ export class BridgePort implements PortModel {
   describe(): PortDescription {
     const speed = (this.device?.linkSpeedBps ?? 0) / 1000;
     const features = this.isVirtual ? 0 : featuresOf(this.device);
-    const down = this.config.portDown || !this.linkUp;
+    const live = this.enabled && this.mayEnable;
     return {
       port: this.ofport,
       hwAddr: this.mac,
       name: this.name,
       config: configBits(this.config),
-      state: (this.linkUp ? 0 : PORT_STATE.LINK_DOWN) | (down ? 0 : PORT_STATE.LIVE),
+      state: (this.linkUp ? 0 : PORT_STATE.LINK_DOWN) | (live ? PORT_STATE.LIVE : 0),
       current: features,
       advertised: 0,
       supported: 0,
@@ -188,7 +194,11 @@ export function configBits(config: PortConfig): number {
 }
 
 /** `config` with the bits of `mask` taken from `bits` (OFPT_PORT_MOD). */
-export function withConfigBits(config: PortConfig, bits: number, mask: number): PortConfig {
+export function withConfigBits(
+  config: PortConfig,
+  bits: number,
+  mask: number,
+): { -readonly [K in keyof PortConfig]: PortConfig[K] } {
   const changed: Partial<Record<keyof PortConfig, boolean>> = {};
   for (const [name, bit] of CONFIG_BITS) if (mask & bit) changed[name] = (bits & bit) !== 0;
   return { ...config, ...changed };

@@ -359,7 +359,10 @@ export class Reconciler {
 
   private async detach(bridge: Bridge, port: BridgePort, why: string): Promise<void> {
     const { log } = this.options;
-    if (!port.isLocal) this.remembered.set(`${bridge.name}/${port.name}`, port.ofport);
+    // Only while it is wanted: what comes back under an old name later is another port.
+    if (!port.isLocal && this.wantedNames.has(port.name)) {
+      this.remembered.set(`${bridge.name}/${port.name}`, port.ofport);
+    }
     try {
       await detachPort(bridge.backend, this.options.devices, bridge, port);
       log.info(

@@ -169,16 +169,29 @@ export class Agents {
     for (const agent of this.agents) deliverPacketIn(agent, packetIn, metadata);
   }
 
-  /**
-   * `source` is the connection whose port-mod caused the change: before OpenFlow 1.5 it is not told
-   * what it did itself.
-   */
-  portStatus(reason: PortStatus["reason"], description: PortDescription, source?: object): void {
+  portStatus(reason: "add" | "delete", description: PortDescription): void {
     for (const agent of this.agents) {
-      if (agent === source && agent.version < OF15) continue;
       if (agent.wants("port_status", PORT_STATUS_BITS[reason])) {
         agent.notify({ type: "port_status", reason, description });
       }
+    }
+  }
+
+  /**
+   * `source` is the connection whose port-mod caused the change: before OpenFlow 1.5 it is not told
+   * what it did itself. A change that an agent's version cannot show is not told to it.
+   */
+  portModified(before: PortDescription, now: PortDescription, source?: object): void {
+    const status = (description: PortDescription): PortStatus => ({
+      type: "port_status",
+      reason: "modify",
+      description,
+    });
+    for (const agent of this.agents) {
+      if (agent === source && agent.version < OF15) continue;
+      if (!agent.wants("port_status", PORT_STATUS_BITS.modify)) continue;
+      const [old, message] = [agent.encode(status(before), 0), agent.encode(status(now), 0)];
+      if (!old || !message || Buffer.compare(old, message) !== 0) agent.notify(status(now));
     }
   }
 

@@ -241,16 +241,31 @@ describe("an OpenFlow agent", () => {
         .toMatchObject(error("OFPPMFC_BAD_HW_ADDR"));
     });
 
-    test("port-mod tells the other connections, not the one that asked", () => {
-      const a = connect(OF13);
+    test("port-mod tells the other connections that can see it, not the one that asked", () => {
+      const a = connect(OF10);
       const b = connect(OF13);
       const bit = PORT_CONFIG.NO_FLOOD;
-      // OpenFlow 1.3 knows no NO_FLOOD: a connection of 1.0 sets it.
+      // OpenFlow 1.3 knows no NO_FLOOD: a connection of 1.0 sets it, and sees it.
       const old = connect(OF10);
       expect(old.ask(portMod({ config: bit, mask: bit }))).toEqual([]);
       expect(bridge.ports.get(1)!.config.noFlood).toBe(true);
-      expect(a.stream.take()).toHaveLength(1);
-      expect(b.stream.take()).toHaveLength(1);
+      expect(a.stream.take()).toMatchObject([{ type: "port_status", reason: "modify" }]);
+      expect(b.stream.take()).toEqual([]);
+    });
+
+    test("a link that comes and goes: first what it is, then whether it is live", () => {
+      const states = (stream: ReturnType<typeof connect>["stream"]) =>
+        stream.take().map((message) =>
+          message.type === "port_status" ? message.description.state : message.type
+        );
+      const a = connect(OF13);
+      const old = connect(OF10);
+      const port = bridge.ports.get(1)!;
+      bridge.deviceChanged(port, devices.put("p1", { linkUp: false }));
+      expect([states(a.stream), states(old.stream)]).toEqual([[1], [1]]);
+      bridge.deviceChanged(port, devices.put("p1", { linkUp: true }));
+      // OpenFlow 1.0 has no bit for it.
+      expect([states(a.stream), states(old.stream)]).toEqual([[0, 4], [0]]);
     });
 
     test("port-mod down switches the device off", async () => {
