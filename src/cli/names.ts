@@ -8,7 +8,6 @@ import { basename } from "node:path";
 const STOCK_PROGRAMS: Readonly<Record<string, string>> = {
   "ovs-dpctl": "use 'ovs-appctl dpctl/...'",
   "ovsdb-tool": "use ovsdb-tool of the package openvswitch-common",
-  "ovs-testcontroller": "use ovs-testcontroller of the package openvswitch-testcontroller",
 };
 
 /**

@@ -37,6 +37,15 @@ export const clients: readonly Client[] = [
     run: async (_, words) => (await import("./appctl/run.ts")).runAppctl(words),
   },
   {
+    link: "ovs-testcontroller",
+    word: "testcontroller",
+    help: "an OpenFlow controller to try things out: learning switch or hub",
+    run: async (_, words) => {
+      const { runTestController } = await import("./testcontroller/run.ts");
+      return process.exit(await runTestController(words));
+    },
+  },
+  {
     link: "ovsdb-client",
     word: "ovsdb-client",
     help: "talk to any OVSDB server, as ovsdb-client does",

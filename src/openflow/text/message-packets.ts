@@ -125,7 +125,7 @@ export function formatMonitorRequest(
 ): string {
   // Nicira's "own" is what OpenFlow 1.4 calls so, in another bit.
   const told = (flags: number): number =>
-    form === "nicira" && flags & FLOW_MONITOR_FLAGS.OWN
+    form !== undefined && flags & FLOW_MONITOR_FLAGS.OWN
       ? (flags & ~FLOW_MONITOR_FLAGS.OWN) | FLOW_MONITOR_FLAGS.ONLY_OWN
       : flags;
   return monitors.map(({ id, command, flags, outPort, outGroup, table, match }) => {

@@ -25,7 +25,7 @@ const HELLO_HEADER_BYTES = 8;
  */
 export function formatHello(bytes: Uint8Array, warn: (text: string) => void): string {
   const version = bytes[0]!;
-  let versions = version < 31 ? (2 ** (version + 1) - 2) >>> 0 : 0;
+  let versions = version < 31 ? (2 ** (version + 1) - 2) >>> 0 : 0xfffffffe;
   let good = true;
   for (let at = HELLO_HEADER_BYTES; at < bytes.length;) {
     const left = bytes.length - at;

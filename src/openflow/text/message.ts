@@ -93,6 +93,14 @@ function formatWhole(
     if (!(error instanceof OfError)) throw error;
     // A list of ports that ends early is not a message of its kind at all.
     const whole = identity.name === "features_reply" && error.error === "OFPBRC_BAD_LEN";
+    if (whole) {
+      log?.(
+        "ofp_msgs",
+        `received OFPT_FEATURES_REPLY with incorrect length ${bytes.length} (must be exactly ` +
+          `32 bytes or longer by an integer multiple of ${identity.version === OF10 ? 48 : 64} ` +
+          "bytes)",
+      );
+    }
     return { text: whole ? decodeError(error) : `${header} ${decodeError(error)}`, failed: true };
   }
 }

@@ -3,6 +3,7 @@ import type { Field } from "../../packet/layout.ts";
 import { formatField, TextError } from "../../packet/text.ts";
 import { wireBits } from "../actions/subfield.ts";
 import type { ActionOf, Subfield } from "../actions/types.ts";
+import { inTellingOrder } from "./field-names.ts";
 import { findField, oxmName } from "./oxm-names.ts";
 
 export { findField, oxmName } from "./oxm-names.ts";
@@ -70,7 +71,9 @@ export function parseMove(text: string): ActionOf<"move"> {
 export function formatMaskedFields(
   fields: readonly { readonly field: Field; readonly mask: bigint }[],
 ): string {
-  return fields.map(({ field, mask }) =>
+  const order = inTellingOrder(fields.map(({ field }) => field));
+  const sorted = [...fields].sort((a, b) => order.indexOf(a.field) - order.indexOf(b.field));
+  return sorted.map(({ field, mask }) =>
     mask === (1n << BigInt(field.bits)) - 1n
       ? field.name
       : `${field.name}=${formatField(field, mask)}`

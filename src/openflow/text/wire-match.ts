@@ -17,11 +17,18 @@ const COOKIE = { class: 1, number: 30, bytes: 8 } as const;
 const digitsOf = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-function entryName(oxmClass: number, number: number, experimenter: number, masked: boolean) {
+function entryName(
+  oxmClass: number,
+  number: number,
+  experimenter: number,
+  masked: boolean,
+  bytes: number,
+): string {
   const suffix = masked ? "_W" : "";
+  const isCookie = oxmClass === COOKIE.class && number === COOKIE.number && bytes === COOKIE.bytes;
+  if (isCookie) return `NXM_NX_COOKIE${suffix}`;
   const known = oxmByNumber(oxmClass, number, experimenter);
   if (known) return known.name + suffix;
-  if (oxmClass === COOKIE.class && number === COOKIE.number) return `NXM_NX_COOKIE${suffix}`;
   return `${oxmClass}:${number}`;
 }
 
@@ -42,7 +49,9 @@ export function formatWireMatch(bytes: Uint8Array): string {
       const value = digitsOf(reader.copy(width));
       const mask = header.masked ? `/${digitsOf(reader.copy(width))}` : "";
       const number = first.getUint8(2) >> 1;
-      parts.push(`${entryName(oxmClass, number, experimenter, header.masked)}(${value}${mask})`);
+      parts.push(
+        `${entryName(oxmClass, number, experimenter, header.masked, width)}(${value}${mask})`,
+      );
     } catch (error) {
       if (!(error instanceof OfError)) throw error;
       parts.push(`<${left} invalid bytes>`);

@@ -132,7 +132,7 @@ async function watch(
   const request: FlowMonitorRequest = {
     type: "flow_monitor_request",
     ...(form ? { form } : {}),
-    monitors: [form === "nicira" ? { ...one, flags: niciraFlags(one.flags) } : one],
+    monitors: [form ? { ...one, flags: niciraFlags(one.flags) } : one],
   };
   if (session.options.verbosity > 0) {
     const bytes = session.encode(vconn, vconn.client.nextXid(), request);

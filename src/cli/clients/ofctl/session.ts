@@ -46,6 +46,9 @@ import type { Match } from "../../../packet/key.ts";
 import type { OfctlOptions } from "./options.ts";
 import { retryingNames } from "./parsing.ts";
 
+/** That a match was normalized is told so often, and no more. */
+const MOST_NORMALIZATIONS = 5;
+
 /** How messages are said. */
 export interface Dialect {
   readonly client: { readonly version: OfVersion };
@@ -61,6 +64,7 @@ export interface Vconn extends Dialect {
 export class Session {
   private readonly names = new Map<string, TextNames>();
   private readonly clients: OpenFlowClient[] = [];
+  private normalizations = 0;
   readonly tls: Tls;
   /** So that flows of several messages, or of a file, can be compared. */
   private readonly tunnelFields = new LearnedTunnelFields();
@@ -413,7 +417,7 @@ export class Session {
   /** Parts of a match that mean nothing without others are told. */
   tellNormalization(match: Match): void {
     const normal = normalizedMatch(match);
-    if (!normal) return;
+    if (!normal || ++this.normalizations > MOST_NORMALIZATIONS) return;
     const tell = (text: string): void => this.log.log("ofp_match", "info", text);
     tell("normalization changed ofp_match, details:");
     tell(` pre: ${formatMatch(match, undefined, this.noNames)}`);
