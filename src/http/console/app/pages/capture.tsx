@@ -56,6 +56,7 @@ export function Capture({ query, rest: [id] }: PageProps) {
         seconds: Number(seconds),
         packets: Number(packets),
       };
+      setWhere(place);
       const made = await api.ask<CaptureJson>("POST", "/captures", { body });
       router.go(["capture", made.id]);
       captures.reload();
@@ -245,6 +246,7 @@ function Packets({ id, onChanged }: { readonly id: string; readonly onChanged: (
           />
         </div>
       </div>
+      {packet !== undefined && <PacketView key={packet.number} packet={packet} capture={state} />}
       {list.length === 0
         ? <p class="quiet empty">{t("No packet has come yet.")}</p>
         : (
@@ -293,7 +295,6 @@ function Packets({ id, onChanged }: { readonly id: string; readonly onChanged: (
             <div ref={end} />
           </div>
         )}
-      {packet !== undefined && <PacketView packet={packet} capture={state} />}
     </Card>
   );
 }

@@ -109,11 +109,14 @@ function Throughput() {
   const t = useTexts();
   const [span, setSpan] = useState<Span>("300");
   const recent = useStore(live.recent);
-  const past = useQuery<StatisticsHistory>(
-    span === "300" ? undefined : `/statistics/history?span=${span}`,
-    { everyMs: 10_000 },
-  );
-  const points = span === "300" ? recent : past.data?.points ?? [];
+  const past = useQuery<StatisticsHistory>(`/statistics/history?span=${span}`, {
+    everyMs: span === "300" ? 600_000 : 10_000,
+  });
+  const first = recent[0]?.time ?? "";
+  // What was before this page was opened, and then each reading.
+  const points = span === "300"
+    ? [...(past.data?.points ?? []).filter(({ time }) => time < first), ...recent]
+    : past.data?.points ?? [];
   return (
     <Card
       title={t("Throughput")}

@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { useApp } from "../core/app.ts";
+import { moment } from "../core/format.ts";
 import { useStore } from "../core/store.ts";
 
 export interface Series {
@@ -25,6 +26,19 @@ export interface ChartProps {
 
 /** Below this the axis would show steps that no traffic has. */
 const LEAST_TOP = 1000;
+
+const two = (n: number): string => String(n).padStart(2, "0");
+
+/** Times of day, with seconds where the steps are that small; days where they are long. */
+function timeText(ticks: readonly number[]): (seconds: number) => string {
+  const step = (ticks[1] ?? 0) - (ticks[0] ?? 0);
+  return (seconds) => {
+    const date = new Date(seconds * 1000);
+    if (step >= 43_200) return `${date.getMonth() + 1}-${two(date.getDate())}`;
+    const time = `${two(date.getHours())}:${two(date.getMinutes())}`;
+    return step >= 60 ? time : `${time}:${two(date.getSeconds())}`;
+  };
+}
 
 const colorOf = (name: string): string =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -63,11 +77,11 @@ export function Chart({ times, series, format, height = 220, label, span }: Char
             y: { range: (_, _min, max) => [0, Math.max(max * 1.1, LEAST_TOP)] },
           },
           axes: [
-            { ...axis, space: 70 },
+            { ...axis, space: 78, size: 30, values: (_, ticks) => ticks.map(timeText(ticks)) },
             { ...axis, size: 74, values: (_, all) => all.map((value) => format(value)) },
           ],
           series: [
-            { value: (_, time) => time === null ? "–" : new Date(time * 1000).toLocaleString() },
+            { value: (_, time) => time === null ? "–" : moment(time * 1000) },
             ...series.map((one) => ({
               label: one.label,
               stroke: colorOf(one.color),
