@@ -32,7 +32,8 @@ describe.each(ROUTES.map((route) => [`${route.method} ${route.path}`, route] as 
       const inPath = parameters.filter((one: { in: string }) => one.in === "path");
       expect(inPath).toHaveLength(path.split(":").length - 1);
       expect(Object.keys(responses)).toEqual([String(operation.status ?? 200), "default"]);
-      expect(requestBody !== undefined).toBe(operation.body !== undefined);
+      const { body, bodyBinary } = operation;
+      expect(requestBody !== undefined).toBe(body !== undefined || bodyBinary !== undefined);
       if (operation.body !== undefined) {
         const { schema } = requestBody.content["application/json"];
         expect(schema).toBeObject();

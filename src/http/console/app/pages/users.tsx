@@ -73,7 +73,7 @@ function Password() {
           />
         </div>
         <p>
-          <button type="button" disabled={busy || old === "" || next === ""}>
+          <button type="submit" disabled={busy || old === "" || next === ""}>
             {t("Change the password")}
           </button>
         </p>
