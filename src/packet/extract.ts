@@ -21,56 +21,26 @@
  * References: IEEE 802.3 §3.2.6, RFC 1042 (SNAP), RFC 791 §3.1, RFC 8200 §3 and §4, RFC 826,
  * RFC 3032 §2.1, RFC 9293 §3.1, RFC 4861 §4; virtio 1.2 §5.1.6.
  */
+import { ipv6 } from "./extract-ipv6.ts";
+import { arp, mpls, nsh, pbb } from "./extract-other.ts";
+import {
+  ETH_TOO_SHORT,
+  FRAG_ANY,
+  FRAG_LATER,
+  IPV4_BAD_LENGTH,
+  IPV4_TOO_SHORT,
+  OK,
+} from "./extract-results.ts";
+import { transport } from "./extract-transport.ts";
 import type { Frame } from "./frame.ts";
 import { COMMON_BYTES, METADATA_WORD, slot } from "./layout.ts";
 
-/** What `Frame.result` indexes: counters are named after these. */
-export const EXTRACT_RESULTS = [
-  "ok",
-  "eth_too_short",
-  "ipv4_too_short",
-  "ipv4_bad_length",
-  "ipv6_too_short",
-  "ipv6_bad_length",
-  "ipv6_bad_extension",
-  "arp_malformed",
-  "mpls_too_short",
-  "tcp_malformed",
-  "udp_too_short",
-  "sctp_too_short",
-  "icmp_too_short",
-  "igmp_too_short",
-  "icmpv6_too_short",
-  "nd_malformed",
-  "nsh_malformed",
-  "pbb_too_short",
-] as const;
-export type ExtractResult = (typeof EXTRACT_RESULTS)[number];
-
-const OK = 0;
-const ETH_TOO_SHORT = 1;
-const IPV4_TOO_SHORT = 2;
-const IPV4_BAD_LENGTH = 3;
-const IPV6_TOO_SHORT = 4;
-const IPV6_BAD_LENGTH = 5;
-const IPV6_BAD_EXTENSION = 6;
-const ARP_MALFORMED = 7;
-const MPLS_TOO_SHORT = 8;
-const TCP_MALFORMED = 9;
-const UDP_TOO_SHORT = 10;
-const SCTP_TOO_SHORT = 11;
-const ICMP_TOO_SHORT = 12;
-const IGMP_TOO_SHORT = 13;
-const ICMPV6_TOO_SHORT = 14;
-const ND_MALFORMED = 15;
-const NSH_MALFORMED = 16;
-const PBB_TOO_SHORT = 17;
+export { EXTRACT_RESULTS, type ExtractResult } from "./extract-results.ts";
+export { FRAG_ANY, FRAG_LATER };
 
 /** Ethernet type of frames that have none (802.3 without SNAP), as Open vSwitch numbers it. */
 export const ETH_TYPE_NONE = 0x05ff;
 
-export const FRAG_ANY = 1;
-export const FRAG_LATER = 2;
 const VLAN_PRESENT = 0x1000;
 
 const W_COMMON = COMMON_BYTES >> 2;
@@ -86,30 +56,13 @@ const W_FLAGS = slot("tcp_flags").offset >> 2;
 const W_VLAN2 = slot("vlan2_tci").offset >> 2;
 const B_ARP_SHA = slot("arp_sha").offset;
 const B_ARP_THA = slot("arp_tha").offset;
-const END_ARP = (B_ARP_THA + 6) >> 2;
-const W_IPV6_SRC = slot("ipv6_src").offset >> 2;
 const B_IPV6_LABEL = slot("ipv6_label").offset;
 const B_IPV6_EXTHDR = slot("ipv6_exthdr").offset;
-const END_IPV6 = (B_IPV6_EXTHDR + 4) >> 2;
-const B_ND_TARGET = slot("nd_target").offset;
-const B_ND_RESERVED = slot("nd_reserved").offset;
 const B_ND_OPTIONS = slot("nd_options_type").offset;
 const END_ND = (B_ND_OPTIONS + 4) >> 2;
 const B_MPLS = slot("mpls_lse0").offset;
-const B_PBB = slot("pbb_tci").offset;
 const B_NSH = slot("nsh_flags").offset;
 const END_NSH = (slot("nsh_c").offset + 16) >> 2;
-
-/** Bits of ipv6_exthdr (OpenFlow 1.3.5 §7.2.3.8, `enum ofp_ipv6exthdr_flags`). */
-const EXT_NO_NEXT = 0x001;
-const EXT_ESP = 0x002;
-const EXT_AUTH = 0x004;
-const EXT_DEST = 0x008;
-const EXT_FRAG = 0x010;
-const EXT_ROUTER = 0x020;
-const EXT_HOP = 0x040;
-const EXT_UNREPEATED = 0x080;
-const EXT_UNSEQUENCED = 0x100;
 
 function assume(holds: boolean, what: string): void {
   if (!holds) throw new Error(`extract: the flow key's layout changed: ${what}`);
@@ -250,13 +203,13 @@ export function extractAgain(frame: Frame): number {
   words[W_RECIRC] = recircId;
   if (kept > METADATA_WORD) {
     frame.keyWords = kept;
-    words[METADATA_WORD] = swap(packetType);
+    words[METADATA_WORD] = swap32(packetType);
   }
   return frame.keyWords;
 }
 
 /** Host order to network order and back, for whole words. */
-function swap(value: number): number {
+export function swap32(value: number): number {
   return ((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) |
     (value >>> 24);
 }
@@ -265,7 +218,7 @@ function swap(value: number): number {
 function naked(frame: Frame, start: number, end: number): number {
   const words = frame.key.words;
   for (let i = W_MACS; i < W_COMMON; i++) words[i] = 0;
-  words[METADATA_WORD] = swap(frame.packetType);
+  words[METADATA_WORD] = swap32(frame.packetType);
   const ethType = frame.packetType & 0xffff;
   words[W_TYPE] = half(ethType);
   network(frame, start, end, ethType);
@@ -320,311 +273,4 @@ function stopAtL2(frame: Frame, result: number): number {
   words[W_TP] = 0;
   frame.result = result;
   return frame.keyWords;
-}
-
-/** The transport layer from `at` to `end`; writes the tp word and tcp_flags. */
-function transport(frame: Frame, at: number, end: number, nwProto: number, frag: number): void {
-  const b = frame.bytes;
-  const words = frame.key.words;
-  words[W_TP] = 0;
-  if ((frag & FRAG_LATER) !== 0) return;
-  const room = end - at;
-  switch (nwProto) {
-    case 6: {
-      const headerBytes = room >= 20 ? (b[at + 12]! >> 4) << 2 : 0;
-      if (headerBytes < 20 || headerBytes > room) {
-        frame.result = TCP_MALFORMED;
-        return;
-      }
-      words[W_TP] = b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24);
-      words[W_FLAGS]! |= (b[at + 12]! & 0x0f) | (b[at + 13]! << 8);
-      break;
-    }
-    case 17:
-      if (room < 8) {
-        frame.result = UDP_TOO_SHORT;
-        return;
-      }
-      words[W_TP] = b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24);
-      break;
-    case 132:
-      if (room < 12) {
-        frame.result = SCTP_TOO_SHORT;
-        return;
-      }
-      words[W_TP] = b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24);
-      break;
-    case 1:
-    case 2:
-      if (room < 8) {
-        frame.result = nwProto === 1 ? ICMP_TOO_SHORT : IGMP_TOO_SHORT;
-        return;
-      }
-      // Type and code stand right-aligned in the two-byte port slots.
-      words[W_TP] = (b[at]! << 8) | (b[at + 1]! << 24);
-      break;
-    case 58:
-      if (room < 8) {
-        frame.result = ICMPV6_TOO_SHORT;
-        return;
-      }
-      words[W_TP] = (b[at]! << 8) | (b[at + 1]! << 24);
-      if (frame.l3Type === 0x86dd && b[at + 1] === 0 && (b[at] === 135 || b[at] === 136)) {
-        neighbourDiscovery(frame, at, end);
-      }
-      break;
-    default:
-      return;
-  }
-  frame.l4 = at - frame.offset;
-  frame.l4Type = nwProto;
-}
-
-/** RFC 8200: fixed header, then extension headers until a protocol or a later fragment. */
-function ipv6(frame: Frame, at: number, end: number): void {
-  const b = frame.bytes;
-  const words = frame.key.words;
-  const key = frame.key.bytes;
-  const room = end - at;
-  if (room < 40) {
-    frame.result = IPV6_TOO_SHORT;
-    return;
-  }
-  let payload = (b[at + 4]! << 8) | b[at + 5]!;
-  if ((payload === 0 || payload + 40 > room) && frame.vnet && b[frame.offset - 9] !== 0) {
-    payload = room - 40;
-  }
-  if (payload + 40 > room) {
-    frame.result = IPV6_BAD_LENGTH;
-    return;
-  }
-  for (let i = 0, from = at + 8; i < 8; i++, from += 4) {
-    words[W_IPV6_SRC + i] = b[from]! | (b[from + 1]! << 8) | (b[from + 2]! << 16) |
-      (b[from + 3]! << 24);
-  }
-  frame.keyWords = END_IPV6;
-  frame.l3 = at - frame.offset;
-  frame.l3Type = 0x86dd;
-  const stop = at + 40 + payload;
-  frame.l3End = stop - frame.offset;
-
-  const tos = ((b[at]! & 0x0f) << 4) | (b[at + 1]! >> 4);
-  const hopLimit = b[at + 7]!;
-  let nwProto = b[at + 6]!;
-  let frag = 0;
-  let next = at + 40;
-  let seen = 0;
-  let rank = 0;
-  for (;;) {
-    let bytes = 0;
-    const bit = extensionBit(nwProto);
-    if (bit !== 0) {
-      // Destination options may stand twice: for the first router, and for the destination.
-      const twice = nwProto === 60 && rank >= 2 && (seen & EXT_UNREPEATED) === 0;
-      if ((seen & bit) !== 0 && !twice) seen |= EXT_UNREPEATED;
-      const order = extensionRank(nwProto, rank);
-      if (order < rank) seen |= EXT_UNSEQUENCED;
-      rank = order;
-      seen |= bit;
-    }
-    if (nwProto === 0 || nwProto === 43 || nwProto === 60) {
-      if (stop - next < 8) break;
-      if (nwProto === 43 && b[next + 3] !== 0) frame.ipv6Routing = true;
-      bytes = (b[next + 1]! + 1) << 3;
-    } else if (nwProto === 51) {
-      if (stop - next < 8) break;
-      bytes = (b[next + 1]! + 2) << 2;
-    } else if (nwProto === 44) {
-      if (stop - next < 8) break;
-      const offlg = (b[next + 2]! << 8) | b[next + 3]!;
-      bytes = 8;
-      // Any non-zero word makes a fragment, the reserved bits too, as in Open vSwitch.
-      if (offlg !== 0) {
-        frag = FRAG_ANY;
-        if ((offlg & 0xfff8) !== 0) {
-          frag = FRAG_ANY | FRAG_LATER;
-          next += 8;
-          nwProto = 44;
-          bytes = -1;
-        }
-      }
-    } else bytes = -1;
-    if (bytes < 0) {
-      key[B_IPV6_LABEL] = 0;
-      key[B_IPV6_LABEL + 1] = b[at + 1]! & 0x0f;
-      key[B_IPV6_LABEL + 2] = b[at + 2]!;
-      key[B_IPV6_LABEL + 3] = b[at + 3]!;
-      key[B_IPV6_EXTHDR] = seen >>> 8;
-      key[B_IPV6_EXTHDR + 1] = seen;
-      words[W_NW] = nwProto | (tos << 8) | (hopLimit << 16) | (frag << 24);
-      transport(frame, next, stop, nwProto, frag);
-      return;
-    }
-    nwProto = b[next]!;
-    next += bytes;
-    if (next > stop) break;
-  }
-  // The addresses stay, as in Open vSwitch; protocol, tos, ttl and label do not.
-  frame.result = IPV6_BAD_EXTENSION;
-}
-
-function extensionBit(nwProto: number): number {
-  switch (nwProto) {
-    case 0:
-      return EXT_HOP;
-    case 43:
-      return EXT_ROUTER;
-    case 44:
-      return EXT_FRAG;
-    case 50:
-      return EXT_ESP;
-    case 51:
-      return EXT_AUTH;
-    case 59:
-      return EXT_NO_NEXT;
-    case 60:
-      return EXT_DEST;
-    default:
-      return 0;
-  }
-}
-
-/** A header's place in the order of RFC 8200 §4.1, where destination options have two. */
-function extensionRank(nwProto: number, rank: number): number {
-  switch (nwProto) {
-    case 0:
-      return 0;
-    case 60:
-      return rank < 2 ? 1 : 6;
-    case 43:
-      return 2;
-    case 44:
-      return 3;
-    case 51:
-      return 4;
-    case 50:
-      return 5;
-    default:
-      return 7;
-  }
-}
-
-/** RFC 4861 §4.3, §4.4 and §4.6.1. `at` is the ICMPv6 header. */
-function neighbourDiscovery(frame: Frame, at: number, end: number): void {
-  const b = frame.bytes;
-  const key = frame.key.bytes;
-  frame.keyWords = END_ND;
-  for (let i = 0; i < 4; i++) key[B_ND_RESERVED + i] = b[at + 4 + i]!;
-  if (end - at < 24) {
-    frame.result = ND_MALFORMED;
-    return;
-  }
-  for (let i = 0; i < 16; i++) key[B_ND_TARGET + i] = b[at + 8 + i]!;
-  let option = at + 24;
-  while (end - option >= 8) {
-    const bytes = b[option + 1]! << 3;
-    if (bytes === 0 || bytes > end - option) {
-      frame.result = ND_MALFORMED;
-      return;
-    }
-    const type = b[option]!;
-    if ((type === 1 || type === 2) && bytes === 8) {
-      const into = type === 1 ? B_ARP_SHA : B_ARP_THA;
-      let seen = 0;
-      for (let i = 0; i < 6; i++) seen |= key[into + i]!;
-      if (seen !== 0) {
-        // The same option twice: nobody may trust either.
-        for (let i = 0; i < 16; i++) key[B_ND_TARGET + i] = 0;
-        for (let i = 0; i < 12; i++) key[B_ARP_SHA + i] = 0;
-        frame.result = ND_MALFORMED;
-        return;
-      }
-      for (let i = 0; i < 6; i++) key[into + i] = b[option + 2 + i]!;
-      if (key[B_ND_OPTIONS] === 0) key[B_ND_OPTIONS] = type;
-    }
-    option += bytes;
-  }
-}
-
-/** RFC 826 for Ethernet and IPv4, RFC 903. */
-function arp(frame: Frame, at: number, end: number, ethType: number): void {
-  const b = frame.bytes;
-  const words = frame.key.words;
-  const key = frame.key.bytes;
-  if (
-    end - at < 28 || b[at] !== 0 || b[at + 1] !== 1 || b[at + 2] !== 8 || b[at + 3] !== 0 ||
-    b[at + 4] !== 6 || b[at + 5] !== 4
-  ) {
-    frame.result = ARP_MALFORMED;
-    return;
-  }
-  frame.l3 = at - frame.offset;
-  frame.l3Type = ethType;
-  frame.l3End = frame.l3 + 28;
-  // Only operations that fit a byte can be matched.
-  if (b[at + 6] === 0) words[W_NW] = b[at + 7]!;
-  words[W_NW_SRC] = b[at + 14]! | (b[at + 15]! << 8) | (b[at + 16]! << 16) | (b[at + 17]! << 24);
-  words[W_NW_DST] = b[at + 24]! | (b[at + 25]! << 8) | (b[at + 26]! << 16) | (b[at + 27]! << 24);
-  for (let i = 0; i < 6; i++) {
-    key[B_ARP_SHA + i] = b[at + 8 + i]!;
-    key[B_ARP_THA + i] = b[at + 18 + i]!;
-  }
-  frame.keyWords = END_ARP;
-}
-
-/** RFC 3032: up to three label stack entries; what lies below them is not looked at. */
-function mpls(frame: Frame, at: number, end: number, ethType: number): void {
-  const b = frame.bytes;
-  const key = frame.key.bytes;
-  if (end - at < 4) {
-    frame.result = MPLS_TOO_SHORT;
-    return;
-  }
-  frame.l25 = at - frame.offset;
-  frame.l25Type = ethType;
-  let n = 0;
-  while (n < 3 && end - at >= 4) {
-    for (let i = 0; i < 4; i++) key[B_MPLS + 4 * n + i] = b[at + i]!;
-    n++;
-    at += 4;
-    if ((b[at - 2]! & 1) !== 0) break;
-  }
-  frame.keyWords = (B_MPLS >> 2) + n;
-}
-
-/** RFC 8300 §2: base and service path headers; the context headers of MD type 1. */
-function nsh(frame: Frame, at: number, end: number): void {
-  const b = frame.bytes;
-  const key = frame.key.bytes;
-  const room = end - at;
-  const length = room >= 8 ? (b[at + 1]! & 0x3f) << 2 : 0;
-  const mdType = room >= 8 ? b[at + 2]! & 0x0f : 0;
-  if (length < 8 || length > room || b[at]! >> 6 !== 0 || (mdType === 1 && length !== 24)) {
-    frame.result = NSH_MALFORMED;
-    return;
-  }
-  key[B_NSH] = (b[at]! >> 4) & 3;
-  key[B_NSH + 1] = mdType;
-  key[B_NSH + 2] = b[at + 3]!;
-  key[B_NSH + 3] = ((b[at]! & 0x0f) << 2) | (b[at + 1]! >> 6);
-  const more = mdType === 1 ? 20 : 4;
-  for (let i = 0; i < more; i++) key[B_NSH + 4 + i] = b[at + 4 + i]!;
-  frame.keyWords = END_NSH;
-  frame.l25 = at - frame.offset;
-  frame.l25Type = 0x894f;
-}
-
-/** IEEE 802.1Q-2014 §9.7: the I-TAG's TCI; the customer's frame below it is not looked at. */
-function pbb(frame: Frame, at: number, end: number): void {
-  const b = frame.bytes;
-  const key = frame.key.bytes;
-  if (end - at < 4) {
-    frame.result = PBB_TOO_SHORT;
-    return;
-  }
-  frame.l25 = at - frame.offset;
-  frame.l25Type = 0x88e7;
-  key[B_PBB] = b[at]! & 0x08;
-  for (let i = 1; i < 4; i++) key[B_PBB + i] = b[at + i]!;
-  frame.keyWords = (B_PBB >> 2) + 1;
 }

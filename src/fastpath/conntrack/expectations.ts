@@ -51,7 +51,7 @@ function nameOf(tuple: Int32Array): string {
   return words.join();
 }
 
-export class Helpers {
+export class Expectations {
   private readonly expectations = new Map<string, Expectation>();
   private readonly byParent = new Map<number, string[]>();
   private readonly parents = new Map<number, Int32Array>();

@@ -52,7 +52,7 @@ function entryOf(tracker: Tracker, conn: number, nowMs: number): WireEntry {
   const base = table.base(conn);
   const flags = words[base + C_FLAGS]!;
   const original = tupleAt(words, base + C_ORIGINAL);
-  const parent = tracker.helpers.parentTuple(conn);
+  const parent = tracker.expectations.parentTuple(conn);
   const state = (side: number) => TCP_STATES[tcpState(words, base + C_STATE + side)] ?? "CLOSED";
   return {
     zone: words[base + T_META]! >>> 16,

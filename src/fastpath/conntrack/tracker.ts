@@ -5,7 +5,7 @@
  *                                                                            │ yes      │ no
  *                                       tcp.ts / UDP, ICMP, other: valid? ───┤     may it begin one?
  *                                                                            │          │ commit
- *                                                       helpers.ts <── nat.ts <── a new record
+ *                                                       expectations.ts <── nat.ts <── a new record
  *     ct_state, ct_zone, ct_mark, ct_label and the original tuple go into the packet's metadata
  *
  * Behaviour is that of Open vSwitch's userspace tracker, states and timeouts included. It is more
@@ -14,7 +14,7 @@
  *
  * Invariants
  * - One tracker belongs to one thread. Nothing is allocated for a packet or a connection, but for
- *   those of helpers, and for fragments.
+ *   those that helpers expect, and for fragments.
  * - A connection in the table has both tuples, and no other has one of them.
  * - A connection that is full up somewhere (table, zone, NAT) is not committed and counted: its
  *   packets stay `new`.
@@ -43,7 +43,7 @@ import {
 } from "../engine/opcodes.ts";
 import { CT_COUNTERS } from "./counters.ts";
 import { Fragments } from "./fragments.ts";
-import { type Expectation, Helpers } from "./helpers.ts";
+import { type Expectation, Expectations } from "./expectations.ts";
 import { CtMetadata } from "./metadata.ts";
 import { Nat } from "./nat.ts";
 import type { CtAnswer, CtChange, CtQuestion } from "./questions.ts";
@@ -127,7 +127,7 @@ export class Tracker {
   readonly tuple = new PacketTuple();
   readonly tcp = new TcpTracker();
   readonly nat = new Nat(this.table);
-  readonly helpers = new Helpers(this.table);
+  readonly expectations = new Expectations(this.table);
   readonly fragments = new Fragments();
   readonly policies = new Map<number, Float64Array>();
   readonly zoneLimits = new Map<number, number>();
@@ -148,7 +148,7 @@ export class Tracker {
   private counterBase = 0;
 
   constructor() {
-    this.table.onRemove = (conn) => this.helpers.forget(conn);
+    this.table.onRemove = (conn) => this.expectations.forget(conn);
   }
 
   /** Where CT_COUNTERS are counted from now on. */
@@ -261,7 +261,7 @@ export class Tracker {
       // Acknowledgements of what a helper lengthened are put right before they are judged, what
       // was sent after it is put right afterwards: the tracker sees the sender's own numbers.
       const nat = (flags & CTF_NAT) !== 0;
-      if (nat) this.helpers.adjustAck(executor, conn, this.reply);
+      if (nat) this.expectations.adjustAck(executor, conn, this.reply);
       const verdict = this.update(frame, words, base);
       switch (verdict) {
         case TCP_VALID:
@@ -280,7 +280,7 @@ export class Tracker {
           this.count(INVALID);
           this.state = CS_INVALID;
       }
-      if (nat && verdict !== TCP_INVALID) this.helpers.adjustSequence(executor, conn, this.reply);
+      if (nat && verdict !== TCP_INVALID) this.expectations.adjustSequence(executor, conn, this.reply);
     }
     if ((flags & CTF_NAT) !== 0 && !alreadyNatted) this.translate(executor);
     return false;
@@ -316,7 +316,7 @@ export class Tracker {
   private begin(executor: Executor, code: Int32Array, at: number, flags: number, zone: number) {
     const { frame } = executor;
     const { table, tuple } = this;
-    const expected = this.helpers.expected(tuple.words);
+    const expected = this.expectations.expected(tuple.words);
     const protocol = (tuple.words[T_META]! >>> 8) & 0xff;
     if (!this.mayBegin(frame, protocol)) {
       this.count(INVALID);
@@ -358,7 +358,7 @@ export class Tracker {
     this.renew(words, base, timeout);
     table.insert(conn);
     this.count(NEW);
-    if (expected) this.helpers.inherit(conn, expected);
+    if (expected) this.expectations.inherit(conn, expected);
     if ((flags & CTF_NAT) !== 0) this.translate(executor);
     return expected;
   }
@@ -386,7 +386,7 @@ export class Tracker {
     const words = table.words(conn);
     const base = table.base(conn);
     if (expected) {
-      this.helpers.replyOf(expected, words, base);
+      this.expectations.replyOf(expected, words, base);
       if (table.lookup(words, base + C_REPLY, this.nowMs) >= 0) return false;
       words[base + C_FLAGS]! |= expected.natFlags;
       return true;
@@ -416,7 +416,7 @@ export class Tracker {
 
   /** The tuple to show as the original one, if it is not the connection's. */
   private shownTuple(expected: Expectation | undefined): Int32Array | undefined {
-    if (this.conn >= 0) return this.helpers.parentTuple(this.conn);
+    if (this.conn >= 0) return this.expectations.parentTuple(this.conn);
     return expected ? expected.parent : this.tuple.words;
   }
 
@@ -447,7 +447,7 @@ export class Tracker {
     const helper = table.words(conn)[table.base(conn) + C_FLAGS]! & (CF_FTP | CF_TFTP);
     if (helper === 0) return;
     const nat = (flags & CTF_NAT) !== 0;
-    if (this.helpers.listen(executor, conn, this.reply, nat)) return;
+    if (this.expectations.listen(executor, conn, this.reply, nat)) return;
     this.count(INVALID);
     this.state |= CS_INVALID;
     this.metadata.write(executor.frame, this.state, zone, table, conn, this.shownTuple(undefined));

@@ -18,19 +18,7 @@
  *   the frame are always right.
  * - Recirculation ends after MAX_DEPTH rounds, as in Open vSwitch: a loop of flows drops.
  */
-import {
-  DONE,
-  NO_ROOM as ENCAP_NO_ROOM,
-  popEthernet,
-  popMpls,
-  popNsh,
-  popPbb,
-  pushEthernet,
-  pushMpls,
-  pushMplsOverEthernet,
-  pushNsh,
-  pushPbb,
-} from "../../packet/encap.ts";
+import { DONE, NO_ROOM as ENCAP_NO_ROOM } from "../../packet/encap.ts";
 import { extractAgain } from "../../packet/extract.ts";
 import { Frame, VNET_BYTES, VNET_F_NEEDS_CSUM } from "../../packet/frame.ts";
 import { slot } from "../../packet/layout.ts";
@@ -38,12 +26,12 @@ import { popVlan, pushVlan, setSlot } from "../../packet/rewrite.ts";
 import { copyTtlIn, copyTtlOut } from "../../packet/ttl.ts";
 import { plainFrames, SegmentError } from "../../packet/vnet.ts";
 import type { Tracker } from "../conntrack/tracker.ts";
-import { TUNNEL_KINDS, type TunnelKind } from "../actions.ts";
+import type { TunnelKind } from "../actions.ts";
 import { popTunnel } from "../tunnels/pop.ts";
-import { pushTunnel } from "../tunnels/push.ts";
+import { encapSize, encapsulate } from "./encapsulate.ts";
 import { counterIndex, CT_COUNTER_BASE, DROP_ACTION_BASE } from "./counters.ts";
 import { hashFiveTupleWithBasis, hashSymmetric } from "./flow-hash.ts";
-import { METER_DROP, METER_REMARK, type MeterTable, remarked } from "./meters.ts";
+import { METER_DROP, METER_REMARK, type MeterTable, remark } from "./meters.ts";
 import {
   HASH_L4,
   IN_PLACE,
@@ -58,12 +46,7 @@ import {
   OP_HASH,
   OP_METER,
   OP_OUTPUT,
-  OP_POP_ETH,
-  OP_POP_MPLS,
-  OP_POP_NSH,
-  OP_POP_PBB,
   OP_POP_VLAN,
-  OP_PUSH_ETH,
   OP_PUSH_MPLS,
   OP_PUSH_NSH,
   OP_PUSH_PBB,
@@ -104,7 +87,6 @@ export const HEADROOM_BYTES = 384;
 const W_IN_PORT = slot("in_port").offset >> 2;
 const W_RECIRC = slot("recirc_id").offset >> 2;
 const W_DP_HASH = slot("dp_hash").offset >> 2;
-const S_NW_TOS = slot("nw_tos").offset;
 
 /** Memory for copies of frames, given out by moving a mark. */
 export interface Scratch {
@@ -122,7 +104,6 @@ export abstract class Executor {
   private depth = 0;
   private level = 0;
   private readonly saved: SavedFrame[] = [];
-  private readonly remark = new Uint8Array([0, 0xfc]);
   /** Sequence numbers of tunnels that want them. */
   private readonly sequence = { next: 0 };
   /** What the datapath ports that take tunnelled packets take off. */
@@ -306,8 +287,8 @@ export abstract class Executor {
       return -1;
     }
     if (this.endOffloads(program, pc)) return -1;
-    let result = this.tryEncap(program, pc);
-    if (result === ENCAP_NO_ROOM && this.moveToScratch()) result = this.tryEncap(program, pc);
+    let result = this.wrap(program, pc);
+    if (result === ENCAP_NO_ROOM && this.moveToScratch()) result = this.wrap(program, pc);
     if (result === DONE) {
       this.stale = false;
       return pc + size;
@@ -320,36 +301,9 @@ export abstract class Executor {
     return pc + size;
   }
 
-  private tryEncap(program: Program, pc: number): number {
-    const { frame } = this;
-    const { code, bytes } = program;
-    const first = code[pc + 1]!;
-    switch (code[pc]) {
-      case OP_PUSH_MPLS:
-        return code[pc + 3] === 0
-          ? pushMpls(frame, first, code[pc + 2]!)
-          : pushMplsOverEthernet(frame, first, code[pc + 2]!);
-      case OP_POP_MPLS:
-        return popMpls(frame, first);
-      case OP_PUSH_ETH:
-        return pushEthernet(frame, bytes, first);
-      case OP_POP_ETH:
-        return popEthernet(frame);
-      case OP_PUSH_NSH:
-        return pushNsh(frame, bytes, first, code[pc + 2]!);
-      case OP_POP_NSH:
-        return popNsh(frame);
-      case OP_PUSH_PBB:
-        return pushPbb(frame, first, code[pc + 2]!);
-      case OP_TNL_PUSH: {
-        this.refresh();
-        const hash = hashFiveTupleWithBasis(frame.key, 0);
-        const gtpu = TUNNEL_KINDS[code[pc + 3]!] === "gtpu";
-        return pushTunnel(frame, bytes, first, code[pc + 2]!, hash, gtpu, this.sequence);
-      }
-      default:
-        return popPbb(frame);
-    }
+  private wrap(program: Program, pc: number): number {
+    if (program.code[pc] === OP_TNL_PUSH) this.refresh();
+    return encapsulate(this.frame, program, pc, this.sequence);
   }
 
   /**
@@ -481,39 +435,7 @@ export abstract class Executor {
       this.counters[METERED]!++;
       return false;
     }
-    if (result === METER_REMARK && frame.l3 >= 0) {
-      const at = frame.offset + frame.l3;
-      const { bytes } = frame;
-      let tos = -1;
-      if (frame.l3Type === 0x0800) tos = bytes[at + 1]!;
-      else if (frame.l3Type === 0x86dd) tos = ((bytes[at]! & 15) << 4) | (bytes[at + 1]! >> 4);
-      if (tos >= 0) {
-        this.remark[0] = remarked(tos, meters.level);
-        setSlot(frame, S_NW_TOS, this.remark, 0, 1);
-        this.stale = true;
-      }
-    }
+    if (result === METER_REMARK && remark(frame, meters.level)) this.stale = true;
     return true;
-  }
-}
-
-/** Words of an encapsulating instruction; 0 for anything else. */
-function encapSize(op: number): number {
-  switch (op) {
-    case OP_PUSH_MPLS:
-    case OP_TNL_PUSH:
-      return 4;
-    case OP_PUSH_NSH:
-    case OP_PUSH_PBB:
-      return 3;
-    case OP_POP_MPLS:
-    case OP_PUSH_ETH:
-      return 2;
-    case OP_POP_ETH:
-    case OP_POP_NSH:
-    case OP_POP_PBB:
-      return 1;
-    default:
-      return 0;
   }
 }

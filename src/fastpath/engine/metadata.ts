@@ -1,4 +1,5 @@
 /** Metadata of a packet: the words of its key that no header says. */
+export { swap32 } from "../../packet/extract.ts";
 import type { Frame } from "../../packet/frame.ts";
 import { METADATA_WORD, slot } from "../../packet/layout.ts";
 import { TUNNEL_WORD } from "../tunnel-key.ts";
@@ -56,10 +57,4 @@ export function adoptMetadata(
   for (let i = 0; i < count; i++) key[METADATA_WORD + i] = words[from + i]!;
   for (let i = METADATA_WORD + count; i < frame.keyWords; i++) key[i] = 0;
   frame.keyWords = Math.max(METADATA_WORD + count, Math.min(frame.keyWords, METADATA_WORD));
-}
-
-/** Network order and back, for the words of a key. */
-export function swap32(value: number): number {
-  return ((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) |
-    (value >>> 24);
 }

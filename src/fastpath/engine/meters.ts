@@ -11,6 +11,9 @@
  * Statistics stand in doubles that may be shared with another thread: packets in, bytes in, then
  * packets and bytes of each band.
  */
+import type { Frame } from "../../packet/frame.ts";
+import { slot } from "../../packet/layout.ts";
+import { setSlot } from "../../packet/rewrite.ts";
 import type { DpMeter, DpMeterStats } from "../meters.ts";
 import { DatapathError } from "../datapath.ts";
 
@@ -18,6 +21,8 @@ export const MAX_METERS = 4096;
 export const MAX_METER_BANDS = 8;
 /** Doubles of statistics a meter. */
 export const METER_STATS = 2 + 2 * MAX_METER_BANDS;
+
+const S_NW_TOS = slot("nw_tos").offset;
 
 export const METER_PASS = 0;
 export const METER_DROP = 1;
@@ -106,6 +111,24 @@ export class MeterTable {
     this.level = band.level;
     return band.isDrop ? METER_DROP : METER_REMARK;
   }
+}
+
+/** A value and a mask, for `setSlot`. */
+function dscp(tos: number): Uint8Array {
+  return Uint8Array.of(tos, 0xfc);
+}
+
+/** Raises the drop precedence of an IP packet; false for anything else. */
+export function remark(frame: Frame, level: number): boolean {
+  if (frame.l3Type !== 0x0800 && frame.l3Type !== 0x86dd) return false;
+  const at = frame.offset + frame.l3;
+  const { bytes } = frame;
+  const tos = frame.l3Type === 0x0800
+    ? bytes[at + 1]!
+    : ((bytes[at]! & 15) << 4) | (bytes[at + 1]! >> 4);
+  const raised = remarked(tos, level);
+  if (raised !== tos) setSlot(frame, S_NW_TOS, dscp(raised), 0, 1);
+  return raised !== tos;
 }
 
 /**

@@ -23,7 +23,7 @@
  * of them, statistics are summed. Nothing else here assumes one.
  */
 import { readlinkSync } from "node:fs";
-import { detachTc, loadDropProgram } from "../../linux/bpf.ts";
+import { detachTc } from "../../linux/bpf.ts";
 import { close, eventfd, O_RDONLY, open } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
 import type { FlowKey } from "../../packet/key.ts";
@@ -47,6 +47,7 @@ import { CommandQueue } from "./command-queue.ts";
 import {
   CMD_BARRIER,
   CMD_DELETE_FLOW,
+  type Control,
   encodeControl,
   encodeExecute,
   encodePutFlow,
@@ -58,15 +59,16 @@ import {
   type WorkerStart,
 } from "./commands.ts";
 import { encodeProgram } from "../engine/encode.ts";
-import { checkMeter, readMeterStats } from "../engine/meters.ts";
 import { Barriers, Pending } from "./pending.ts";
 import type { OpenedPort } from "./setup.ts";
 import { SetupPool } from "./setup-pool.ts";
 import { COUNTERS, CTL_MAIN_SLEEPING, MAX_FLOWS, MAX_PORTS, SharedState } from "./shared.ts";
 import { newWorker, startWorker, tryLoadDropProgram } from "./start-worker.ts";
 import { UpcallReader } from "./upcalls.ts";
+import { WorkerMeters } from "./worker-meters.ts";
 
 const UPCALLS_PER_TURN = 128;
+const CLOSED = "the datapath was closed";
 /** Commands that may wait for room before packets to execute are dropped. */
 const MAX_BACKLOG = 4096;
 
@@ -104,10 +106,9 @@ class UserspaceDatapath implements Datapath {
   /** Removed ports that are being closed. */
   private readonly releasing = new Set<Promise<void>>();
   private readonly liveFlows = new Set<number>();
-  /** How many bands each meter has. */
-  private readonly liveMeters = new Map<number, number>();
+  private readonly meters = new WorkerMeters(this.shared.meterStats, (each) => this.control(each));
   readonly conntrack = new RemoteConntrack(
-    (change) => this.send(encodeControl({ type: "conntrack", change })),
+    (change) => this.control({ type: "conntrack", change }),
     (ask) => this.ask(ask),
   );
   private readonly questions = new Pending<CtAnswer>();
@@ -205,7 +206,7 @@ class UserspaceDatapath implements Datapath {
     const port: DpPort = { ...spec, portNo, ifindex: 0 };
     this.names.add(spec.name);
     this.byNumber.set(portNo, port);
-    this.send(encodeControl({ type: "tunnelPort", portNo, kind }));
+    this.control({ type: "tunnelPort", portNo, kind });
     return port;
   }
 
@@ -213,7 +214,7 @@ class UserspaceDatapath implements Datapath {
     const port = this.byNumber.get(portNo);
     if (!port) throw new DatapathError("no-such-port", `there is no datapath port ${portNo}`);
     if (port.type === "tunnel") {
-      this.send(encodeControl({ type: "tunnelPort", portNo }));
+      this.control({ type: "tunnelPort", portNo });
       return this.forgetPort(portNo);
     }
     this.kernel?.detaching(portNo);
@@ -319,22 +320,19 @@ class UserspaceDatapath implements Datapath {
   }
 
   setMeter(id: number, meter: DpMeter): void {
-    checkMeter(id, meter);
-    this.liveMeters.set(id, meter.bands.length);
-    this.send(encodeControl({ type: "setMeter", id, meter }));
+    this.meters.set(id, meter);
   }
 
   deleteMeter(id: number): void {
-    if (this.liveMeters.delete(id)) this.send(encodeControl({ type: "deleteMeter", id }));
+    this.meters.delete(id);
   }
 
   meterStats(id: number): DpMeterStats | undefined {
-    const bands = this.liveMeters.get(id);
-    return bands === undefined ? undefined : readMeterStats(this.shared.meterStats, id, bands);
+    return this.meters.stats(id);
   }
 
   setVlanLimit(limit: 1 | 2): void {
-    this.send(encodeControl({ type: "vlanLimit", limit }));
+    this.control({ type: "vlanLimit", limit });
   }
 
   barrier(): Promise<void> {
@@ -373,28 +371,25 @@ class UserspaceDatapath implements Datapath {
     close(this.eventfd);
     close(this.namespaceFd);
     if (typeof this.dropProgram === "number") close(this.dropProgram);
-    this.rejectAll(new DatapathError("system", "the datapath was closed"));
+    this.rejectAll(new DatapathError("system", CLOSED));
     this.byNumber.clear();
     this.names.clear();
   }
 
   private request(request: Request): Promise<readonly OpenedPort[]> {
     if (this.closed) {
-      return Promise.reject(new DatapathError("system", "the datapath was closed"));
+      return Promise.reject(new DatapathError("system", CLOSED));
     }
     return this.answered(request.id, () => this.send(encodeRequest(request)));
   }
 
   /** Asks the worker something that is not about ports. */
   private ask(ask: CtQuestion): Promise<CtAnswer> {
-    if (this.closed || this.failure) {
-      return Promise.reject(this.failure ?? new DatapathError("system", "the datapath was closed"));
-    }
+    const dead = this.closed ? new DatapathError("system", CLOSED) : this.failure;
+    if (dead) return Promise.reject(dead);
     const id = ++this.lastRequest;
-    return this.questions.ask(
-      id,
-      () => this.send(encodeRequest({ id, type: "conntrack", ask })),
-    );
+    const question = encodeRequest({ id, type: "conntrack", ask });
+    return this.questions.ask(id, () => this.send(question));
   }
 
   private requestSetup(request: SetupRequest): Promise<readonly OpenedPort[]> {
@@ -408,6 +403,10 @@ class UserspaceDatapath implements Datapath {
 
   private send(command: Int32Array): void {
     if (!this.failure && !this.closed) this.commands.send(command);
+  }
+
+  private control(control: Control): void {
+    this.send(encodeControl(control));
   }
 
   private receive(message: WorkerMessage): void {
@@ -458,18 +457,7 @@ class UserspaceDatapath implements Datapath {
   private turn(): void {
     this.turnScheduled = false;
     if (this.closed) return;
-    for (let n = 0; n < UPCALLS_PER_TURN; n++) {
-      const upcall = this.upcalls.take();
-      if (!upcall) break;
-      for (const listener of this.listeners) {
-        try {
-          listener.upcall(upcall);
-        } catch (error) {
-          this.upcallErrors++;
-          this.logger.err(`upcall: ${error instanceof Error ? error.stack : String(error)}`);
-        }
-      }
-    }
+    this.upcallErrors += this.upcalls.deliver(UPCALLS_PER_TURN, this.listeners, this.logger);
     this.barriers.pass();
     this.commands.drain();
     const { control } = this.shared;

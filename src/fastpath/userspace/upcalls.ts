@@ -10,7 +10,8 @@
  */
 import { type Frame, VNET_BYTES } from "../../packet/frame.ts";
 import { FlowKey } from "../../packet/key.ts";
-import type { Upcall } from "../datapath.ts";
+import type { Logger } from "../../log/log.ts";
+import type { DatapathListener, Upcall } from "../datapath.ts";
 import { RingReader, RingWriter } from "./ring.ts";
 import { MAX_PORTS, type SharedState } from "./shared.ts";
 
@@ -86,6 +87,24 @@ export class UpcallReader {
 
   isEmpty(): boolean {
     return this.ring.isEmpty();
+  }
+
+  /** Hands at most `limit` upcalls to all listeners; how many times one of them failed. */
+  deliver(limit: number, listeners: readonly DatapathListener[], logger: Logger): number {
+    let errors = 0;
+    for (let n = 0; n < limit; n++) {
+      const upcall = this.take();
+      if (!upcall) break;
+      for (const listener of listeners) {
+        try {
+          listener.upcall(upcall);
+        } catch (error) {
+          errors++;
+          logger.err(`upcall: ${error instanceof Error ? error.stack : String(error)}`);
+        }
+      }
+    }
+    return errors;
   }
 
   /** Takes the oldest upcall out, copied; undefined if there is none. */
