@@ -10,7 +10,8 @@ export interface ProcessContext {
   readonly log: LogSink;
   /** Events that were counted since the start, by name. */
   readonly counters: () => Readonly<Record<string, number>>;
-  readonly exit: () => void;
+  /** `cleanup`: nothing of it is to stay in the kernel. */
+  readonly exit: (cleanup: boolean) => void;
 }
 
 const MANY_SPECS = 64;
@@ -26,9 +27,9 @@ export function registerProcessCommands(
     run: (args: readonly string[]) => string,
   ): void => server.register(name, { usage, minArguments: 0, maxArguments, run });
   add("version", "", 0, () => `ovs-vswitchd (Open vSwitch) ${OVS_VERSION}\n`);
-  add("exit", "[--cleanup]", 1, () => {
+  add("exit", "[--cleanup]", 1, ([option]) => {
     // The reply is to arrive before the socket goes.
-    setTimeout(exit, 10);
+    setTimeout(() => exit(option === "--cleanup"), 10);
     return "";
   });
   add("vlog/list", "", 0, () => listLevels(log));

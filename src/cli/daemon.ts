@@ -42,8 +42,11 @@ export interface Daemon {
   readonly httpUrl: string | undefined;
   /** Where the first user of the HTTP API is made, once; undefined if there are users. */
   readonly setupUrl: string | undefined;
-  /** Never rejects: what could not be stopped is logged. */
-  stop(): Promise<void>;
+  /**
+   * Never rejects: what could not be stopped is logged. With `forwardOn`, what the kernel forwards
+   * without this process goes on.
+   */
+  stop(forwardOn?: boolean): Promise<void>;
 }
 
 /** What has been started, to be stopped from the last to the first. */
@@ -71,12 +74,12 @@ class Parts {
 
 /**
  * Starts all parts. Rejects with the first part's error that does not start, after the others were
- * stopped. `onExit` is called when a client asks the daemon to end.
+ * stopped. `onExit` is called when a client asks the daemon to end, and whether nothing is to stay.
  */
 export async function startDaemon(
   options: RunOptions,
   log: LogSink,
-  onExit: () => void,
+  onExit: (cleanup: boolean) => void,
 ): Promise<Daemon> {
   const parts = new Parts(log);
   try {
@@ -90,10 +93,11 @@ export async function startDaemon(
 async function startParts(
   options: RunOptions,
   log: LogSink,
-  onExit: () => void,
+  onExit: (cleanup: boolean) => void,
   parts: Parts,
 ): Promise<Daemon> {
   const startedMs = performance.now();
+  const end = { forwardOn: false };
   const runDir = resolve(options.runDir);
   const service = parts.add(
     "the database",
@@ -125,7 +129,7 @@ async function startParts(
   const openDatapath = async (): Promise<Datapath> =>
     options.dummy
       ? openMemoryDatapath()
-      : await openHostDatapath(options.datapath, log.logger("datapath"));
+      : await openHostDatapath(options.datapath, log.logger("datapath"), runDir);
   const unixctl = parts.add(
     "the control socket",
     new UnixctlServer(join(runDir, `ovs-vswitchd.${process.pid}.ctl`), log.logger("unixctl")),
@@ -144,7 +148,7 @@ async function startParts(
       unixctl,
       tls: service.tls,
     }),
-    (started) => started.close(),
+    (started) => started.close(end.forwardOn),
   );
   registerProcessCommands(unixctl, {
     log,
@@ -177,6 +181,9 @@ async function startParts(
     runDir,
     httpUrl: http?.url,
     setupUrl: http?.setupUrl,
-    stop: () => parts.stop(),
+    stop: (forwardOn = false) => {
+      end.forwardOn = forwardOn;
+      return parts.stop();
+    },
   };
 }

@@ -1,6 +1,8 @@
 /**
  * `solovs run`: the switch in the foreground (foreground.ts). When it stops, connections are closed,
- * ports detached, what it made in the kernel removed, sockets and pid file unlinked.
+ * sockets and pid file unlinked. Ports are detached and what it made in the kernel is removed, except
+ * where the kernel forwards (`--datapath ebpf`): there it goes on forwarding the flows it has, for the
+ * next start to take over, unless the end is asked for by `ovs-appctl exit --cleanup`.
  */
 import { DatapathError } from "../fastpath/datapath.ts";
 import { DeviceError } from "../fastpath/devices.ts";
@@ -32,8 +34,15 @@ export async function run(options: RunOptions): Promise<number> {
       error instanceof DatapathError || error instanceof DeviceError ||
       error instanceof HttpStartError,
     async start(log, stop) {
-      const daemon = await startDaemon(options, log, () => stop("ovs-appctl exit"));
-      return { ready: `ready; HTTP API ${daemon.httpUrl ?? "off"}`, stop: () => daemon.stop() };
+      let cleanup = false;
+      const daemon = await startDaemon(options, log, (asked) => {
+        cleanup = asked;
+        stop(asked ? "ovs-appctl exit --cleanup" : "ovs-appctl exit");
+      });
+      return {
+        ready: `ready; HTTP API ${daemon.httpUrl ?? "off"}`,
+        stop: () => daemon.stop(!cleanup),
+      };
     },
     release: () => instance.release(),
   });

@@ -8,17 +8,21 @@ import type { DatapathChoice } from "./datapath-choice.ts";
 import { openEbpfDatapath } from "./ebpf/datapath.ts";
 import { openUserspaceDatapath } from "./userspace/datapath.ts";
 
-/** Rejects with a DatapathError that says what to do. */
+/**
+ * `runDir`: where a process finds what the one before it left in the kernel. Rejects with a
+ * DatapathError that says what to do.
+ */
 export async function openHostDatapath(
   choice: DatapathChoice,
   logger: Logger,
+  runDir?: string,
 ): Promise<Datapath> {
   if (choice === "userspace") {
     logger.info("flows are in userspace, as asked for");
     return await openUserspaceDatapath({ logger });
   }
   try {
-    const datapath = await openEbpfDatapath({ logger });
+    const datapath = await openEbpfDatapath({ logger, runDir });
     logger.info("flows are in the kernel (eBPF), what it cannot do in userspace");
     return datapath;
   } catch (error) {

@@ -97,8 +97,11 @@ export interface Vswitch {
   readonly observe: Observe;
   /** Resolves when everything that the database held when it was called is in force. */
   settled(): Promise<void>;
-  /** Closes connections, detaches ports, removes sockets. The database is left as it is. */
-  close(): Promise<void>;
+  /**
+   * Closes connections, detaches ports, removes sockets. The database is left as it is. With
+   * `forwardOn`, what the kernel forwards without this process goes on, if anything does.
+   */
+  close(forwardOn?: boolean): Promise<void>;
 }
 
 const DB_VERSION = "8.3.1";
@@ -184,9 +187,11 @@ class SlowPath implements Vswitch {
     return this.reconciler.settled();
   }
 
-  async close(): Promise<void> {
-    await this.reconciler.close();
+  async close(forwardOn = false): Promise<void> {
     const opened = await this.opening?.catch(() => undefined);
+    // First of all, so that nothing that ends here is undone there.
+    if (forwardOn) await opened?.datapath.leave?.();
+    await this.reconciler.close();
     await opened?.close();
     this.backend = undefined;
   }
@@ -207,6 +212,7 @@ class SlowPath implements Vswitch {
         ...(datapathTypes && { types: datapathTypes }),
         ...(network && { network }),
       });
+      void this.reconciler.settled().then(() => datapath.takeOver?.());
       return this.backend;
     } catch (error) {
       this.opening = undefined;

@@ -39,6 +39,14 @@ export class Namespace {
     return this.sandbox.spawn(this.wrap(argv), options);
   }
 
+  /**
+   * Starts a program in this network namespace and in everybody's mount namespace: what it mounts or
+   * pins outlives it, which it does not behind `ip netns exec`.
+   */
+  spawnUnmounted(argv: readonly string[], options: RunOptions = {}): Background {
+    return this.sandbox.spawn(["nsenter", `--net=/run/netns/${this.name}`, ...argv], options);
+  }
+
   /** Calls `body` with this thread inside the namespace: sockets it opens stay there. */
   inside<T>(body: () => T): T {
     return withinNamespace(`/run/netns/${this.name}`, body);

@@ -27,7 +27,7 @@ export interface RunningSwitch {
   readonly pid: number;
   /** `add-br`, with what this kind needs to run in user space. */
   addBridge(name: string, ...more: readonly string[]): Promise<void>;
-  /** SIGTERM; throws unless it ends by itself with code 0. */
+  /** Ends it with all that it made; throws unless it ends by itself with code 0. */
   stop(): Promise<void>;
   /** SIGKILL to all of it. */
   killNow(): Promise<void>;
@@ -88,6 +88,11 @@ export class SolovsSwitch implements RunningSwitch {
     return this.datapath === undefined ? words : [...words, "--datapath", this.datapath];
   }
 
+  /** What it forwards in the kernel outlives it unless it is told to clean up. */
+  private get inKernel(): boolean {
+    return (this.datapath ?? process.env.SOLOVS_DATAPATH ?? "userspace") !== "userspace";
+  }
+
   get pid(): number {
     if (this.process === undefined) throw new Error("solovs is not running");
     return this.process.pid;
@@ -106,7 +111,10 @@ export class SolovsSwitch implements RunningSwitch {
       throw new Error("solovs still runs");
     }
     this.earlierLogs = this.log();
-    const child = this.ns.spawn([...solovsCommand(), ...this.arguments()], { cwd: ROOT });
+    const words = [...solovsCommand(), ...this.arguments()];
+    const child = this.inKernel
+      ? this.ns.spawnUnmounted(words, { cwd: ROOT })
+      : this.ns.spawn(words, { cwd: ROOT });
     this.process = child;
     await eventually("solovs answers on db.sock", async () => {
       if (child.exitCode !== undefined) return true;
@@ -122,7 +130,13 @@ export class SolovsSwitch implements RunningSwitch {
   async stop(): Promise<void> {
     const child = this.process;
     if (child === undefined) return;
-    child.signal("SIGTERM");
+    if (this.inKernel) {
+      // Just started, it may not know the command yet.
+      await eventually(
+        "exit --cleanup",
+        async () => (await this.clients.tryAppctl("exit", "--cleanup")).code === 0,
+      );
+    } else child.signal("SIGTERM");
     const code = await child.ended(10_000);
     if (code === undefined) {
       child.killNow();

@@ -21,6 +21,8 @@ export class Undo {
 export interface Ended {
   readonly exitCode: number;
   readonly signal?: NodeJS.Signals;
+  /** Nothing is to stay in the kernel. */
+  readonly cleanup?: boolean;
 }
 
 /** Calls `end` when a signal or an error that nobody expected ends the program. */

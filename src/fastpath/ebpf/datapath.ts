@@ -95,7 +95,7 @@ function adoptKernel(pins: Pins, logger: Logger): KernelParts | undefined {
   const adopted = pins.read();
   let maps: DatapathMaps | undefined;
   try {
-    if (adopted) {
+    if (adopted && pins.canAdopt(adopted)) {
       maps = openDatapathMaps(MAX_FLOWS, pins);
       const device = openPuntDevice(true, adopted.puntDevice);
       logger.info(`took over ${adopted.ports.length} port(s), their flows forward meanwhile`);
@@ -141,6 +141,8 @@ class EbpfDatapath implements Datapath {
   readonly conntrack: Conntrack;
   private readonly live = new Set<number>();
   private readonly ranking: ReturnType<typeof setInterval>;
+  /** After `leave` nothing that is asked for is done any more. */
+  private left = false;
 
   constructor(private readonly user: Datapath, private readonly kernel: KernelParts) {
     this.maxFlows = user.maxFlows;
@@ -161,6 +163,7 @@ class EbpfDatapath implements Datapath {
   }
 
   async removePort(portNo: number): Promise<void> {
+    if (this.left) return;
     this.kernel.portGone(portNo);
     await this.user.removePort(portNo);
   }
@@ -171,7 +174,7 @@ class EbpfDatapath implements Datapath {
 
   portStats(portNo: number): DpPortStats | undefined {
     const stats = this.user.portStats(portNo);
-    if (!stats) return undefined;
+    if (!stats || this.left) return undefined;
     const { ports } = this.kernel;
     stats.rxPackets += ports.read(portNo, "rxPackets");
     stats.rxBytes += ports.read(portNo, "rxBytes");
@@ -182,6 +185,7 @@ class EbpfDatapath implements Datapath {
   }
 
   putFlow(flow: DpFlow): void {
+    if (this.left) return;
     // The userspace datapath checks it, too.
     this.user.putFlow(flow);
     const { flows } = this.kernel;
@@ -193,12 +197,13 @@ class EbpfDatapath implements Datapath {
   }
 
   deleteFlow(id: number): void {
-    if (!this.live.delete(id)) return;
+    if (this.left || !this.live.delete(id)) return;
     this.kernel.flows.delete(id);
     this.user.deleteFlow(id);
   }
 
   flowStats(id: number): DpFlowStats {
+    if (this.left) return { packets: 0, bytes: 0, lastUsedMs: 0, tcpFlags: 0 };
     const stats = this.user.flowStats(id);
     const { packets, bytes, lastUsedMs, tcpFlags } = this.kernel.flows.records.read(id);
     return {
@@ -241,11 +246,12 @@ class EbpfDatapath implements Datapath {
   }
 
   barrier(): Promise<void> {
-    return this.user.barrier();
+    return this.left ? Promise.resolve() : this.user.barrier();
   }
 
   counters(): Readonly<Record<string, number>> {
     const all: Record<string, number> = { ...this.user.counters() };
+    if (this.left) return all;
     const { flows, ports } = this.kernel;
     const add = (name: string, by: number): void => {
       all[name] = (all[name] ?? 0) + by;
@@ -273,12 +279,16 @@ class EbpfDatapath implements Datapath {
   }
 
   async close(): Promise<void> {
+    if (this.left) return;
+    this.left = true;
     clearInterval(this.ranking);
     await this.user.close();
     this.kernel.close(false);
   }
 
   async leave(): Promise<void> {
+    if (this.left) return;
+    this.left = true;
     clearInterval(this.ranking);
     await (this.user.leave ?? this.user.close).call(this.user);
     this.kernel.close(true);

@@ -67,19 +67,22 @@ export class Pins {
     );
   }
 
-  /** What the process before left; undefined if nothing, or nothing that can be taken over. */
+  /** What the process before said of itself; undefined if nothing, or of another namespace. */
   read(): PinnedState | undefined {
-    if (!existsSync(join(this.directory, "programs")) || !existsSync(this.stateFile)) {
-      return undefined;
-    }
+    if (!existsSync(this.stateFile)) return undefined;
     try {
       const state = JSON.parse(readFileSync(this.stateFile, "utf8")) as PinnedState;
-      const usable = state.format === FORMAT && state.namespace === readlinkSync(NAMESPACE) &&
-        Array.isArray(state.ports);
-      return usable ? state : undefined;
+      return state.namespace === readlinkSync(NAMESPACE) && Array.isArray(state.ports)
+        ? state
+        : undefined;
     } catch {
       return undefined;
     }
+  }
+
+  /** What it left is still there, and this version understands it. */
+  canAdopt(state: PinnedState): boolean {
+    return state.format === FORMAT && existsSync(this.path("programs"));
   }
 
   write(state: Omit<PinnedState, "format" | "namespace">): void {

@@ -103,8 +103,8 @@ async function serve(
       vswitch = running;
       return ended;
     });
-    const { signal, exitCode } = await Promise.race([ended, started]);
-    await Promise.race([vswitch?.close(), Bun.sleep(STOP_TIMEOUT_MS)]);
+    const { signal, exitCode, cleanup } = await Promise.race([ended, started]);
+    await Promise.race([vswitch?.close(cleanup !== true), Bun.sleep(STOP_TIMEOUT_MS)]);
     undo.run();
     if (signal !== undefined) endBySignal(signal);
     return exitCode;
@@ -139,9 +139,9 @@ async function start(context: Start): Promise<Vswitch> {
       usage: "[--cleanup]",
       minArguments: 0,
       maxArguments: 1,
-      run: () => {
+      run: ([option]) => {
         // The reply is to arrive before the socket goes.
-        setTimeout(() => end({ exitCode: 0 }), 1);
+        setTimeout(() => end({ exitCode: 0, cleanup: option === "--cleanup" }), 1);
         return "";
       },
     });
@@ -170,7 +170,7 @@ async function start(context: Start): Promise<Vswitch> {
   undo.add(() => network.close());
   const vswitch = running.vswitch = await startVswitch({
     replica,
-    openDatapath: () => openDatapath(dummies, vlog),
+    openDatapath: () => openDatapath(dummies, vlog, runDir),
     devices,
     network,
     clock: dummies?.clock ?? systemClock(),
@@ -192,8 +192,13 @@ async function start(context: Start): Promise<Vswitch> {
   return vswitch;
 }
 
-const openDatapath = async (dummies: Dummies | undefined, vlog: Vlog): Promise<Datapath> =>
-  dummies?.datapath ?? await openHostDatapath(defaultDatapath(process.env), vlog.logger("dpif"));
+const openDatapath = async (
+  dummies: Dummies | undefined,
+  vlog: Vlog,
+  runDir: string,
+): Promise<Datapath> =>
+  dummies?.datapath ??
+    await openHostDatapath(defaultDatapath(process.env), vlog.logger("dpif"), runDir);
 
 /** The options first, then the SSL row of the database. */
 function tlsOf(options: SwitchOptions, replica: () => RemoteReplica, vlog: Vlog): Tls {
