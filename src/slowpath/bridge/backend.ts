@@ -17,6 +17,9 @@ import { DpFeatures } from "./features.ts";
 import type { BridgePort } from "./ports.ts";
 import { TunnelAttachments } from "./tunnel-ports.ts";
 
+/** VLAN tags of a packet that flows match; `other_config:vlan-limit` changes it. */
+const DEFAULT_VLAN_LIMIT = 1;
+
 export interface BackendOptions {
   readonly datapath: Datapath;
   readonly clock: Clock;
@@ -41,6 +44,7 @@ export class Backend {
   readonly features: DpFeatures;
   readonly tunnels: Tunnels<BridgePort>;
   readonly tunnelPorts: TunnelAttachments;
+  private vlanLimit: 1 | 2 | undefined;
   private readonly attached = new Map<number, BridgePort>();
 
   constructor(options: BackendOptions) {
@@ -114,6 +118,9 @@ export class Backend {
       const text = otherConfig.get(name);
       return text !== undefined && /^[0-9]{1,9}$/.test(text) ? Number(text) : otherwise;
     };
+    const vlans = number("vlan-limit", DEFAULT_VLAN_LIMIT);
+    // 0: as many as there can be.
+    this.limitVlans(vlans === 1 ? 1 : 2);
     const { limits } = this.cache;
     limits.maxIdleMs = number("max-idle", DEFAULT_LIMITS.maxIdleMs);
     limits.flowLimit = number("flow-limit", DEFAULT_LIMITS.flowLimit);
@@ -121,6 +128,13 @@ export class Backend {
       1,
       number("max-revalidator", DEFAULT_LIMITS.maxRevalidatorMs),
     );
+  }
+
+  private limitVlans(limit: 1 | 2): void {
+    if (limit === this.vlanLimit) return;
+    this.vlanLimit = limit;
+    this.datapath.setVlanLimit(limit);
+    this.cache.changed();
   }
 
   /** Something that translation reads has changed. */

@@ -23,7 +23,7 @@ import { usesTunnelField } from "../control/tlv-table.ts";
 import { BUFFER_COUNT } from "../control/buffers.ts";
 import { Services } from "../control/services.ts";
 import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
-import type { BundleModel, PacketIn, VlanConfig } from "../pipeline/model.ts";
+import type { BundleModel, MirrorModel, PacketIn, VlanConfig } from "../pipeline/model.ts";
 import { FlowTables } from "../pipeline/tables.ts";
 import { lookTunnel, receiveEcn } from "../tunnels/metadata.ts";
 import { decodeOptions, maskOptions, optionsOf } from "../tunnels/options.ts";
@@ -45,6 +45,8 @@ export interface BridgeOptions {
   readonly tls?: Tls | undefined;
   /** Packets that a connection may have waiting; as many as there can be unless set. */
   readonly packetBuffers?: number | undefined;
+  /** An address that was learned behind a port of this bridge is to be forgotten by the others. */
+  readonly forgetElsewhere?: (vlan: number, mac: number) => void;
   /** Something that the database shows may have changed. */
   readonly statusChanged: () => void;
 }
@@ -97,6 +99,7 @@ export class Bridge implements Switch {
   description = DEFAULT_DESCRIPTION;
   forwardBpdu = false;
   fragMode: FragmentMode = "normal";
+  mirrors: readonly MirrorModel[] = [];
   private tableNames: ReadonlyMap<number, string> = new Map();
   /** Names that controllers gave; the database's come first. */
   private readonly givenNames = new Map<number, string>();
@@ -137,6 +140,10 @@ export class Bridge implements Switch {
 
   get bundles(): Iterable<Bundle> {
     return this.bundlesByName.values();
+  }
+
+  bundleByName(name: string): Bundle | undefined {
+    return this.bundlesByName.get(name);
   }
 
   portByName(name: string): BridgePort | undefined {
@@ -197,8 +204,11 @@ export class Bridge implements Switch {
     if (port.ofport !== PORTS.LOCAL) this.ofports.release(port.ofport);
     const { bundle } = port;
     bundle.members.splice(bundle.members.indexOf(port), 1);
-    this.macs.flushBundle(bundle);
-    if (bundle.members.length === 0) this.bundlesByName.delete(bundle.name);
+    if (bundle.members.length === 0) {
+      this.bundlesByName.delete(bundle.name);
+      // Other bridges have learned these addresses through this one.
+      this.macs.flushBundle(bundle, this.options.forgetElsewhere);
+    } else this.macs.flushBundle(bundle);
     this.backend.detach(port);
     this.agents.portStatus("delete", description);
   }
@@ -226,6 +236,14 @@ export class Bridge implements Switch {
     bundle.vlan = vlan;
     bundle.protected = isProtected;
     this.macs.flushBundle(bundle);
+    this.backend.changed();
+  }
+
+  /** What is selected and where it goes; the order decides nothing. */
+  configureMirrors(mirrors: readonly MirrorModel[]): void {
+    const { mirrors: old } = this;
+    if (old.length === mirrors.length && mirrors.every((each, i) => each === old[i])) return;
+    this.mirrors = mirrors;
     this.backend.changed();
   }
 

@@ -19,6 +19,8 @@ import {
   isZeroMac,
   sameMac,
 } from "./identity.ts";
+import { configureMirrors } from "./mirrors.ts";
+import { configureQueues } from "./queues.ts";
 import { unsupportedBridge, unsupportedInterface } from "./unsupported.ts";
 import { vlanConfig } from "./vlan.ts";
 import type { WantedBridge, WantedInterface, WantedPort } from "./wanted.ts";
@@ -52,6 +54,7 @@ export async function configureBridge(
   }
   for (const port of want.ports.values()) await configurePort(bridge, want, port, context);
   await adjustMtus(bridge, want, context);
+  configureMirrors(bridge, want, context);
   configureTables(bridge, want, context);
   const otherConfig = want.row.other_config;
   const aging = Number(otherConfig.get("mac-aging-time") ?? 300);
@@ -103,12 +106,13 @@ async function configurePort(
     const { config, problems } = vlanConfig(port.row);
     for (const problem of problems) say(problem);
     bridge.configureBundle(port.name, config, port.row.protected);
+    configureQueues(bridge, port, context.replica);
   }
   for (const iface of port.interfaces) {
     const attached = bridge.portByName(iface.name);
     if (!attached) continue;
     if (iface.row) {
-      const missing = unsupportedInterface(iface.row, port);
+      const missing = unsupportedInterface(iface.row, port, context.devices);
       if (missing.length > 0) {
         const text = `${iface.name}: not supported yet and without effect: ${missing.join(", ")}`;
         say(text);

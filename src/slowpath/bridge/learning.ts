@@ -16,6 +16,7 @@
  * keyed by the address as a 48-bit number. Everything is on the main thread; there are no locks.
  */
 import type { Clock } from "../clock.ts";
+import { UsageHeap } from "./usage-heap.ts";
 
 export const MAC_AGING_MS = 300_000;
 export const MAC_LIMIT = 8192;
@@ -57,6 +58,7 @@ export class MacTable<B extends Learnable = Learnable> {
   private readonly vlans = new Map<number, Map<number, MacEntry<B>>>();
   /** Entries of each bundle, least recently used first (insertion order of the set). */
   private readonly byBundle = new Map<B, Set<MacEntry<B>>>();
+  private readonly usage = new UsageHeap<B>();
   /** All entries, least recently learned first. */
   private readonly order = new Set<MacEntry<B>>();
   private readonly listeners = new Set<MacChange>();
@@ -162,14 +164,18 @@ export class MacTable<B extends Learnable = Learnable> {
       this.order.add(entry);
     }
     entry.seenMs = Math.max(entry.seenMs, seenMs);
+    if (!moved) {
+      const set = this.byBundle.get(bundle)!;
+      set.delete(entry);
+      set.add(entry);
+      return false;
+    }
     this.unlink(entry);
     entry.bundle = bundle;
     this.link(entry);
-    if (moved) {
-      this.counters.moved++;
-      this.changed(vlan, mac);
-    }
-    return moved;
+    this.counters.moved++;
+    this.changed(vlan, mac);
+    return true;
   }
 
   /** A fixed entry (`fdb/add`); replaces a learned one. */
@@ -188,9 +194,21 @@ export class MacTable<B extends Learnable = Learnable> {
     return true;
   }
 
-  /** Forgets everything learned behind one bundle: its port went away or changed its VLANs. */
-  flushBundle(bundle: B): void {
-    for (const entry of [...(this.byBundle.get(bundle) ?? [])]) this.remove(entry);
+  /**
+   * Forgets everything learned behind one bundle: its port went away or changed its VLANs. `each`
+   * hears of what is forgotten.
+   */
+  flushBundle(bundle: B, each?: MacChange): void {
+    for (const entry of [...(this.byBundle.get(bundle) ?? [])]) {
+      this.remove(entry);
+      each?.(entry.vlan, entry.mac);
+    }
+  }
+
+  /** Forgets one address. */
+  forget(vlan: number, mac: number): void {
+    const entry = this.vlans.get(vlan)?.get(mac);
+    if (entry) this.remove(entry);
   }
 
   /** `fdb/flush`: forgets all learned entries; static ones stay. */
@@ -225,11 +243,8 @@ export class MacTable<B extends Learnable = Learnable> {
 
   /** Makes room: the least recently used entry of the fullest bundle goes. */
   private evict(): boolean {
-    let fullest: Set<MacEntry<B>> | undefined;
-    for (const set of this.byBundle.values()) {
-      if (!fullest || set.size > fullest.size) fullest = set;
-    }
-    for (const entry of fullest ?? []) {
+    const { first } = this.usage;
+    for (const entry of (first && this.byBundle.get(first)) ?? []) {
       if (entry.static) continue;
       this.counters.evicted++;
       this.remove(entry);
@@ -267,11 +282,13 @@ export class MacTable<B extends Learnable = Learnable> {
     let set = this.byBundle.get(entry.bundle);
     if (!set) this.byBundle.set(entry.bundle, set = new Set());
     set.add(entry);
+    this.usage.add(entry.bundle);
   }
 
   private unlink(entry: MacEntry<B>): void {
     const set = this.byBundle.get(entry.bundle)!;
     set.delete(entry);
+    this.usage.remove(entry.bundle);
     if (set.size === 0) this.byBundle.delete(entry.bundle);
   }
 

@@ -84,6 +84,7 @@ function collect(
       }
     }
     putControllers(want, bridge, options, put);
+    if (options.statistics) putMirrors(replica, want, bridge, put);
   }
   const { root } = wanted;
   if (root) {
@@ -131,6 +132,22 @@ function interfaceValues(
     ...values,
     statistics: interfaceStatistics(port, bridge.portStats(port)),
   };
+}
+
+function putMirrors(
+  replica: Replica,
+  want: WantedBridge,
+  bridge: Bridge | undefined,
+  put: Put,
+): void {
+  for (const uuid of want.row.mirrors) {
+    const name = replica.rows("Mirror").get(uuid)?.name;
+    const stats = bridge?.mirrors.find((mirror) => mirror.name === name)?.stats;
+    const statistics: ReadonlyMap<string, number> = stats
+      ? new Map([["tx_packets", stats.packets], ["tx_bytes", stats.bytes]])
+      : new Map();
+    put("Mirror", uuid, { statistics });
+  }
 }
 
 function putControllers(

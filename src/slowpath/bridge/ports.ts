@@ -48,6 +48,7 @@ export class Bundle implements BundleModel {
   constructor(readonly name: string) {}
 }
 
+const NO_QUEUES: ReadonlyMap<number, number> = new Map();
 const DEFAULT_CONFIG: PortConfig = {
   portDown: false,
   noStp: false,
@@ -85,6 +86,8 @@ export class BridgePort implements PortModel {
   readonly patchStats: PatchStats | undefined;
   config: PortConfig = DEFAULT_CONFIG;
   patchPeer: PatchPeer | undefined;
+  /** DSCP of what leaves through a queue, by the queue's number; in the bits of the IP header. */
+  queueDscp: ReadonlyMap<number, number> = NO_QUEUES;
   /** Queues that the device has by itself. */
   queues: readonly number[] = [];
   /** The switch's tunnels, whose packets may be meant for this port's addresses. */

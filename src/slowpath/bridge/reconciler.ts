@@ -257,6 +257,11 @@ export class Reconciler {
         runDir,
         tls: this.options.tls,
         packetBuffers: this.options.packetBuffers,
+        forgetElsewhere: (vlan, mac) => {
+          for (const other of this.bridges.values()) {
+            if (other.name !== want.name) other.macs.forget(vlan, mac);
+          }
+        },
         statusChanged: () => this.requestStatus(),
       });
       this.bridges.set(want.name, bridge);

@@ -46,14 +46,19 @@ export function refusedPort(port: WantedPort): string | undefined {
 }
 
 /** Settings of an interface that have no effect yet. */
-export function unsupportedInterface(row: Row<"Interface">, port: WantedPort): string[] {
+export function unsupportedInterface(
+  row: Row<"Interface">,
+  port: WantedPort,
+  { maker }: Devices,
+): string[] {
   const found: string[] = [];
   if (row.ingress_policing_rate > 0) found.push("ingress_policing_rate");
   if (row.ingress_policing_kpkts_rate > 0) found.push("ingress_policing_kpkts_rate");
   if (row.bfd.get("enable") === "true") found.push("bfd:enable");
   if (row.lldp.get("enable") === "true") found.push("lldp:enable");
   if (row.cfm_mpid !== undefined) found.push("cfm_mpid");
-  if (port.row?.qos !== undefined) found.push("qos");
+  // A dummy would not know how to hold anything back.
+  if (port.row?.qos !== undefined && !maker) found.push("qos");
   if (port.row?.lacp !== undefined && port.row.lacp !== "off") found.push("lacp");
   return found;
 }
@@ -67,7 +72,6 @@ export function unsupportedBridge({ row }: WantedBridge): string[] {
   if (row.netflow !== undefined) found.push("netflow");
   if (row.sflow !== undefined) found.push("sflow");
   if (row.ipfix !== undefined) found.push("ipfix");
-  if (row.mirrors.length > 0) found.push("mirrors");
   if (row.auto_attach !== undefined) found.push("auto_attach");
   if (row.flood_vlans.length > 0) found.push("flood_vlans");
   return found;
