@@ -89,6 +89,11 @@ class Parts {
     return this.match.mask.get(FIELDS[name]);
   }
 
+  /** Rules look at no recirculation ids. */
+  get isMegaflow(): boolean {
+    return this.has("recirc_id") && this.has("packet_type");
+  }
+
   slotValue(name: SlotName): number {
     return slotNumber(this.match.key, name);
   }
@@ -179,7 +184,7 @@ export function formatMatch(
 function formatPacketType(parts: Parts): void {
   if (!parts.has("packet_type")) return;
   if (parts.value("packet_type") !== 0) parts.plain("packet_type");
-  else if (parts.has("recirc_id")) parts.add("eth");
+  else if (parts.isMegaflow) parts.add("eth");
 }
 
 function formatConntrack(parts: Parts): void {
@@ -343,8 +348,11 @@ function formatTransport(parts: Parts, ethType: number): void {
   const icmp4 = ethType === ETH_TYPE.IPV4 && protocol === 1;
   const icmp6 = ethType === ETH_TYPE.IPV6 && protocol === 58;
   if (icmp4 || icmp6) {
-    parts.decimal("icmp_type");
-    parts.decimal("icmp_code");
+    // A byte each, in 16 bits of which a megaflow looks at the lower ones only, and says so.
+    for (const name of ["icmp_type", "icmp_code"] as const) {
+      if (!parts.isMegaflow) parts.decimal(name);
+      else if (parts.has(name)) parts.add(`${name}=0x${parts.value(name).toString(16)}/0xff`);
+    }
     if (!icmp6) return;
     parts.plain("nd_target");
     parts.plain("nd_sll");

@@ -7,7 +7,7 @@ import { monotonicClock } from "../../fastpath/clock.ts";
 import { DummyNetwork, type HostNetwork } from "../../fastpath/host-network.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import type { Match } from "../../packet/key.ts";
+import type { FlowKey, Match } from "../../packet/key.ts";
 import { DEFAULT_LIMITS, FlowCache, type PreparedPacketOut } from "../cache/flow-cache.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
@@ -58,7 +58,7 @@ export class Backend {
       clock,
       log,
       attachment: (dpPort, key) => {
-        const port = this.attached.get(dpPort) ?? this.tunnels.ports.find(key, dpPort);
+        const port = this.portOf(dpPort, key);
         return port && { bridge: port.bridge, port };
       },
       datapathNow: options.datapathNow ?? monotonicClock(),
@@ -94,6 +94,11 @@ export class Backend {
     if (port.dpPort !== undefined && port.kind !== "tunnel") this.attached.set(port.dpPort, port);
     port.tunnels = this.tunnels;
     this.cache.changed();
+  }
+
+  /** The port that a packet is from; `key` in the datapath's terms, and only tunnels' count. */
+  portOf(dpPort: number, key: FlowKey): BridgePort | undefined {
+    return this.attached.get(dpPort) ?? this.tunnels.ports.find(key, dpPort);
   }
 
   /** The port of any bridge that is the device of this name: first a bridge's own port. */

@@ -14,6 +14,7 @@
  *
  * Limits: one datapath; `limits` are Open vSwitch's defaults. Nothing here starts a thread.
  */
+import type { DpAction } from "../../fastpath/actions.ts";
 import type { Datapath, Packet } from "../../fastpath/datapath.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
@@ -49,9 +50,21 @@ export interface FlowCacheOptions {
   readonly datapathNow?: () => number;
 }
 
+/** A flow that somebody asks for; `key` is a packet's, in the datapath's terms. */
+export interface HandMade {
+  readonly bridge: BridgeModel;
+  readonly dpPort: number;
+  readonly ofport: number;
+  readonly key: FlowKey;
+  readonly mask: FlowKey;
+  readonly actions: readonly DpAction[];
+}
+
 export class FlowCache {
   readonly limits: RevalidatorLimits = { ...DEFAULT_LIMITS };
   readonly flows: Megaflows;
+  /** How long the last round took. */
+  roundMs = 0;
   private readonly references: References;
   private readonly meters: DatapathMeters;
   private readonly upcalls: Upcalls;
@@ -60,6 +73,8 @@ export class FlowCache {
   private readonly bridges = new Map<BridgeModel, () => void>();
   private readonly clock: Clock;
   private readonly log: Logger;
+  /** No rounds while it is (`revalidator/pause`). */
+  paused = false;
   private stopTimers: (() => void)[] = [];
   private running = false;
 
@@ -105,7 +120,9 @@ export class FlowCache {
   start(): void {
     if (this.running) return;
     this.running = true;
-    this.every(() => this.limits.maxRevalidatorMs, () => this.revalidator.round());
+    this.every(() => this.limits.maxRevalidatorMs, async () => {
+      if (!this.paused) await this.round();
+    });
     // deno-lint-ignore require-await -- a throw becomes a rejection, which `every` reports
     this.every(() => EXPIRE_MS, async () => this.expire());
   }
@@ -157,6 +174,37 @@ export class FlowCache {
   /** Reads the datapath's counters into rules, tables, patches and MAC entries, at once. */
   readStats(): void {
     this.flows.readAll();
+  }
+
+  /** Reads the counters and removes what is idle, as happens by itself now and then. */
+  async round(): Promise<void> {
+    const started = this.clock.now();
+    await this.revalidator.round();
+    this.roundMs = this.clock.now() - started;
+  }
+
+  /** Megaflows off: each flow matches whole packets. Those that are there go. */
+  setMegaflows(on: boolean): void {
+    this.flows.exact = !on;
+    this.purge();
+  }
+
+  /**
+   * Installs a flow by hand. It lives as those do that packets bring: it goes when idle, and comes to
+   * what the tables say when something changes. Undefined: the datapath would not take it.
+   */
+  putFlow({ bridge, dpPort, ofport, key, mask, actions }: HandMade): Megaflow | undefined {
+    return this.flows.install(bridge, dpPort, ofport, key, {
+      actions,
+      mask: mask.clone(),
+      effects: [],
+      macs: [],
+      punts: [],
+      recircs: [],
+      slow: [],
+      error: undefined,
+      taught: false,
+    });
   }
 
   /** See `Upcalls.packetOut`. */

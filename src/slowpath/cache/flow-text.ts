@@ -15,11 +15,13 @@ import { DP_KEY_BYTES } from "../../packet/layout.ts";
 import type { Megaflow } from "./megaflows.ts";
 
 export interface FlowTextOptions {
-  /** All of the match, and where the flow is (`-m`). */
+  /** All of the match (`-m`). */
   readonly verbose?: boolean;
   readonly portName?: PortNamer | undefined;
   /** `ufid:…` in front, and what stands behind it. */
   readonly ufid?: string;
+  /** What forwards its packets: `dp:…`. */
+  readonly layer?: string | undefined;
   /** Values of what the mask does not look at, of the packet that brought the flow. */
   readonly seen?: FlowKey | undefined;
 }
@@ -50,16 +52,19 @@ export function formatFlowCounts(flow: FlowCounts, nowMs: number): string {
 
 /** One line: match, counters, actions. */
 export function formatMegaflow(
-  flow: FlowCounts & Pick<Megaflow, "actions">,
+  flow: FlowCounts & Pick<Megaflow, "actions" | "slow">,
   match: Match,
   nowMs: number,
   options: FlowTextOptions = {},
 ): string {
-  const { verbose = false, portName, ufid = "", seen } = options;
+  const { verbose = false, portName, ufid = "", seen, layer } = options;
   const shown = seen ? { key: seen, mask: match.mask } : match;
+  // Open vSwitch's datapath would leave these to the slow path, and says only so.
+  const actions = flow.slow.length > 0
+    ? `userspace(pid=0,slow_path(${flow.slow.join(",")}))`
+    : formatDpActions(flow.actions, { key: shown.key, portName });
   return `${ufid}${formatDpMatch(shown, { verbose, portName })}, ` +
-    `${formatFlowCounts(flow, nowMs)}, ` +
-    `actions:${formatDpActions(flow.actions, { key: shown.key, portName })}`;
+    `${formatFlowCounts(flow, nowMs)}${layer ? `, dp:${layer}` : ""}, actions:${actions}`;
 }
 
 /** The flow's name: `ufid:01234567-89ab-…`. */

@@ -39,6 +39,8 @@ export class Megaflow extends Classified {
   usedMs: number;
   /** When the counters were last read. */
   readMs: number;
+  /** The key of the packet that brought it, a byte a character, without zeros at the end. */
+  seen = "";
 
   constructor(
     readonly id: number,
@@ -64,6 +66,10 @@ export class Megaflows {
   private told = 0;
   private confirmed = 0;
   readonly counters = { installed: 0, replaced: 0, removed: 0, refused: 0 };
+  /** The most that there were. */
+  peak = 0;
+  /** Each megaflow matches whole packets (`upcall/disable-megaflows`). */
+  exact = false;
 
   constructor(
     private readonly datapath: Datapath,
@@ -103,6 +109,7 @@ export class Megaflows {
     translation: Translation,
   ): Megaflow | undefined {
     const { mask } = translation;
+    if (this.exact) mask.words.fill(0xffffffff, 0, DP_KEY_WORDS);
     withTags(dpKey, mask);
     const match: Match = { key: masked(dpKey, mask), mask };
     const old = this.byMatch.find(match, 0);
@@ -125,8 +132,10 @@ export class Megaflows {
       return undefined;
     }
     this.adopt(flow, translation);
+    flow.seen = trimmed(dpKey);
     this.byMatch.insert(flow, match);
     this.flows.add(flow);
+    if (this.flows.size > this.peak) this.peak = this.flows.size;
     this.counters.installed++;
     return flow;
   }
@@ -186,6 +195,11 @@ export class Megaflows {
     }
   }
 
+  /** What forwards the flow's packets, where there is a choice: `ebpf`, or `user`. */
+  layer(flow: Megaflow): string | undefined {
+    return this.datapath.flowPlace?.(flow.id).place;
+  }
+
   /** Reads one megaflow's counters and credits the difference. */
   read(flow: Megaflow): void {
     const stats = this.datapath.flowStats(flow.id);
@@ -218,6 +232,13 @@ export class Megaflows {
     return flow.home!.match(flow.slot);
   }
 
+  /** The key of the packet that brought the megaflow. */
+  seenKey({ seen }: Megaflow): FlowKey {
+    const key = new FlowKey();
+    for (let i = 0; i < seen.length; i++) key.bytes[i] = seen.charCodeAt(i);
+    return key;
+  }
+
   /** The datapath's time of last use in ours; it lies between the last reading and now. */
   private lastUsed(flow: Megaflow, { lastUsedMs }: DpFlowStats, now: number): number {
     const used = now - (this.datapathNow() - lastUsedMs);
@@ -232,6 +253,12 @@ export class Megaflows {
     flow.effects = effects;
     flow.macs = macs;
   }
+}
+
+function trimmed({ words, bytes }: FlowKey): string {
+  let end = DP_KEY_WORDS;
+  while (end > 0 && words[end - 1] === 0) end--;
+  return String.fromCharCode(...bytes.subarray(0, 4 * end));
 }
 
 function masked(key: FlowKey, mask: FlowKey): FlowKey {

@@ -10,14 +10,14 @@ import { GROUP_ANY, PORTS, TABLE_ALL } from "../../openflow/version.ts";
 import { anyMatch } from "../../packet/key.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
-import type { BridgePort } from "../bridge/ports.ts";
-import { formatMegaflow } from "../cache/flow-text.ts";
+import { registerDpctl } from "../dpctl/commands.ts";
 import { TABLE_OWN } from "../pipeline/tables.ts";
 import { registerTrace } from "../trace/commands.ts";
 import { registerTunnelCommands } from "../tunnels/commands.ts";
 import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
 import { registerFdbCommands } from "./fdb-commands.ts";
 import { registerFeatureCommands } from "./feature-commands.ts";
+import { registerUpcallCommands } from "./upcall-commands.ts";
 
 export interface AppctlContext {
   readonly bridges: () => ReadonlyMap<string, Bridge>;
@@ -40,6 +40,8 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
     name === undefined ? [...context.bridges().values()] : [bridge(name)];
 
   registerTrace(server, context);
+  registerDpctl(server, context);
+  registerUpcallCommands(server, context.backend);
   registerTunnelCommands(server, () => context.backend()?.tunnels);
   registerFdbCommands(server, context.bridges);
   registerFeatureCommands(server, context);
@@ -49,32 +51,23 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
     return "";
   });
   add("bridge/dump-flows", "[--offload-stats] bridge", [1, 2], (args) => {
-    return dumpRules(bridge(args.findLast((arg) => !arg.startsWith("-"))));
+    const offload = args[0] === "--offload-stats";
+    return dumpRules(bridge(args[offload ? 1 : 0]), offload);
   });
-  add("dpif/show", "", [0, 0], () => showDatapath(context));
-  add("dpif/dump-dps", "", [0, 0], () => {
-    const backend = context.backend();
-    if (!backend) return "";
-    return lines([...context.bridges().keys()].sort().map((n) => `${backend.datapath.type}@${n}`));
-  });
-  add("dpctl/dump-flows", "[-m] [dp]", [0, 3], () => dumpFlows(context, undefined));
-  add("dpif/dump-flows", "[-m] bridge", [1, 3], (args) => {
-    return dumpFlows(context, bridge(args.findLast((arg) => !arg.startsWith("-"))));
-  });
-  add("revalidator/purge", "", [0, 0], () => {
-    context.backend()?.cache.purge();
-    return "";
-  });
-  add("revalidator/wait", "", [0, 0], async () => {
-    await context.backend()?.settle();
-    return "";
-  });
+  for (const command of ["show", "flush"] as const) {
+    const [usage, least] = command === "show" ? ["bridge", 1] : ["[bridge]", 0];
+    add(`mdb/${command}`, usage, [least, 1], ([name]) => {
+      if (name === undefined) return "table successfully flushed";
+      bridge(name);
+      throw new CommandError("multicast snooping is disabled");
+    });
+  }
 }
 
 const lines = (texts: readonly string[]): string => texts.map((text) => `${text}\n`).join("");
 
 /** All rules of a bridge, those of the switch itself too, which `ovs-ofctl` does not see. */
-function dumpRules(bridge: Bridge): string {
+function dumpRules(bridge: Bridge, offload: boolean): string {
   const now = bridge.clock.now();
   const rows: string[] = [];
   for (const table of [TABLE_ALL, TABLE_OWN]) {
@@ -82,50 +75,14 @@ function dumpRules(bridge: Bridge): string {
     for (const rule of bridge.tables.select({ ...filter, cookie: 0n, cookieMask: 0n }, true)) {
       const seconds = Math.max(0, Math.floor((now - rule.createdMs) / 1000));
       const where = rule.table === 0 ? "" : `table_id=${rule.table}, `;
-      const match = formatMatch(rule.match());
+      // No card carries flows here: nothing is offloaded.
+      const offloaded = offload ? "n_offload_packets=0, n_offload_bytes=0, " : "";
       rows.push(
         `${where}duration=${seconds}s, n_packets=${rule.packets}, n_bytes=${rule.bytes}, ` +
-          `priority=${rule.priority}${match === "" ? "" : `,${match}`},` +
+          `${offloaded}${formatMatch(rule.match(), rule.priority)},` +
           `actions=${formatActions(rule.actions)}`,
       );
     }
   }
   return lines(rows);
-}
-
-/** Every port with both its numbers: OpenFlow's of its bridge, and the datapath's. */
-function showDatapath(context: AppctlContext): string {
-  const backend = context.backend();
-  if (!backend) return "";
-  const { datapath } = backend;
-  const counters = datapath.counters();
-  const hit = (counters["exact_hit"] ?? 0) + (counters["masked_hit"] ?? 0);
-  const missed = counters["miss"] ?? 0;
-  const rows = [`${datapath.type}@ovs-${datapath.type}: hit:${hit} missed:${missed}`];
-  const sorted = [...context.bridges()].sort(([a], [b]) => (a < b ? -1 : 1));
-  for (const [name, bridge] of sorted) {
-    rows.push(`  ${name}:`);
-    const ports = [...bridge.ports.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-    for (const port of ports) rows.push(`    ${describePort(port)}`);
-  }
-  return lines(rows);
-}
-
-/** The flows that the datapath holds; of one bridge, or all. */
-function dumpFlows(context: AppctlContext, bridge: Bridge | undefined): string {
-  const backend = context.backend();
-  if (!backend) return "";
-  const { cache } = backend;
-  cache.readStats();
-  const rows: string[] = [];
-  for (const flow of cache.flows) {
-    if (bridge && flow.bridge !== bridge) continue;
-    rows.push(formatMegaflow(flow, cache.flows.dpMatch(flow), backend.clock.now()));
-  }
-  return lines(rows);
-}
-
-function describePort(port: BridgePort): string {
-  const config = port.peerName === undefined ? "" : `: peer=${port.peerName}`;
-  return `${port.name} ${port.ofport}/${port.dpPort ?? "none"}: (${port.typeName}${config})`;
 }

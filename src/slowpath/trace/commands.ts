@@ -9,7 +9,7 @@ import { composePacket } from "../../packet/compose.ts";
 import { extract } from "../../packet/extract.ts";
 import { Frame } from "../../packet/frame.ts";
 import { FlowKey } from "../../packet/key.ts";
-import { FIELDS, METADATA_WORD, slot } from "../../packet/layout.ts";
+import { FIELDS, METADATA_WORD } from "../../packet/layout.ts";
 import { TextError } from "../../packet/text.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
@@ -115,17 +115,29 @@ function findFlow(
     }
   }
   if (!known) throw new CommandError("Cannot find the datapath");
-  const { offset } = slot("in_port");
-  const portNo = new DataView(dpKey.bytes.buffer, dpKey.bytes.byteOffset).getUint32(offset);
-  for (const bridge of context.bridges().values()) {
-    for (const port of bridge.ports.values()) {
-      if (port.dpPort !== portNo) continue;
-      const key = new FlowKey();
-      toPipelineKey(dpKey, port.ofport, key);
-      return { bridge, key };
-    }
+  return fromDatapath(context, backend, dpKey);
+}
+
+/** Where a packet that the datapath hands up comes from. */
+function fromDatapath(
+  context: TraceContext,
+  backend: Backend,
+  dpKey: FlowKey,
+): { bridge: Bridge; key: FlowKey } {
+  const recircId = dpKey.get(FIELDS.recirc_id);
+  const dpPort = dpKey.get(FIELDS.in_port);
+  const frozen = recircId === 0 ? undefined : backend.cache.frozen(recircId);
+  if (recircId !== 0 && !frozen) {
+    throw new CommandError(`no recirculation data for recirc_id 0x${recircId.toString(16)}`);
   }
-  throw new CommandError(`no OpenFlow port for datapath port ${portNo}`);
+  const port = backend.portOf(dpPort, dpKey);
+  const at = frozen ? frozen.bridge : port?.bridge;
+  const bridge = [...context.bridges().values()].find((each) => each === at);
+  if (!bridge) throw new CommandError(`no OpenFlow port for datapath port ${dpPort}`);
+  const ofport = frozen ? frozen.state.get(FIELDS.in_port) : port!.ofport;
+  const key = new FlowKey();
+  toPipelineKey(dpKey, ofport, key);
+  return { bridge, key };
 }
 
 /** Puts what the packet says into the key, whose metadata stays. */
