@@ -116,7 +116,8 @@ export class TunnelSender<P> implements TunnelModel {
           `sending ${protocol} request`,
       );
       const asking = tunnels.routes.sourceFor(next, out.bridge.name) ?? own;
-      if (x.learns) this.ask(out, asking, next);
+      // A flow that is translated again asks too: its packets do not come up here. A trace does not.
+      if (!x.tracer || x.learns) this.ask(out, asking, next);
       return;
     }
     x.effect({
@@ -183,6 +184,7 @@ export class TunnelSender<P> implements TunnelModel {
     if (this.asked.size > 1024) this.asked.clear();
     this.asked.set(id, now);
     this.surroundings.ask(out, solicitation(out.mac, own, next));
+    this.surroundings.tunnels.expectNeighbour(out.bridge.name, next);
   }
 }
 

@@ -22,6 +22,7 @@ import { RouteTable } from "./routes.ts";
 
 /** How often neighbours that nobody uses are looked for. */
 const EXPIRE_MS = 1000;
+const ASK_AGAIN_MS = 1000;
 const PROTOCOL_UDP = 17;
 const PROTOCOL_GRE = 47;
 
@@ -48,6 +49,8 @@ export class Tunnels<P> {
   readonly routes: RouteTable;
   readonly neighbours: Neighbours;
   private readonly listeners = new Map<number, Listener>();
+  /** Next hops that were asked for: what ends the waiting. */
+  private readonly expected = new Map<string, () => void>();
   private readonly stops: (() => void)[] = [];
   private cancelExpiry: () => void = () => {};
 
@@ -125,6 +128,21 @@ export class Tunnels<P> {
     return this.listeners.size > 0;
   }
 
+  /**
+   * A next hop was asked for. If it does not answer within a second, flows are translated again, which
+   * asks again if any of them still wants it.
+   */
+  expectNeighbour(bridge: string, address: Uint8Array): void {
+    const id = `${bridge} ${address.toHex()}`;
+    if (this.expected.has(id)) return;
+    const { clock, changed } = this.options;
+    const cancel = clock.after(ASK_AGAIN_MS, () => {
+      this.expected.delete(id);
+      if (!this.neighbours.lookup(bridge, address)) changed();
+    });
+    this.expected.set(id, cancel);
+  }
+
   /** The text of `tnl/ports/show`. */
   showPorts(): string {
     const rows = [...this.listeners.values()].map(({ name, dpPort, references }) =>
@@ -141,6 +159,7 @@ export class Tunnels<P> {
 
   close(): void {
     this.cancelExpiry();
+    for (const cancel of this.expected.values()) cancel();
     for (const stop of this.stops.splice(0)) stop();
   }
 
