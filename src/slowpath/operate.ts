@@ -22,6 +22,18 @@ import type { Bridge } from "./bridge/bridge.ts";
 import { macBytes } from "./bridge/learning.ts";
 import { formatMegaflow } from "./cache/flow-text.ts";
 import { describeRule } from "./control/requests/flows.ts";
+import {
+  changeGroup,
+  changeMeter,
+  type GroupCommand,
+  groupsText,
+  type GroupView,
+  groupViews,
+  type MeterCommand,
+  metersText,
+  type MeterView,
+  meterViews,
+} from "./operate-groups.ts";
 import type { Rule } from "./pipeline/rule.ts";
 
 /** What was asked for cannot be done; `message` says why. */
@@ -94,6 +106,13 @@ export interface Operate {
   checkFlow(bridge: string, flow: string): FlowName & { readonly actions: string };
   /** Returns how many flows the bridge has afterwards. */
   changeFlows(bridge: string, command: FlowCommand, flows: readonly string[]): Promise<number>;
+  groups(bridge: string): readonly GroupView[];
+  groupsText(bridge: string): string;
+  /** One group, as `ovs-ofctl` takes it. */
+  changeGroup(bridge: string, command: GroupCommand, group: string): Promise<void>;
+  meters(bridge: string): readonly MeterView[];
+  metersText(bridge: string): string;
+  changeMeter(bridge: string, command: MeterCommand, meter: string): Promise<void>;
   macs(bridge: string): readonly MacView[];
   macsText(bridge: string): string;
   connections(bridge: string): readonly ConnectionView[];
@@ -160,6 +179,20 @@ export function openOperate(context: OperateContext): Operate {
         match: formatMatch(match),
         actions: formatActions(actions),
       };
+    },
+    groups: (name) => groupViews(find(name)),
+    groupsText: (name) => groupsText(find(name)),
+    async changeGroup(name, command, text) {
+      const bridge = find(name);
+      guarded(undefined, () => changeGroup(bridge, command, text, namesOf(bridge)));
+      await bridge.settle();
+    },
+    meters: (name) => meterViews(find(name)),
+    metersText: (name) => metersText(find(name)),
+    async changeMeter(name, command, text) {
+      const bridge = find(name);
+      guarded(undefined, () => changeMeter(bridge, command, text));
+      await bridge.settle();
     },
     macs: (name) => macsOf(find(name)),
     macsText(name) {

@@ -20,7 +20,8 @@ export const downloadBackup = operation({
   alsoAnswers: ["application/vnd.sqlite3"],
   async handle(call) {
     const { zstd, revision } = await callHistory(call, "db_backup", {});
-    const bytes = await Bun.zstdDecompress(Buffer.from(String(zstd), "base64"));
+    const file = await Bun.zstdDecompress(Buffer.from(String(zstd), "base64"));
+    const bytes = new Uint8Array(file);
     return {
       bytes,
       headers: {

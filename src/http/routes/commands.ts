@@ -6,15 +6,8 @@ import { z } from "zod";
 import { CommandError } from "../../slowpath/unixctl.ts";
 import { HttpProblem } from "../problem.ts";
 import type { HttpSource } from "../source.ts";
-import { type Call, operation, type Output, queryInteger } from "./route.ts";
-
-const TEXT = ["text/plain"] as const;
-const acceptHeader = { Accept: "`text/plain` for the text of the matching tool." } as const;
-
-const wantsText = ({ header }: Pick<Call, "header">): boolean => {
-  const accept = header("accept") ?? "";
-  return accept.includes("text/plain") && !accept.includes("json");
-};
+import { operation, type Output, queryInteger } from "./route.ts";
+import { acceptHeader, TEXT, wantsText } from "./running.ts";
 
 /** Runs a command. Its errors are the request's. */
 async function command(

@@ -3,39 +3,12 @@
  * MAC tables, connections of controllers, datapath flows, counters, log levels.
  */
 import { z } from "zod";
-import { OperateError } from "../../slowpath/operate.ts";
 import { HttpProblem } from "../problem.ts";
-import { type Call, operation, type Output, queryFlag, queryInteger } from "./route.ts";
+import { operation, type Output, queryFlag, queryInteger } from "./route.ts";
+import { acceptHeader, bridgeOf, operated, TEXT, wantsText } from "./running.ts";
 
 const tag = "Flows";
 const MOST_FLOWS = 5000;
-const TEXT = ["text/plain"] as const;
-const acceptHeader = { Accept: "`text/plain` for the text of the matching tool." } as const;
-
-const wantsText = ({ header }: Call): boolean => {
-  const accept = header("accept") ?? "";
-  return accept.includes("text/plain") && !accept.includes("json");
-};
-
-/** The running bridge of the path. */
-function bridgeOf({ source, params: { name = "" } }: Call): string {
-  if (source.vswitch.operate.has(name)) return name;
-  throw new HttpProblem(404, `There is no bridge ${JSON.stringify(name)} running.`);
-}
-
-async function operated<T>(work: () => T | Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof OperateError)) throw error;
-    const { index, message } = error;
-    const where = index === undefined ? "" : `flow ${index + 1}: `;
-    throw new HttpProblem(400, `${where}${message}`, {
-      members: index === undefined ? {} : { flow: index },
-    });
-  }
-}
-
 export const flowSchema = z.object({
   table: z.number().int(),
   priority: z.number().int(),

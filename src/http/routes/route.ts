@@ -40,7 +40,7 @@ export interface Output {
   /** Instead of `json`. */
   readonly text?: string;
   /** Instead of both: a file; `headers` say its type. */
-  readonly bytes?: Uint8Array;
+  readonly bytes?: Uint8Array<ArrayBuffer>;
   /** Instead of all: an event stream. */
   readonly stream?: ReadableStream<Uint8Array>;
   /** Unless it is the operation's. */

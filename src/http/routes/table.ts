@@ -25,6 +25,16 @@ import {
   listMacs,
   removeFlows,
 } from "./flows.ts";
+import {
+  addGroup,
+  addMeter,
+  changeGroup,
+  changeMeter,
+  listGroups,
+  listMeters,
+  removeGroup,
+  removeMeter,
+} from "./groups.ts";
 import { health, ready } from "./health.ts";
 import {
   cancelChanges,
@@ -97,6 +107,14 @@ const TABLE: readonly Line[] = [
   ["operator", "PATCH", "/api/v1/bridges/:name/flows", changeFlows],
   ["operator", "DELETE", "/api/v1/bridges/:name/flows", removeFlows],
   ["reader", "POST", "/api/v1/bridges/:name/flows/check", checkFlow],
+  ["reader", "GET", "/api/v1/bridges/:name/groups", listGroups],
+  ["operator", "POST", "/api/v1/bridges/:name/groups", addGroup],
+  ["operator", "PATCH", "/api/v1/bridges/:name/groups", changeGroup],
+  ["operator", "DELETE", "/api/v1/bridges/:name/groups", removeGroup],
+  ["reader", "GET", "/api/v1/bridges/:name/meters", listMeters],
+  ["operator", "POST", "/api/v1/bridges/:name/meters", addMeter],
+  ["operator", "PATCH", "/api/v1/bridges/:name/meters", changeMeter],
+  ["operator", "DELETE", "/api/v1/bridges/:name/meters", removeMeter],
   ["reader", "GET", "/api/v1/bridges/:name/macs", listMacs],
   ["reader", "GET", "/api/v1/bridges/:name/connections", listConnections],
   ["reader", "GET", "/api/v1/datapath/flows", listDatapathFlows],

@@ -1,7 +1,12 @@
 /** What may stand at the cursor in a match or in actions, from the switch's own table of words. */
 import type { VocabularyJson } from "../../../routes/vocabulary.ts";
-import type { Suggestion } from "../ui/complete.tsx";
 import type { Translate } from "./translate.ts";
+
+export interface Suggestion {
+  /** What is put in the place of the word at the cursor. */
+  readonly text: string;
+  readonly note?: string;
+}
 
 export interface Words {
   readonly vocabulary: VocabularyJson;

@@ -3,12 +3,7 @@
  * on what it is. Arrows choose, Enter or Tab takes, Escape closes (WAI-ARIA's combobox pattern).
  */
 import { useRef, useState } from "preact/hooks";
-
-export interface Suggestion {
-  /** What is put in the place of the word at the cursor. */
-  readonly text: string;
-  readonly note?: string;
-}
+import type { Suggestion } from "../core/flow-words.ts";
 
 export interface CompleteProps {
   readonly label: string;
