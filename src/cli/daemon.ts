@@ -11,7 +11,7 @@
  * Invariants: what was started is stopped in reverse order, also when a later part fails to start;
  * a part that fails to stop does not keep the others from stopping.
  */
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { openReplica, type Replica } from "../db/replica.ts";
 import { startDatabaseService } from "../db/service.ts";
 import type { Datapath } from "../fastpath/datapath.ts";
@@ -145,6 +145,7 @@ async function startParts(
       clock: systemClock(),
       log,
       runDir,
+      stateDir: dirname(resolve(options.db)),
       unixctl,
       tls: service.tls,
     }),

@@ -7,6 +7,7 @@
  *
  * Failures are `OpenFlowClientError`s: what system calls say by their code, everything else as EPROTO.
  */
+import { existsSync } from "node:fs";
 import { encode } from "../openflow/codec.ts";
 import { decode } from "../openflow/codec.ts";
 import { OfError } from "../openflow/errors.ts";
@@ -88,7 +89,7 @@ export class OpenFlowClient {
         closed: (why) => client.ended(why),
       }));
     } catch (error) {
-      throw new OpenFlowClientError(errnoOf(error) ?? "EPROTO", reason(error));
+      throw connectFailure(target, error);
     }
     await client.greet(options);
     return client;
@@ -206,6 +207,14 @@ export class OpenFlowClient {
   close(): void {
     this.stream?.end();
   }
+}
+
+/** What is no socket refuses connections, in the system's words too. */
+function connectFailure(target: ActiveTarget, error: unknown): OpenFlowClientError {
+  const code = errnoOf(error);
+  if (code !== undefined && errnoText(code) !== code) return new OpenFlowClientError(code);
+  if (target.kind !== "unix") return new OpenFlowClientError(code ?? "EPROTO", reason(error));
+  return new OpenFlowClientError(existsSync(target.path) ? "ECONNREFUSED" : "ENOENT");
 }
 
 export const xidOf = (bytes: Uint8Array): number =>

@@ -37,7 +37,6 @@ const NAMES: readonly (readonly [ActionType, string])[] = [
   ["set_ip_ttl", "mod_nw_ttl"],
   ["set_tp_src", "mod_tp_src"],
   ["set_tp_dst", "mod_tp_dst"],
-  ["move", "move"],
   ["dec_ttl", "dec_ttl"],
   ["set_mpls_label", "set_mpls_label"],
   ["set_mpls_tc", "set_mpls_tc"],
@@ -46,7 +45,6 @@ const NAMES: readonly (readonly [ActionType, string])[] = [
   ["push_mpls", "push_mpls"],
   ["pop_mpls", "pop_mpls"],
   ["set_queue", "set_queue"],
-  ["meter", "meter"],
 ];
 
 /** With a blank between them. */

@@ -123,6 +123,18 @@ function finish(command: GroupCommand, draft: Draft, buckets: Bucket[]): ParsedG
   };
 }
 
+/** Gives the buckets without an id the lowest that are free, as versions with ids need them. */
+export function withBucketIds(buckets: readonly Bucket[]): Bucket[] {
+  const taken = new Set(buckets.map(({ id }) => id));
+  let next = 0;
+  return buckets.map((bucket) => {
+    if (bucket.id !== BUCKET_ALL) return bucket;
+    while (taken.has(next)) next++;
+    taken.add(next);
+    return { ...bucket, id: next };
+  });
+}
+
 /** Whether the command says what kind of group it is. */
 const hasType = (command: GroupCommand): boolean =>
   command === "add" || command === "modify" || command === "add_or_mod";
@@ -268,7 +280,6 @@ function parseBucket(draft: Draft, text: string, names: TextNames | undefined): 
       case "bucket_id":
         id = parseU32(value);
         if (id > BUCKET_MAX) throw new TextError(`invalid bucket_id id ${id}`);
-        draft.protocols &= WITH_BUCKET_IDS;
         break;
       case "action":
       case "actions":
@@ -283,6 +294,7 @@ function parseBucket(draft: Draft, text: string, names: TextNames | undefined): 
     throw new TextError("fast failover bucket requires watch_port or watch_group");
   }
   const actions = parseActions(actionTexts.join(","), names, false);
-  draft.protocols &= protocolsOfActions(actions, false);
+  // As in Open vSwitch, where what the last bucket's actions need is all that counts.
+  draft.protocols = protocolsOfActions(actions, false);
   return { id, weight, watchPort, watchGroup, actions };
 }

@@ -165,7 +165,7 @@ async function putSource(
   const isFile = /^[/.]/.test(source) || (!source.includes(":") && existsSync(source));
   if (isFile) {
     const text = readText(source, (why) => `${source}: open (${why})`);
-    await session.parse(source, () => putFile(tables, side, source, text, session.noNames));
+    await session.parse(source, (names) => putFile(tables, side, source, text, names), true);
     return undefined;
   }
   const vconn = await openForDump(session, source, PROTOCOLS.ANY);

@@ -72,7 +72,10 @@ export async function fetchFlows(
   request: FlowStatsRequest,
 ): Promise<FlowStats[]> {
   const parts = await session.ask(vconn, request, "flow_stats_reply");
-  return parts.flatMap(({ message }) => message.flows);
+  const flows = parts.flatMap(({ message }) => message.flows);
+  // Ages that Nicira's reply has are shown only where it is printed as it came.
+  if (request.form !== "nicira") return flows;
+  return flows.map(({ idleAge: _idle, hardAge: _hard, ...flow }) => flow);
 }
 
 async function dumpFlows(session: Session, args: readonly string[]): Promise<void> {

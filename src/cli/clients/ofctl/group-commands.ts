@@ -5,6 +5,7 @@ import {
   type GroupCommand,
   type ParsedGroup,
   parseGroup,
+  withBucketIds,
 } from "../../../openflow/text/group-parse.ts";
 import { METER_ALL, parseMeter } from "../../../openflow/text/meter-parse.ts";
 import type { TextNames } from "../../../openflow/text/names.ts";
@@ -17,7 +18,7 @@ import {
 } from "../../../openflow/text/request-parse.ts";
 import { parseU16 } from "../../../openflow/text/scan.ts";
 import { setMatchExact } from "../../../openflow/match-set.ts";
-import { GROUP_ALL, GROUP_ANY, OF10 } from "../../../openflow/version.ts";
+import { GROUP_ALL, GROUP_ANY, OF10, OF15, type OfVersion } from "../../../openflow/version.ts";
 import { anyMatch } from "../../../packet/key.ts";
 import { FIELDS } from "../../../packet/layout.ts";
 import { parsePort, TextError } from "../../../packet/text.ts";
@@ -29,8 +30,11 @@ import { parseLines, readText } from "./parsing.ts";
 import type { Session, Vconn } from "./session.ts";
 
 /** Open vSwitch's own groups of OpenFlow 1.0 are an extension. */
-const groupModFor = (message: GroupMod, { client }: Vconn): GroupMod =>
-  client.version === OF10 ? { ...message, form: "nicira" } : message;
+export function groupModFor(message: GroupMod, version: OfVersion): GroupMod {
+  if (version > OF10 && version < OF15) return message;
+  const buckets = withBucketIds(message.buckets);
+  return { ...message, buckets, ...(version === OF10 ? { form: "nicira" } : {}) };
+}
 
 const common = (list: readonly { readonly protocols: Protocols }[]): Protocols =>
   list.reduce((set, { protocols }) => set & protocols, PROTOCOLS.ANY as Protocols);
@@ -43,7 +47,7 @@ async function sendGroupMods(
   const { bundle } = session.options;
   const usable = common(groups) & (bundle ? PROTOCOLS.OF13_UP : PROTOCOLS.ANY);
   const vconn = await session.openFor(target, usable);
-  const messages = groups.map(({ message }) => groupModFor(message, vconn));
+  const messages = groups.map(({ message }) => groupModFor(message, vconn.client.version));
   if (bundle) await sendBundle(session, vconn, target, messages);
   else await session.transact(vconn, target, messages);
   vconn.client.close();
@@ -216,7 +220,10 @@ async function bundle(session: Session, [target = "", path = ""]: readonly strin
   );
   session.allowBundles();
   const vconn = await session.openFor(target, common(lines) & PROTOCOLS.OF13_UP);
-  await sendBundle(session, vconn, target, lines.map(({ message }) => message));
+  const messages = lines.map(({ message }) =>
+    message.type === "group_mod" ? groupModFor(message, vconn.client.version) : message
+  );
+  await sendBundle(session, vconn, target, messages);
   vconn.client.close();
 }
 

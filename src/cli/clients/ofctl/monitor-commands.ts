@@ -28,6 +28,7 @@ import type { Session, Vconn } from "./session.ts";
 import { fetchConfig, setConfig } from "./switch-commands.ts";
 
 const INVALID_TTL_VERSIONS = 0b1110;
+const STDOUT = 1;
 const STDERR = 2;
 
 async function monitor(session: Session, args: readonly string[]): Promise<number> {
@@ -92,6 +93,8 @@ async function inBackground(
     await work(() => {
       daemon.claimPidFile();
       daemon.ready();
+      // What is told goes to standard error; whoever waits for the end of the output shall not wait.
+      if (options.detach) closeStdout();
     });
     return 0;
   } finally {
@@ -349,6 +352,12 @@ class Monitor {
     await promise;
     return "";
   }
+}
+
+function closeStdout(): void {
+  const fd = openSync("/dev/null", "r+");
+  raw.dup2(fd, STDOUT);
+  closeSync(fd);
 }
 
 /** What goes to standard error goes to the file from now on. */

@@ -1,5 +1,10 @@
 /** Commands about packets and packet captures: what they are, and what OpenFlow is in them. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
+import { isatty } from "node:tty";
+import { plainHexDump } from "../../../openflow/text/hex-dump.ts";
+import { parseMatch } from "../../../openflow/text/match.ts";
+import { parseHexBytes } from "../../../openflow/text/scan.ts";
+import { composePacket } from "../../../packet/compose.ts";
 import { formatMessage } from "../../../openflow/text/message.ts";
 import { formatPacket } from "../../../openflow/text/packet.ts";
 import { extract } from "../../../packet/extract.ts";
@@ -10,7 +15,7 @@ import { errnoOf, errnoText, Fatal } from "../fatal.ts";
 import { toStderr } from "../output.ts";
 import { command, MANY } from "./command.ts";
 import { PROGRAM } from "./options.ts";
-import { type CapturedPacket, PcapError, readPcap } from "./pcap.ts";
+import { type CapturedPacket, PcapError, readPcap, writePcap } from "./pcap.ts";
 import type { Session } from "./session.ts";
 
 const OPENFLOW_PORTS = [6653, 6633];
@@ -134,7 +139,30 @@ function ofpParsePcap(session: Session, [path = "", ...portTexts]: readonly stri
   return Promise.resolve();
 }
 
+const PAYLOAD_BYTES = 64;
+
+/** A frame of a flow's fields; shown in hex, or as a packet capture. */
+async function composeFrame(session: Session, [flow = "", payloadText]: readonly string[]) {
+  if (session.options.pcap && isatty(1)) {
+    throw new Fatal(
+      "not writing pcap data to stdout; redirect to a file or pipe to tcpdump instead",
+    );
+  }
+  const match = await session.parse("", (names) => parseMatch(flow, names), true);
+  const payload = payloadText === undefined ? undefined : parseHexBytes(payloadText);
+  if (payloadText !== undefined && !payload) {
+    throw new Fatal(`${payloadText}: trailing garbage in packet data`);
+  }
+  const frame = composePacket(
+    match.key,
+    payload ? { payload } : { payloadBytes: PAYLOAD_BYTES },
+  );
+  if (session.options.pcap) writeSync(1, writePcap(frame));
+  else session.print(plainHexDump(frame));
+}
+
 export const packetCommands = [
+  command("compose-packet", undefined, [1, 2], "ro", composeFrame),
   command("ofp-parse-pcap", "pcap", [1, MANY], "rw", ofpParsePcap),
   command("parse-pcap", undefined, [1, MANY], "rw", parsePcap),
   command("parse-packet", undefined, [0, 0], "ro", parsePacket),

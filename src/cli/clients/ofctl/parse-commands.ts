@@ -50,6 +50,7 @@ import { TextError } from "../../../packet/text.ts";
 import { Fatal } from "../fatal.ts";
 import { command, MANY } from "./command.ts";
 import { flowModFor, parseAndTell } from "./flow-commands.ts";
+import { groupModFor } from "./group-commands.ts";
 import { parseLines, readText, significantLines } from "./parsing.ts";
 import type { Session } from "./session.ts";
 
@@ -105,8 +106,7 @@ async function parseGroupText(session: Session, [text = ""]: readonly string[]):
   const group = await session.parse("", () => parseGroup(text, { command: "add" }), true);
   const version = versionOfProtocol(choose(session, group.protocols));
   session.print(`chosen version: ${VERSION_NAMES[version]}\n`);
-  const form = version === OF10 ? { form: "nicira" as const } : {};
-  const bytes = encode(version, 1, { ...group.message, ...form });
+  const bytes = encode(version, 1, groupModFor(group.message, version));
   session.print(formatMessage(bytes, { verbosity: session.options.verbosity }));
 }
 

@@ -45,3 +45,21 @@ export function* readPcap(file: Uint8Array): Generator<CapturedPacket> {
     at += RECORD_BYTES + length;
   }
 }
+
+const VERSION = [2, 4] as const;
+const LINK_ETHERNET = 1;
+
+/** A capture of one packet, from the beginning of 1970. */
+export function writePcap(packet: Uint8Array): Uint8Array {
+  const file = new Uint8Array(HEADER_BYTES + RECORD_BYTES + packet.length);
+  const view = new DataView(file.buffer);
+  view.setUint32(0, MICROSECONDS, true);
+  view.setUint16(4, VERSION[0], true);
+  view.setUint16(6, VERSION[1], true);
+  view.setUint32(16, LONGEST_PACKET, true);
+  view.setUint32(20, LINK_ETHERNET, true);
+  view.setUint32(HEADER_BYTES + 8, packet.length, true);
+  view.setUint32(HEADER_BYTES + 12, packet.length, true);
+  file.set(packet, HEADER_BYTES + RECORD_BYTES);
+  return file;
+}

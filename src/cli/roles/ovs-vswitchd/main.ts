@@ -176,6 +176,7 @@ async function start(context: Start): Promise<Vswitch> {
     clock: dummies?.clock ?? systemClock(),
     log: vlog,
     runDir,
+    stateDir: directories(process.env).db,
     tls,
     writesVersions: false,
     packetBuffers: 0,
