@@ -2,15 +2,13 @@
  * The last part of a round: everything of a bridge that is not "which ports does it have". Identity,
  * addresses, MTUs, VLANs, MAC table, table settings, controllers, fail mode, patches.
  */
-import type { Replica, Row } from "../../db/replica.ts";
+import type { Replica } from "../../db/replica.ts";
 import type { Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
-import type { Subfield } from "../../openflow/actions/types.ts";
-import { parseSubfield } from "../../openflow/text/subfield.ts";
 import { parseMac } from "../../packet/address.ts";
-import { TextError } from "../../packet/text.ts";
 import { protocolVersions } from "../control/versions.ts";
-import { type Bridge, DEFAULT_DESCRIPTION } from "./bridge.ts";
+import type { Bridge } from "./bridge.ts";
+import { configureTables } from "./flow-tables.ts";
 import {
   chooseDatapathId,
   chooseMac,
@@ -201,47 +199,6 @@ async function adjustMtus(
     const highest = bridge.portByName(name)?.device?.maxMtu || Number.POSITIVE_INFINITY;
     await set(name, Math.min(lowest ?? DEFAULT_MTU, highest));
   }
-}
-
-/** The fields by which rules are grouped when one has to go; undefined: none goes. */
-function evictionGroups(
-  bridge: Bridge,
-  id: number,
-  row: Row<"Flow_Table">,
-  { say }: ConfigureContext,
-): Subfield[] | undefined {
-  if (row.overflow_policy !== "evict") return undefined;
-  return row.groups.flatMap((text) => {
-    try {
-      return [parseSubfield(text)];
-    } catch (error) {
-      if (!(error instanceof TextError)) throw error;
-      say(`bridge ${bridge.name} table ${id}: groups: ${error.message}`);
-      return [];
-    }
-  });
-}
-
-function configureTables(bridge: Bridge, want: WantedBridge, context: ConfigureContext): void {
-  const rows = context.replica.rows("Flow_Table");
-  const tableNames = new Map<number, string>();
-  for (const [id, uuid] of want.row.flow_tables) {
-    const row = rows.get(uuid);
-    if (!row) continue;
-    if (row.name !== undefined) tableNames.set(id, row.name);
-    bridge.tables.setLimit(id, row.flow_limit ?? Number.POSITIVE_INFINITY);
-    bridge.tables.setEviction(id, evictionGroups(bridge, id, row, context));
-  }
-  const otherConfig = want.row.other_config;
-  bridge.configure({
-    forwardBpdu: otherConfig.get("forward-bpdu") === "true",
-    description: {
-      ...DEFAULT_DESCRIPTION,
-      serial: otherConfig.get("dp-sn") ?? DEFAULT_DESCRIPTION.serial,
-      datapath: otherConfig.get("dp-desc") ?? DEFAULT_DESCRIPTION.datapath,
-    },
-    tableNames,
-  });
 }
 
 async function attempt(

@@ -79,6 +79,10 @@ export class Classifier<T extends Classified> {
   /** `narrow`: lookups look at as few bits as they can; it costs memory and time to insert. */
   constructor(private readonly narrow = false) {}
 
+  get prefixFields(): readonly Field[] {
+    return this.prefixes.map(({ field }) => field);
+  }
+
   /** The fields whose prefixes are tracked, in the order in which they are asked. */
   setPrefixes(fields: readonly Field[]): void {
     this.prefixes = fields.map((field) => new PrefixField(field));

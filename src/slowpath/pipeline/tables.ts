@@ -151,6 +151,10 @@ export class FlowTables {
     });
   }
 
+  prefixes(id: number): readonly Field[] {
+    return this.store.tables[id]!.classifier.prefixFields;
+  }
+
   /** `Flow_Table.prefixes`: the fields whose prefixes lookups tell apart bit by bit. */
   setPrefixes(id: number, fields: readonly Field[]): void {
     this.store.tables[id]!.classifier.setPrefixes(fields);
