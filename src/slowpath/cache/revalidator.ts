@@ -196,7 +196,7 @@ export class Revalidator {
       return this.invalidate(flow);
     }
     const translation = translate({ bridge: flow.bridge, key, ...references, scratch });
-    if (translation.error === "no recirculation context") {
+    if (translation.error === "no recirculation context" || translation.uncacheable) {
       references.release(translation);
       return this.invalidate(flow);
     }

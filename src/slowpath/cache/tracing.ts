@@ -44,7 +44,15 @@ export class Tracing {
     const { references } = this;
     const learns = packet !== undefined;
     const packetOut = actions && { packetOut: actions };
-    const translation = translate({ bridge, key, ...references, tracer, learns, ...packetOut });
+    const translation = translate({
+      bridge,
+      key,
+      ...references,
+      tracer,
+      learns,
+      packetLength: packet?.length ?? 0,
+      ...packetOut,
+    });
     if (packet && translation.error === undefined) this.act(bridge, key, packet, translation);
     const { slow } = translation;
     return { translation, slow, release: () => references.release(translation) };

@@ -171,9 +171,16 @@ export class Upcalls {
     begin: { packetOut: readonly Action[] } | { resumes: FrozenState },
   ): PreparedPacketOut {
     const { references } = this;
-    const translation = translate({ bridge, key, ...references, learns: true, ...begin });
-    if (translation.error) this.fail(bridge, translation.error);
     const { length } = packet.data;
+    const translation = translate({
+      bridge,
+      key,
+      ...references,
+      learns: true,
+      packetLength: length,
+      ...begin,
+    });
+    if (translation.error) this.fail(bridge, translation.error);
     return {
       send: () => {
         credit(translation.effects, 1, length, this.clock.now(), key.get(TCP_FLAGS));
@@ -257,7 +264,14 @@ export class Upcalls {
     const { bridge, port } = from;
     const { key, scratch, references } = this;
     toPipelineKey(dpKey, port.ofport, key);
-    const translation = translate({ bridge, key, ...references, scratch, learns: true });
+    const translation = translate({
+      bridge,
+      key,
+      ...references,
+      scratch,
+      learns: true,
+      packetLength: packet.data.length,
+    });
     if (translation.error) this.fail(bridge, translation.error);
     // The packet goes first: it should not wait for the flow. Later ones of its flow cannot overtake
     // it, commands to the datapath act in order.
@@ -265,7 +279,7 @@ export class Upcalls {
     if (this.flows.size >= this.flowLimit()) {
       this.counters.limited++;
       this.references.release(translation);
-    } else if (translation.taught) {
+    } else if (translation.taught || translation.uncacheable) {
       // The next packet finds the rule that this one taught, and may go another way.
       this.references.release(translation);
     } else this.flows.install(bridge, dpPort, port.ofport, dpKey, translation);

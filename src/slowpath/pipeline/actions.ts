@@ -11,7 +11,7 @@ import { PORTS } from "../../openflow/version.ts";
 import { FIELDS } from "../../packet/layout.ts";
 import { clearActions, orderActionSet, writeActions } from "./action-set.ts";
 import { AT, inPort, isIp, lookSlot, u16, VLAN_PCP, VLAN_VID, writeMasked } from "./bits.ts";
-import { checkPacketLarger, runClone } from "./clone.ts";
+import { checkPacketLarger, guessPacketLarger, runClone } from "./clone.ts";
 import { clearTracked, track } from "./conntrack.ts";
 import { sendToController } from "./controller.ts";
 import { decap, decNshTtl, encap } from "./encap.ts";
@@ -68,7 +68,7 @@ export function runActions(
       continue;
     }
     x.tracer?.action(x.bridge, action);
-    if (action.type === "check_pkt_larger") {
+    if (action.type === "check_pkt_larger" && x.supports("check_pkt_len")) {
       return checkPacketLarger(x, action, actions.slice(i + 1));
     }
     const done = run(x, action, last, inBucket);
@@ -111,7 +111,15 @@ function run(x: Xlate, action: Action, isLast: boolean, inBucket: boolean): Done
       return "froze";
 
     case "set_field":
-      return setField(x, action.field, action.value, action.mask);
+      // A load of all of vlan_vid leaves the bit alone that says that there is a tag.
+      return setField(
+        x,
+        action.field,
+        action.value,
+        action.form === "load" && action.field === FIELDS.vlan_vid
+          ? action.mask & BigInt(VLAN_VID)
+          : action.mask,
+      );
     case "move":
       return move(x, action);
     case "stack_push":
@@ -270,7 +278,7 @@ function run(x: Xlate, action: Action, isLast: boolean, inBucket: boolean): Done
       // It is for collectors (IPFIX), of which this switch has none.
       return;
     case "check_pkt_larger":
-      throw new Error("check_pkt_larger: the list runs it itself");
+      return guessPacketLarger(x, action);
 
     case "clear_actions":
       return clearActions(x);

@@ -15,6 +15,10 @@ import { finishFreezing } from "./freeze.ts";
 import type { ThawAction } from "./frozen.ts";
 import type { Xlate } from "./xlate.ts";
 
+/** A sample of all packets is a clone, where samples may be nested deep enough. */
+const ALWAYS = 0xffffffff;
+const MIN_NESTING = 3;
+
 /** Runs `body`; the changes that it makes to the packet and to pipeline state do not last. */
 export function isolated(x: Xlate, body: () => void): void {
   const { stack, actionSet } = x;
@@ -49,13 +53,19 @@ export const runClone: ListRunner = (x, actions, isLast) => {
       runActions(x, actions, isLast);
       return end(x);
     }
+    const clones = x.supports("clone");
+    if (!clones && x.capacity("sample_nesting") <= MIN_NESTING) {
+      return x.tracer?.report("error", "Failed to compose clone action");
+    }
     // Done before the copy is made, so as not to be done twice.
     x.commit();
     const inner = inOwnList(x, () => {
       runActions(x, actions, true);
       end(x);
     });
-    if (inner.length > 0) x.emit({ type: "clone", actions: inner });
+    if (inner.length === 0) return;
+    if (clones) x.emit({ type: "clone", actions: inner });
+    else x.emit({ type: "sample", probability: ALWAYS, actions: inner });
   });
 };
 
@@ -95,4 +105,14 @@ export function checkPacketLarger(
   const lessEqual = branch(0n);
   x.exit = stopped;
   x.emit({ type: "check_pkt_len", length, greater, lessEqual });
+}
+
+/** The same for a datapath that cannot tell: what holds for the present packet is used once. */
+export function guessPacketLarger(
+  x: Xlate,
+  { length, destination }: ActionOf<"check_pkt_larger">,
+): void {
+  writeSubfield(x.key, destination, x.packetLength > length ? 1n : 0n);
+  x.slow.add("action");
+  x.uncacheable = true;
 }

@@ -94,6 +94,7 @@ export function encap(x: Xlate, action: ActionOf<"encap">): void {
     case MPLS:
     case MPLS_MULTICAST:
       encapMpls(x, action.packetType);
+      if (!x.supports("add_mpls")) x.slow.add("action");
       break;
     default:
       return refuse(x, `Dropping packet as encap of type ${action.packetType} is not supported`);
@@ -238,6 +239,7 @@ export function decap(x: Xlate, action: ActionOf<"decap">): boolean {
       const n = countLabels(key, mask);
       if (popLabel(key, n, action.packetType & 0xffff || ETH_TEB, mask)) {
         x.pendingDecap = true;
+        if (!x.supports("add_mpls")) x.slow.add("action");
         return n === 1;
       }
       if (n >= MAX_LABELS) {

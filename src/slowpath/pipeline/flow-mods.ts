@@ -114,17 +114,16 @@ export class FlowMods {
   /** Puts a new rule with `old`'s match in its place. */
   private replace(old: Rule, spec: RuleSpec, mod: FlowModBody, source: ChangeSource): void {
     const rule = new Rule(spec, this.store.clock.now());
+    const keepsCounts = !(mod.flags & FLOW_FLAGS.RESET_COUNTS);
     if (mod.command !== "add") rule.createdMs = old.createdMs;
-    if (!(mod.flags & FLOW_FLAGS.RESET_COUNTS)) {
+    if (keepsCounts) {
       rule.packets = old.packets;
       rule.bytes = old.bytes;
-      if (mod.command !== "add") rule.usedMs = old.usedMs;
     }
+    rule.usedMs = old.usedMs;
     const match = old.match();
     this.store.take(old);
-    if (!(mod.flags & FLOW_FLAGS.RESET_COUNTS)) {
-      this.store.succeed(old, rule);
-    }
+    this.store.succeed(old, rule, keepsCounts);
     this.store.put(rule, match, { event: "modified", rule, old, command: mod.command, source });
   }
 

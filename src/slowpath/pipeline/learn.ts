@@ -43,6 +43,10 @@ export class Learned {
     return this.rule;
   }
 
+  get exists(): boolean {
+    return this.find() !== undefined;
+  }
+
   /** Would the rule be there after `refresh`? */
   get possible(): boolean {
     return this.find() !== undefined || this.limit === 0 ||
@@ -78,7 +82,11 @@ export function learn(x: Xlate, action: LearnAction): void {
     const result = learned.refresh(-Infinity);
     if (result === "changed") x.taught = true;
     success = result !== "refused";
-  } else success = learned.possible;
+  } else {
+    success = learned.possible;
+    // The rule is gone, and others may take its place among so many before a packet brings it back.
+    if (action.limit !== 0 && !learned.exists) x.uncacheable = true;
+  }
   if (success) x.effect({ type: "taught", learned });
   else x.tracer?.report("detail", "Limit exceeded, learn failed");
   const { resultDestination } = action;

@@ -140,6 +140,9 @@ export interface PacketIn {
   readonly continuation?: FrozenState | undefined;
 }
 
+/** What a datapath may lack, as Open vSwitch names it. */
+export type Feature = "clone" | "check_pkt_len" | "add_mpls";
+
 export interface BridgeModel {
   readonly name: string;
   /** By OpenFlow number, LOCAL included. */
@@ -151,6 +154,11 @@ export interface BridgeModel {
   /** Where the values of `tun_metadataN` lie in `tun_metadata`, by N; none unless told. */
   readonly tunnelOptions?: {
     place(index: number): { readonly offset: number; readonly length: number } | undefined;
+  };
+  /** What the datapath can do; everything unless told. */
+  readonly features?: {
+    on(feature: Feature): boolean;
+    number(capacity: "sample_nesting"): number;
   };
   /** At most 32, in their order. */
   readonly mirrors?: readonly MirrorModel[];

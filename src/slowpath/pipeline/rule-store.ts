@@ -87,9 +87,10 @@ export class RuleStore {
     this.take(rule, { event: "removed", rule, reason, source });
   }
 
-  /** `old`'s counters, and those still to come, are `rule`'s from now on. */
-  succeed(old: Rule, rule: Rule): void {
+  /** What is still to be counted for `old` is `rule`'s, or at least says when it was used. */
+  succeed(old: Rule, rule: Rule, keepsCounts: boolean): void {
     old.successor = rule;
+    old.successorCounts = keepsCounts;
     this.journal.note(() => old.successor = undefined);
   }
 

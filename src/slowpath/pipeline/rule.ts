@@ -43,6 +43,8 @@ export class Rule extends Classified {
   bytes = 0;
   /** The rule that took this one's place and its counters: late statistics go there. */
   successor: Rule | undefined = undefined;
+  /** The counters are its, too; if not, only the time of last use is. */
+  successorCounts = true;
   /** The match, kept here once the rule has left its table. */
   private left: Match | undefined = undefined;
   /** Matches every packet. */
@@ -99,14 +101,22 @@ export class Rule extends Classified {
   /** The last of the successors; the way there is made short for the next time. */
   private newest(): Rule {
     let last = this.successor!;
-    while (last.successor) last = last.successor;
+    while (last.successor) {
+      this.successorCounts &&= last.successorCounts;
+      last = last.successor;
+    }
     this.successor = last;
     return last;
   }
 
   /** Counts packets that the rule handled. `usedMs` may lie in the past. */
   credit(packets: number, bytes: number, usedMs: number): void {
-    if (this.successor) return this.newest().credit(packets, bytes, usedMs);
+    if (this.successor) {
+      const newest = this.newest();
+      return this.successorCounts
+        ? newest.credit(packets, bytes, usedMs)
+        : newest.credit(0, 0, usedMs);
+    }
     if (!(this.flags & FLOW_FLAGS.NO_PKT_COUNTS)) this.packets += packets;
     if (!(this.flags & FLOW_FLAGS.NO_BYT_COUNTS)) this.bytes += bytes;
     if (usedMs > this.usedMs) this.usedMs = usedMs;

@@ -60,6 +60,8 @@ export interface TranslationInput {
   readonly tracer?: Tracer;
   /** True for a packet, whose `learn` actions act; false to find out only. */
   readonly learns?: boolean;
+  /** Bytes of the packet, if there is one. */
+  readonly packetLength?: number;
   /** Whoever translates often passes one; never to a translation inside another. */
   readonly scratch?: Scratch;
 }
@@ -81,6 +83,8 @@ export interface Translation {
   readonly error: XlateError | undefined;
   /** A rule was learned on the way: another packet like this may be treated otherwise. */
   readonly taught: boolean;
+  /** What was said of this packet holds for it alone: another one is to be asked about anew. */
+  readonly uncacheable: boolean;
   /** The packet's key at the end of the pipeline, for a tracer. */
   readonly traced?: FlowKey | undefined;
 }
@@ -104,6 +108,7 @@ export function translate(input: TranslationInput): Translation {
     inPacketOut: packetOut !== undefined,
     tracer,
     learns: input.learns === true,
+    packetLength: input.packetLength ?? 0,
   });
   tracer?.enter("bridge", `bridge("${bridge.name}")`);
   run(x, input);
@@ -123,6 +128,7 @@ export function translate(input: TranslationInput): Translation {
     slow: x.error ? [] : [...x.slow],
     error: x.error,
     taught: x.taught,
+    uncacheable: x.uncacheable,
     traced: tracer && x.key.clone(),
   };
 }

@@ -138,6 +138,7 @@ export function putWireVlans(
     const tci = u16(key, AT.vlanTci);
     // The priority of the tag that came in, or the tag that the packet has inside the bridge.
     outer = { ...outer, pcp: tci & VLAN_PCP };
+    if (tci & VLAN_CFI) look16(mask, AT.vlanTci, VLAN_PCP);
     if (always && outer.tpid === 0) outer = { ...outer, tpid: TPID_8021Q };
   }
   // Whether a tag without VLAN stays depends on its priority; without a tag there is none.

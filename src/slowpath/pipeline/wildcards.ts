@@ -44,6 +44,8 @@ export function finishMask({ key, mask }: Xlate, original: FlowKey): void {
   const type = u16(key, AT.ethType);
   const protocol = key.bytes[AT.nwProto];
   if ((type === ETH_IP && protocol === ICMP) || (type === ETH_IPV6 && protocol === ICMPV6)) {
+    // They have eight bits each; that they have no more, the protocol says.
+    if (bytes[AT.tpSrc] || bytes[AT.tpDst]) bytes[AT.nwProto] = 0xff;
     bytes[AT.tpSrc] = 0;
     bytes[AT.tpDst] = 0;
   }

@@ -15,7 +15,7 @@ import { commit } from "./commit.ts";
 import { sendToController } from "./controller.ts";
 import type { Effect } from "./effects.ts";
 import type { Recirculations, StackEntry, ThawAction } from "./frozen.ts";
-import type { BridgeModel, BundleModel, PortModel } from "./model.ts";
+import type { BridgeModel, BundleModel, Feature, PortModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
 import type { Rule } from "./rule.ts";
 import type { Tracer } from "./tracer.ts";
@@ -87,6 +87,7 @@ export interface XlateInput {
   readonly inPacketOut: boolean;
   readonly tracer: Tracer | undefined;
   readonly learns: boolean;
+  readonly packetLength: number;
 }
 
 export class Xlate {
@@ -115,6 +116,11 @@ export class Xlate {
   readonly tracer: Tracer | undefined;
   /** `learn` acts, because the translation is for a packet. */
   readonly learns: boolean;
+
+  /** Bytes of the packet; 0: there is none. */
+  readonly packetLength: number;
+  /** A packet like this one must come up again, whatever is said of it now. */
+  uncacheable = false;
 
   /** Where the packet is now. */
   table = 0;
@@ -167,6 +173,7 @@ export class Xlate {
     this.inPacketOut = input.inPacketOut;
     this.tracer = input.tracer;
     this.learns = input.learns;
+    this.packetLength = input.packetLength;
     this.key.words.set(key.words);
     this.originalPriority = key.get(FIELDS.skb_priority);
     this.key.set(FIELDS.actset_output, PORTS.UNSET);
@@ -179,6 +186,15 @@ export class Xlate {
   /** There is a packet, whose drop is worth an error. */
   get inPacket(): boolean {
     return this.learns;
+  }
+
+  /** Does the datapath have the feature? They all do, unless it was taken away. */
+  supports(feature: Feature): boolean {
+    return this.bridge.features?.on(feature) ?? true;
+  }
+
+  capacity(capacity: "sample_nesting"): number {
+    return this.bridge.features?.number(capacity) ?? Infinity;
   }
 
   effect(effect: Effect): void {
