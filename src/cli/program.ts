@@ -96,6 +96,29 @@ function declareOvsdb(program: Command, outcome: Outcome): void {
     });
 }
 
+function declareEnds(program: Command, outcome: Outcome): void {
+  const runDir = ["directory of its sockets", defaultRunDir(process.env)] as const;
+  program
+    .command("stop")
+    .description(
+      "end the running switch; what the kernel forwards goes on until it is started again",
+    )
+    .option("--run-dir <dir>", ...runDir)
+    .option("--cleanup", "nothing is to stay in the kernel", false)
+    .action(async (options: { runDir: string; cleanup: boolean }) => {
+      const { stop } = await import("./stop.ts");
+      outcome.exitCode = await stop(options);
+    });
+  program
+    .command("cleanup")
+    .description("remove what a switch that has ended or crashed left in the kernel")
+    .option("--run-dir <dir>", ...runDir)
+    .action(async (options: { runDir: string }) => {
+      const { cleanup } = await import("./stop.ts");
+      outcome.exitCode = cleanup(options);
+    });
+}
+
 function declareLab(program: Command, outcome: Outcome): void {
   program
     .command("lab")
@@ -138,6 +161,7 @@ function declareProgram(outcome: Outcome): Command {
     .exitOverride();
   // Set on the parent before the commands are declared: they inherit it.
   declareRun(program, outcome);
+  declareEnds(program, outcome);
   declareLab(program, outcome);
   declareOvsdb(program, outcome);
   // For the help only: these read their own command lines.

@@ -47,6 +47,10 @@ export class Namespace {
     return this.sandbox.spawn(["nsenter", `--net=/run/netns/${this.name}`, ...argv], options);
   }
 
+  runUnmounted(argv: readonly string[], options: RunOptions = {}): Promise<Result> {
+    return run(["nsenter", `--net=/run/netns/${this.name}`, ...argv], options);
+  }
+
   /** Calls `body` with this thread inside the namespace: sockets it opens stay there. */
   inside<T>(body: () => T): T {
     return withinNamespace(`/run/netns/${this.name}`, body);

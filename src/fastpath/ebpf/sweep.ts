@@ -5,7 +5,7 @@
 import { detachTc } from "../../linux/bpf.ts";
 import { SystemError } from "../../linux/libc.ts";
 import { RouteSocket } from "../../linux/rtnetlink.ts";
-import type { PinnedPort, PinnedState, Pins } from "./pins.ts";
+import { type PinnedPort, type PinnedState, Pins } from "./pins.ts";
 
 /** Detaches a port's program; an internal port's device ends. */
 export function releasePort(port: PinnedPort, pins: Pins): void {
@@ -31,6 +31,15 @@ export function sweep(pins: Pins, state: PinnedState | undefined): string[] {
   }
   pins.removeAll();
   return swept;
+}
+
+/**
+ * The same for the instance of a run directory that no process holds, in this network namespace.
+ * Without a bpf file system nothing is pinned, but devices may be there.
+ */
+export function sweepInstance(runDir: string): string[] {
+  const pins = Pins.of(runDir);
+  return typeof pins === "string" ? [] : sweep(pins, pins.read());
 }
 
 function deleteDevice(name: string, ifindex?: number): void {
