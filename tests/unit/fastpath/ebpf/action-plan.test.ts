@@ -1,0 +1,81 @@
+/** What becomes of action lists in the kernel. */
+import { describe, expect, test } from "bun:test";
+import type { DpAction } from "../../../../src/fastpath/actions.ts";
+import { type Plan, planActions } from "../../../../src/fastpath/ebpf/action-plan.ts";
+import { assembleActions } from "../../../../src/fastpath/ebpf/action-program.ts";
+import { matchOf, set } from "../../../conformance/datapath/bench.ts";
+
+const TCP4 = matchOf({ eth_type: "0x800", nw_proto: "6" });
+const TARGETS = new Map([
+  [1, { ifindex: 11, ingress: false }],
+  [2, { ifindex: 12, ingress: true }],
+]);
+const plan = (actions: readonly DpAction[], match = TCP4) =>
+  planActions(actions, match, (port) => TARGETS.get(port));
+const out = (port: number): DpAction => ({ type: "output", port });
+const words = ({ args }: Plan, n: number) => [...new Uint32Array(args.buffer).subarray(0, n)];
+
+describe("plans", () => {
+  test("nothing is a drop, and so is rewriting without an output", () => {
+    expect(plan([])).toEqual({ kind: "drop" });
+    expect(plan([set("eth_dst", 1n), { type: "push_vlan", tpid: 0x8100, tci: 1 }]))
+      .toEqual({ kind: "drop" });
+  });
+
+  test("one output needs no program", () => {
+    expect(plan([out(2)])).toEqual({ kind: "output", port: 2, target: TARGETS.get(2)! });
+  });
+
+  test("ports are arguments: floods to as many ports share a program", () => {
+    const [a, b] = [plan([out(1), out(2)]) as Plan, plan([out(2), out(1)]) as Plan];
+    expect(a.shape).toBe(b.shape);
+    expect(words(a, 4)).toEqual([11, 2, 12, 5]);
+    expect(words(b, 4)).toEqual([12, 5, 11, 2]);
+  });
+
+  test("a set has its value under the mask, and the bits to keep", () => {
+    const { args, steps } = plan([set("nw_src", 0x0a0b0c0dn, 0xffff0000n), out(1)]) as Plan;
+    expect(steps[0]).toMatchObject({ base: "l3", offset: 12, bytes: 4, checksum: "ipv4-address" });
+    expect(args.subarray(0, 8).toHex()).toBe("0a0b00000000ffff");
+  });
+
+  test("an IPv6 label does not reach the version and traffic class in front of it", () => {
+    const match = matchOf({ eth_type: "0x86dd" });
+    const { args } = plan([set("ipv6_label", 0xffffffffn), out(1)], match) as Plan;
+    expect(args.subarray(0, 8).toHex()).toBe("000ffffffff00000");
+  });
+
+  const USERSPACE: readonly (readonly [string, readonly DpAction[], typeof TCP4?])[] = [
+    ["a port that is not there", [out(3)]],
+    ["a header that the match does not promise", [set("nw_src", 1n), out(1)], matchOf({})],
+    ["ports of an unknown protocol", [set("tp_src", 1n), out(1)], matchOf({ eth_type: "0x800" })],
+    ["a tag that may not be there", [{ type: "pop_vlan" }, out(1)]],
+    ["a tag of a rare kind", [{ type: "push_vlan", tpid: 0x9100, tci: 1 }, out(1)]],
+    ["truncation", [{ type: "trunc", maxLength: 64 }, out(1)]],
+    ["the controller", [{ type: "userspace", userdata: 1 }]],
+    ["a list that is too long", Array.from({ length: 65 }, () => out(1))],
+  ];
+  for (const [name, actions, match] of USERSPACE) {
+    test(`userspace does: ${name}`, () => {
+      expect(plan(actions, match).kind).toBe("userspace");
+    });
+  }
+
+  test("a tag that was pushed may be taken off", () => {
+    const push: DpAction = { type: "push_vlan", tpid: 0x8100, tci: 0x1005 };
+    expect(plan([push, out(1), { type: "pop_vlan" }, out(2)]).kind).toBe("plan");
+  });
+
+  test("every plan assembles", () => {
+    const map = { name: "m", fd: 1 };
+    const maps = { ifindex: 5, ports: map, flows: map, arguments: map };
+    const { steps } = plan([
+      set("nw_dst", 1n),
+      set("tp_dst", 2n),
+      out(1),
+      { type: "push_vlan", tpid: 0x88a8, tci: 5 },
+      out(2),
+    ]) as Plan;
+    expect(assembleActions(steps, maps).bytes.length % 8).toBe(0);
+  });
+});

@@ -1,0 +1,70 @@
+/**
+ * The assembled programs as reviewed text: the main program for a NORMAL switch's key and for ACLs,
+ * and an action program. A change shows as a difference of instructions; after it was looked at:
+ *
+ *     SOLOVS_GOLDEN=write bun test tests/unit/fastpath/ebpf/listing.test.ts
+ */
+import { describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { type Plan, planActions } from "../../../../src/fastpath/ebpf/action-plan.ts";
+import { assembleActions } from "../../../../src/fastpath/ebpf/action-program.ts";
+import type { Assembled } from "../../../../src/fastpath/ebpf/assembler.ts";
+import { disassemble } from "../../../../src/fastpath/ebpf/disassembler.ts";
+import { kernelMask, KeyLayout } from "../../../../src/fastpath/ebpf/key-layout.ts";
+import { assembleEntry, assembleMain } from "../../../../src/fastpath/ebpf/main-program.ts";
+import { matchOf, set } from "../../../conformance/datapath/bench.ts";
+
+const GOLDEN = resolve(import.meta.dir, "../../../golden/ebpf");
+const map = (name: string) => ({ name, fd: 1 });
+const MAPS = {
+  ifindex: 99,
+  ports: map("ports"),
+  settings: map("settings"),
+  masks: map("masks"),
+  megaflows: map("megaflows"),
+  exact: map("exact"),
+  flows: map("flows"),
+  programs: map("programs"),
+  arguments: map("arguments"),
+};
+const main = (fields: Parameters<typeof matchOf>[0]) =>
+  assembleMain(KeyLayout.empty().with(kernelMask(matchOf(fields))!), MAPS, 2);
+
+const NORMAL = {
+  in_port_oxm: "1",
+  eth_src: "02:00:00:00:00:01",
+  eth_dst: "02:00:00:00:00:02",
+  eth_type: "0x800",
+  vlan_tci: "0x0/0x1fff",
+};
+const ROUTED = planActions(
+  [
+    set("eth_dst", 1n),
+    set("nw_dst", 2n),
+    { type: "output", port: 1 },
+    { type: "push_vlan", tpid: 0x8100, tci: 5 },
+    { type: "output", port: 2 },
+  ],
+  matchOf({ eth_type: "0x800" }),
+  (port) => ({ ifindex: 10 + port, ingress: false }),
+) as Plan;
+
+const LISTINGS: Readonly<Record<string, () => Assembled>> = {
+  "entry": () => assembleEntry(7, MAPS.programs),
+  "main-normal": () => main(NORMAL),
+  "main-acl": () => main({ ...NORMAL, ip_src: "10.0.0.1", nw_proto: "6", tcp_dst: "80" }),
+  "action-route": () => assembleActions(ROUTED.steps, MAPS),
+};
+
+describe("listings", () => {
+  for (const [name, assemble] of Object.entries(LISTINGS)) {
+    test(name, () => {
+      const assembled = assemble();
+      const text = disassemble(assembled.bytes, assembled);
+      const path = `${GOLDEN}/${name}.txt`;
+      if (process.env.SOLOVS_GOLDEN === "write") writeFileSync(path, text);
+      expect(text).toBe(readFileSync(path, "utf8"));
+    });
+  }
+});
