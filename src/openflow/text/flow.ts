@@ -17,7 +17,7 @@ import {
   type FlowStats,
   type FlowStatsRequest,
 } from "../messages/types.ts";
-import { GROUP_ALL, GROUP_ANY, OF11, type OfVersion, PORTS, TABLE_ALL } from "../version.ts";
+import { GROUP_ALL, GROUP_ANY, OF10, OF11, type OfVersion, PORTS, TABLE_ALL } from "../version.ts";
 import { formatActions } from "./actions-format.ts";
 import { parseActions } from "./actions-parse.ts";
 import { DEFAULT_PRIORITY, formatMatch, parseMatchPart } from "./match.ts";
@@ -96,11 +96,17 @@ export interface FormatFlowModOptions {
   readonly match?: string | undefined;
 }
 
+/** Nicira's form in a version after 1.0 has no place for a table, and is told so. */
+const tellsTable = ({ form, table }: FlowMod, version: OfVersion = OF10): boolean =>
+  form !== "nicira" || version === OF10 || table !== TABLE_ALL;
+
 /** A flow-mod as `ovs-ofctl ofp-print` and `snoop` show it: ` ADD table:1 priority=9,ip actions=…`. */
 export function formatFlowMod(message: FlowMod, options: FormatFlowModOptions = {}): string {
   const { names, version } = options;
   const parts = [COMMAND_WORDS[message.command]];
-  if (message.table !== 0 || names?.tables?.nameOf(0) !== undefined) {
+  if (
+    tellsTable(message, version) && (message.table !== 0 || names?.tables?.nameOf(0) !== undefined)
+  ) {
     parts.push(`table:${formatTable(message.table, names)}`);
   }
   const match = options.match ?? formatMatch(message.match, message.priority, names);

@@ -7,6 +7,7 @@ import { formatFieldNames, inTellingOrder } from "./field-names.ts";
 import { bitNames } from "./hex-dump.ts";
 import { formatTable, type TextNames } from "./names.ts";
 import { alternateHex } from "./scan.ts";
+import { statsAbilities } from "./table-stats-abilities.ts";
 
 const EVICTION_FLAGS = [[1, "OTHER"], [2, "IMPORTANCE"], [4, "LIFETIME"]] as const;
 
@@ -263,22 +264,33 @@ const NOTHING: Ability = {
   apply: { actions: "", fields: "" },
 };
 
-export const formatTableStats = ({ tables }: MessageOf<"table_stats_reply">): string =>
-  formatAll(tables.map((stats): Shown => ({
-    table: stats.table,
-    name: stats.name,
-    stats,
-    metadataMatch: 0n,
-    metadataWrite: 0n,
-    miss: stats.miss === undefined || stats.miss === "default" ? "" : stats.miss,
-    eviction: undefined,
-    vacancy: undefined,
-    maxEntries: stats.maxEntries,
-    abilities: { nonmiss: NOTHING, miss: NOTHING },
-    match: [],
-    maskable: new Set(),
-    wildcards: new Set(),
-  })));
+/** `bytes` is the whole message, which says more than its record keeps. */
+export function formatTableStats(
+  { tables }: MessageOf<"table_stats_reply">,
+  bytes: Uint8Array,
+  version: OfVersion,
+): string {
+  const abilities = statsAbilities(bytes, version);
+  return formatAll(tables.map((stats, i): Shown => {
+    const can = abilities[i];
+    const one = can ? abilityOf({ ...can, nextTables: [] }) : NOTHING;
+    return {
+      table: stats.table,
+      name: stats.name,
+      stats,
+      metadataMatch: can?.metadataMatch ?? 0n,
+      metadataWrite: can?.metadataWrite ?? 0n,
+      miss: can?.miss ?? "",
+      eviction: undefined,
+      vacancy: undefined,
+      maxEntries: stats.maxEntries,
+      abilities: { nonmiss: one, miss: one },
+      match: inTellingOrder(can?.match ?? []),
+      maskable: new Set(),
+      wildcards: new Set(can?.wildcards ?? []),
+    };
+  }));
+}
 
 export function formatTableFeatures(
   { tables }: MessageOf<"table_features_reply" | "table_features_request">,
@@ -299,6 +311,10 @@ export function formatTableFeatures(
     abilities: { nonmiss: abilityOf(features.nonmiss), miss: abilityOf(features.miss) },
     match: inTellingOrder(features.match.map(({ field }) => field)),
     maskable: new Set(features.match.flatMap((f) => f.maskable ? [f.field] : [])),
-    wildcards: new Set(features.wildcards),
+    // What can be matched with any mask can be left out.
+    wildcards: new Set([
+      ...features.wildcards,
+      ...features.match.flatMap((f) => f.maskable ? [f.field] : []),
+    ]),
   })));
 }

@@ -195,7 +195,7 @@ function formatBody(
     case "flow_counts_reply":
       return packets.formatFlowCounts(message, names);
     case "table_stats_reply":
-      return tables.formatTableStats(message);
+      return tables.formatTableStats(message, bytes, version);
     case "port_stats_request":
       return ` port_no=${formatPort(message.port, names)}`;
     case "port_stats_reply":

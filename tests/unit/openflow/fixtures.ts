@@ -7,6 +7,7 @@ import { parseActions } from "../../../src/openflow/text/actions-parse.ts";
 import { ALL, type Fixture, from, match } from "./fixture.ts";
 import { EXTENSION_FIXTURES } from "./fixtures-extensions.ts";
 import { LATER_FIXTURES } from "./fixtures-groups.ts";
+import { NESTED_FIXTURES } from "./fixtures-nested.ts";
 import type { OfVersion } from "../../../src/openflow/version.ts";
 
 const inPort = anyMatch();
@@ -479,5 +480,6 @@ export const FIXTURES: readonly Fixture[] = [
     versions: ALL,
   },
   ...LATER_FIXTURES,
+  ...NESTED_FIXTURES,
   ...EXTENSION_FIXTURES,
 ];
