@@ -66,6 +66,8 @@ export interface ProgramOpening {
   readonly adopted?: TcAttachment;
   /** An internal port's device outlives this process. */
   readonly persistent: boolean;
+  /** By clsact and cls_bpf, also where the kernel has tcx. */
+  readonly clsact: boolean;
 }
 
 /** The programs, as the userspace datapath sees them. */

@@ -52,12 +52,14 @@ export function attachTcIngress(programFd: number, ifindex: number): TcAttachmen
   return attachTc(programFd, ifindex, "ingress");
 }
 
-/** Attaches at either hook, by a tcx link where the kernel has them. */
+/** Attaches at either hook, by a tcx link where the kernel has them and `clsact` is not asked for. */
 export function attachTc(
   programFd: number,
   ifindex: number,
   direction: TcDirection,
+  clsact = false,
 ): TcAttachment {
+  if (clsact) return attachClsact(programFd, ifindex, direction);
   try {
     return attachTcx(programFd, ifindex, direction);
   } catch (error) {

@@ -62,6 +62,8 @@ export interface EbpfOptions {
   readonly logger: Logger;
   /** With it, forwarding outlives the process: the next one with this run directory takes over. */
   readonly runDir?: string | undefined;
+  /** Attach by clsact and cls_bpf, as on Linux before 6.6, also where the kernel has tcx (tests). */
+  readonly clsact?: boolean;
 }
 
 /** How often masks are put in the order of their use. */
@@ -72,9 +74,10 @@ const RANK_MS = 1000;
  * worker behind them. Rejects with a DatapathError that says what the kernel lacks; nothing is left
  * behind then.
  */
-export async function openEbpfDatapath({ logger, runDir }: EbpfOptions): Promise<Datapath> {
+export async function openEbpfDatapath(options: EbpfOptions): Promise<Datapath> {
+  const { logger, runDir } = options;
   const pins = runDir === undefined ? undefined : findPins(runDir, logger);
-  const kernel = pins && adoptKernel(pins, logger) || makeKernel(pins, logger);
+  const kernel = pins && adoptKernel(pins, options) || makeKernel(pins, options);
   try {
     return new EbpfDatapath(await openUserspaceDatapath({ logger, kernel }), kernel);
   } catch (error) {
@@ -91,7 +94,8 @@ function findPins(runDir: string, logger: Logger): Pins | undefined {
 }
 
 /** What a process before left, or undefined; what cannot be used is removed. */
-function adoptKernel(pins: Pins, logger: Logger): KernelParts | undefined {
+function adoptKernel(pins: Pins, options: EbpfOptions): KernelParts | undefined {
+  const { logger, clsact = false } = options;
   const adopted = pins.read();
   let maps: DatapathMaps | undefined;
   try {
@@ -99,7 +103,7 @@ function adoptKernel(pins: Pins, logger: Logger): KernelParts | undefined {
       maps = openDatapathMaps(MAX_FLOWS, pins);
       const device = openPuntDevice(true, adopted.puntDevice);
       logger.info(`took over ${adopted.ports.length} port(s), their flows forward meanwhile`);
-      return new KernelParts({ maps, device, logger, pins, adopted });
+      return new KernelParts({ maps, device, logger, clsact, pins, adopted });
     }
   } catch (error) {
     if (maps) closeMaps(maps);
@@ -110,14 +114,15 @@ function adoptKernel(pins: Pins, logger: Logger): KernelParts | undefined {
   return undefined;
 }
 
-function makeKernel(pins: Pins | undefined, logger: Logger): KernelParts {
+function makeKernel(pins: Pins | undefined, options: EbpfOptions): KernelParts {
+  const { logger, clsact = false } = options;
   let maps: DatapathMaps | undefined;
   let device: PuntDevice | undefined;
   try {
     maps = openDatapathMaps(MAX_FLOWS);
     device = openPuntDevice(pins !== undefined);
     if (pins) pinMaps(pins, maps);
-    return new KernelParts({ maps, device, logger, pins });
+    return new KernelParts({ maps, device, logger, clsact, pins });
   } catch (error) {
     if (device) {
       device.forget();

@@ -35,6 +35,7 @@ export interface KernelPartsOptions {
   readonly logger: Logger;
   /** Where things are pinned; absent: nothing outlives the process. */
   readonly pins?: Pins | undefined;
+  readonly clsact: boolean;
   /** What a process before left. */
   readonly adopted?: PinnedState | undefined;
 }
@@ -98,6 +99,7 @@ export class KernelParts implements KernelSide {
     return {
       program: loadTcProgram(bytes, "solovs_port"),
       persistent,
+      clsact: this.options.clsact,
       ...(adopted ? { adopted } : {}),
     };
   }

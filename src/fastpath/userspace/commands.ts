@@ -52,6 +52,8 @@ export interface PortRequest {
   readonly program?: number;
   /** The program is attached already, by a process that has gone; an internal port is there, too. */
   readonly adopted?: TcAttachment;
+  /** By clsact and cls_bpf, also where the kernel has tcx. */
+  readonly clsact?: boolean;
   /** An internal port's device is to outlive this process. */
   readonly persistent?: boolean;
 }

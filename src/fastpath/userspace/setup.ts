@@ -55,7 +55,7 @@ export class PortSetup {
           const ifindex = ifNameToIndex(name);
           if (ifindex === 0) throw new DatapathError("no-device", `there is no device ${name}`);
           if (request.program !== undefined) {
-            return this.openSending(ifindex, request.program, request.adopted);
+            return this.openSending(ifindex, request.program, request);
           }
           const packet = openPacketSocket(ifindex, QUIET_FRAMES);
           const attachment = this.keepFromHost(name, ifindex);
@@ -72,12 +72,12 @@ export class PortSetup {
   }
 
   private openInternal(
-    { name, mac, program, adopted, persistent }: PortRequest,
+    { name, mac, program, adopted, persistent, clsact }: PortRequest,
   ): OpenedPort {
     const tap = openTap(name, { mac: mac && new Uint8Array(mac), adopt: adopted !== undefined });
     if (program === undefined) return { type: "internal", tap };
     try {
-      const attachment = adopted ?? attachTc(program, tap.ifindex, "egress");
+      const attachment = adopted ?? attachTc(program, tap.ifindex, "egress", clsact);
       if (persistent) setTapPersistent(tap.fd, true);
       return { type: "internal", tap, attachment };
     } catch (error) {
@@ -86,10 +86,14 @@ export class PortSetup {
     }
   }
 
-  private openSending(ifindex: number, program: number, adopted?: TcAttachment): OpenedPort {
+  private openSending(
+    ifindex: number,
+    program: number,
+    { adopted, clsact }: PortRequest,
+  ): OpenedPort {
     const packet = openSendingSocket(ifindex);
     try {
-      const attachment = adopted ?? attachTcIngress(program, ifindex);
+      const attachment = adopted ?? attachTc(program, ifindex, "ingress", clsact);
       return { type: "device", packet, attachment };
     } catch (error) {
       close(packet.sendFd);

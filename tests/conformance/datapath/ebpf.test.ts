@@ -1,19 +1,26 @@
-/** The in-kernel datapath against the suite. */
+/** The in-kernel datapath against the suite, attached in both ways there are. */
 import { openEbpfDatapath } from "../../../src/fastpath/ebpf/datapath.ts";
 import { describePrivileged } from "../../support/privileged.ts";
 import { openHostRig } from "./host-rig.ts";
 import type { Implementation } from "./rig.ts";
 import { datapathConformance } from "./suite.ts";
 
-const ebpf: Implementation = {
-  name: "ebpf",
+const ebpf = (name: string, clsact: boolean): Implementation => ({
+  name,
   skips: {
     "a frame without an Ethernet header is dropped and counted":
       "a packet socket cannot send less than an Ethernet header",
   },
   // The sentinel goes through userspace: behind what userspace forwards, and behind what the kernel
   // has forwarded at once.
-  open: () => openHostRig(openEbpfDatapath, [{ type: "trunc", maxLength: 0xffff }]),
-};
+  open: () =>
+    openHostRig(
+      ({ logger }) => openEbpfDatapath({ logger, clsact }),
+      [{ type: "trunc", maxLength: 0xffff }],
+    ),
+});
 
-describePrivileged("ebpf", [], () => datapathConformance(ebpf));
+describePrivileged("ebpf", [], () => {
+  datapathConformance(ebpf("ebpf, clsact", true));
+  datapathConformance(ebpf("ebpf, tcx where there is", false));
+});
