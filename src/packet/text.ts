@@ -98,7 +98,9 @@ const FRAGMENTS: readonly FragmentName[] = [
 ];
 
 const ones = (bits: number): bigint => (1n << BigInt(bits)) - 1n;
-const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
+/** As C's `%#x`: no prefix for zero. */
+const hex = (value: bigint | number): string =>
+  BigInt(value) === 0n ? "0" : `0x${value.toString(16)}`;
 
 /** `LOCAL`, a name that is known (quoted unless it is a plain word), or the number. */
 export function formatPort(port: number, names?: PortNames): string {

@@ -43,11 +43,14 @@ function lookTag(mask: FlowKey, n: number): void {
   lookBytes(mask, n === 0 ? AT.vlanTpid : AT.vlan2Tpid, 2);
 }
 
-/** A new outer tag, with the VLAN and priority of the one that was (OpenFlow 1.3.5 §5.12.1). */
+/**
+ * A new outer tag of VLAN 0 and priority 0. OpenFlow (1.3.5 §5.12.1) would copy those of the tag that
+ * was, Open vSwitch does not.
+ */
 export function pushTag({ key, mask }: Xlate, tpid: number): void {
   const list = tags(key);
   for (let n = 0; n < list.length; n++) lookTag(mask, n);
-  setTags(key, [{ tci: list[0]?.tci ?? VLAN_CFI, tpid }, ...list]);
+  setTags(key, [{ tci: VLAN_CFI, tpid }, ...list]);
 }
 
 export function popTag({ key, mask }: Xlate): void {

@@ -172,7 +172,7 @@ describe("VLAN tags", () => {
   const cases: [string, Tag[], Action[], string][] = [
     ["push", [], [push, set("vlan_vid", 0x1005)], "5"],
     ["push on a tag", [{ vid: 7 }], [push, set("vlan_vid", 0x1005)], "5,7"],
-    ["push 802.1ad", [{ vid: 7 }], [{ type: "push_vlan", ethType: 0x88a8 }], "88a8:7,7"],
+    ["push 802.1ad", [{ vid: 7 }], [{ type: "push_vlan", ethType: 0x88a8 }], "88a8:0,7"],
     ["pop", [{ vid: 7 }], [pop], ""],
     ["pop one of two", [{ vid: 7 }, { vid: 8 }], [pop], "8"],
     ["pop both", [{ vid: 7 }, { vid: 8 }], [pop, pop], ""],
