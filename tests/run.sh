@@ -15,7 +15,7 @@ say() { printf '%s\n' "tests/run.sh: $*"; }
 # the clients, a controller in C and one in Python, a traffic generator, tools that set up hosts,
 # and one that counts system calls.
 packages="openvswitch-switch openvswitch-common openvswitch-testcontroller python3-openvswitch
-  python3-os-ken ovn-common ovn-central openvswitch-vtep iperf3 iputils-ping iproute2 tcpdump ethtool procps strace"
+  python3-os-ken ovn-common ovn-central ovn-host openvswitch-vtep iperf3 iputils-ping iproute2 tcpdump ethtool procps strace"
 
 install_packages() {
   missing=

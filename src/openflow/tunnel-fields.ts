@@ -43,6 +43,10 @@ export function setTunnelOption(key: FlowKey, index: number): void {
   key.bytes[presentByte(index)]! |= 1 << (index & 7);
 }
 
+export function clearTunnelOption(key: FlowKey, index: number): void {
+  key.bytes[presentByte(index)]! &= ~(1 << (index & 7));
+}
+
 /** Numbers of the options that `key` (or a mask) has, ascending. */
 export function tunnelOptions(key: FlowKey): number[] {
   const word = PRESENT.offset >> 2;

@@ -322,6 +322,13 @@ export class Bridge implements Switch {
     return this.agents.wantsMisses;
   }
 
+  readonly tunnelOptions = {
+    place: (index: number) => {
+      const entry = this.agents.tlvTable.get(index);
+      return entry && { offset: entry.offset, length: entry.optionLength };
+    },
+  };
+
   receiveTunnel(key: FlowKey, mask: FlowKey): boolean {
     if (!hasTunnel(key)) return true;
     lookTunnel(key, mask);

@@ -1,8 +1,9 @@
 /** Actions that write fields of the key: which packets have them, and what goes into the mask. */
 import type { ActionOf, Subfield } from "../../openflow/actions/types.ts";
 import { formatSubfield } from "../../openflow/text/subfield.ts";
+import { clearTunnelOption, setTunnelOption, tunnelIndex } from "../../openflow/tunnel-fields.ts";
 import type { Prerequisite } from "../../packet/fields.ts";
-import { type Field, FIELDS, slot } from "../../packet/layout.ts";
+import { type Field, slot } from "../../packet/layout.ts";
 import { formatField } from "../../packet/text.ts";
 import {
   AT,
@@ -22,12 +23,6 @@ import type { Xlate } from "./xlate.ts";
 
 const ones = (bits: number): bigint => (1n << BigInt(bits)) - 1n;
 const TPID_8021Q = 0x8100;
-
-/** Which tunnel options the packet has, a bit each: no field of OpenFlow's, but written like one. */
-const PRESENT: Field = {
-  ...FIELDS.metadata,
-  offset: slot("tun_metadata_present").offset,
-};
 
 /** Sets a field if the packet has it; the written bits count as looked at (commit.ts). */
 export function setField(
@@ -56,7 +51,7 @@ export function setNumber(x: Xlate, field: Field, value: number): void {
 /** The field where it lies in this bridge's keys; undefined: it has no such field. */
 function placeOf({ bridge }: Xlate, field: Field): Field | undefined {
   if (!field.variable) return field;
-  const place = bridge.tunnelOptions?.place(optionIndex(field));
+  const place = bridge.tunnelOptions?.place(tunnelIndex(field));
   if (!place) return undefined;
   const { offset, length } = place;
   return {
@@ -68,11 +63,6 @@ function placeOf({ bridge }: Xlate, field: Field): Field | undefined {
   };
 }
 
-/** N of `tun_metadataN`. */
-function optionIndex({ name }: Field): number {
-  return Number(name.slice("tun_metadata".length));
-}
-
 /** `subfield` where it lies in this bridge's keys. */
 function placed(x: Xlate, subfield: Subfield): Subfield | undefined {
   if (!subfield.field.variable) return subfield;
@@ -81,10 +71,10 @@ function placed(x: Xlate, subfield: Subfield): Subfield | undefined {
 }
 
 /** What goes with the written bits: that a tunnel option is there, that a tag is a whole tag. */
-function finish({ key, mask }: Xlate, { offset, name, variable }: Field): void {
+function finish({ key, mask }: Xlate, field: Field): void {
+  const { offset, name, variable } = field;
   if (variable) {
-    const bit = 1n << BigInt(Number(name.slice("tun_metadata".length)));
-    for (const each of [key, mask]) each.setBig(PRESENT, each.getBig(PRESENT) | bit);
+    for (const each of [key, mask]) setTunnelOption(each, tunnelIndex(field));
     return;
   }
   if (offset !== AT.vlanTci) return;
@@ -120,8 +110,7 @@ export function deleteField(x: Xlate, field: Field): void {
   const place = placeOf(x, field);
   if (place) {
     x.key.bytes.fill(0, place.offset, place.offset + place.slotBytes);
-    const bit = 1n << BigInt(optionIndex(field));
-    x.key.setBig(PRESENT, x.key.getBig(PRESENT) & ~bit);
+    clearTunnelOption(x.key, tunnelIndex(field));
   }
   x.tracer?.report("detail", `delete ${field.name}`);
 }
@@ -159,7 +148,7 @@ function reportSubfield({ tracer, key }: Xlate, subfield: Subfield): void {
   const value = readSubfield(key, subfield);
   const text = start === 0 && bits >= field.bits
     ? formatField(field, value)
-    : `0x${value.toString(16)}`;
+    : (value === 0n ? "0" : `0x${value.toString(16)}`);
   tracer.report("detail", `${formatSubfield(subfield)} is now ${text}`);
 }
 

@@ -1,0 +1,132 @@
+/**
+ * Tunnels between two switches in two namespaces, real packets: with itself, with stock Open vSwitch,
+ * and with the VXLAN device of the Linux kernel. The tunnels' ends are addresses of a bridge's own
+ * port; the cable between the namespaces is in that bridge.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { eventually } from "../support/eventually.ts";
+import { iperf, ping, reaches } from "../support/hosts.ts";
+import { type Namespace, Sandbox } from "../support/netns.ts";
+import { describePrivileged } from "../support/privileged.ts";
+import { STOCK_TOOLS, StockSwitch } from "../support/stock.ts";
+import { type RunningSwitch, SolovsSwitch, startSwitch, SWITCH_TOOLS } from "../support/switch.ts";
+
+type Peer = "solovs" | "stock";
+
+interface End {
+  readonly sw: RunningSwitch;
+  readonly host: Namespace;
+  readonly ip: string;
+}
+
+/** A switch whose bridge `br-phy` has the cable and the address 172.16.0.N, and a host on `br-int`. */
+async function makeEnd(sandbox: Sandbox, sw: RunningSwitch, n: number): Promise<End> {
+  const host = await sandbox.netns(`host${n}`);
+  await sw.addBridge("br-phy");
+  await sw.clients.vsctl("add-port br-phy cable");
+  await sw.ns.ip(`addr add 172.16.0.${n}/24 dev br-phy`);
+  await sw.ns.must(["sysctl", "-qw", "net.ipv6.conf.br-phy.disable_ipv6=0"]);
+  await sw.ns.ip(`addr add fd00:172::${n}/64 dev br-phy nodad`);
+  await sw.ns.ip("link set br-phy up");
+  await sandbox.veth({ ns: host, name: "eth0" }, { ns: sw.ns, name: "p1" });
+  if (sw.kind === "stock") await host.must(["ethtool", "-K", "eth0", "tx", "off"]);
+  await host.ip(`addr add 10.0.0.${n}/24 dev eth0`);
+  await host.ip("link set eth0 mtu 1400");
+  await sw.addBridge("br-int");
+  await sw.clients.vsctl("add-port br-int p1");
+  return { sw, host, ip: `10.0.0.${n}` };
+}
+
+const KINDS: readonly (readonly [name: string, type: string, options: string, v6?: boolean])[] = [
+  ["VXLAN", "vxlan", "options:key=42"],
+  ["VXLAN over IPv6", "vxlan", "options:key=42", true],
+  ["Geneve", "geneve", "options:key=7 options:csum=true"],
+  ["GRE with key and checksum", "gre", "options:key=9 options:csum=true"],
+  ["GRE without key", "gre", ""],
+];
+
+for (const peer of ["solovs", "stock"] satisfies Peer[]) {
+  describePrivileged(`tunnels with ${peer}`, [...SWITCH_TOOLS, ...STOCK_TOOLS, "iperf3"], () => {
+    let sandbox: Sandbox;
+    let left: End;
+    let right: End;
+
+    beforeAll(async () => {
+      sandbox = await Sandbox.create();
+      const [one, two] = [await sandbox.netns("one"), await sandbox.netns("two")];
+      await sandbox.veth({ ns: one, name: "cable" }, { ns: two, name: "cable" });
+      left = await makeEnd(sandbox, await startSwitch(sandbox, one), 1);
+      const other = peer === "stock"
+        ? await StockSwitch.start(sandbox, two)
+        : await SolovsSwitch.start(sandbox, two);
+      right = await makeEnd(sandbox, other, 2);
+    }, 60_000);
+    afterAll(async () => {
+      for (const end of [left, right]) await end?.sw.stop();
+      await sandbox?.dispose();
+    }, 30_000);
+
+    for (const [name, type, options, v6] of KINDS) {
+      test(name, async () => {
+        for (const [{ sw }, n] of [[left, 2], [right, 1]] as const) {
+          const remote = v6 ? `fd00:172::${n}` : `172.16.0.${n}`;
+          const more = `type=${type} options:remote_ip=${remote} ${options}`.trim();
+          await sw.clients.vsctl(
+            `--if-exists del-port br-int tun -- add-port br-int tun -- set interface tun ${more}`,
+          );
+        }
+        expect(await reaches(left.host, right.ip, 10_000)).toBe(true);
+        await eventually("a full packet passes, and its answer", async () => {
+          const full = await ping(left.host, right.ip, { count: 3, sizeBytes: 1372 });
+          return full.received === 3;
+        });
+        const { gbitPerSec } = await iperf({ ns: right.host, ip: right.ip }, left.host, {
+          seconds: 1,
+        });
+        expect(gbitPerSec).toBeGreaterThan(0.005);
+      }, 40_000);
+    }
+  });
+}
+
+describePrivileged("VXLAN with the kernel's device", [...SWITCH_TOOLS, "iperf3"], () => {
+  let sandbox: Sandbox;
+  let left: End;
+  let other: Namespace;
+
+  beforeAll(async () => {
+    sandbox = await Sandbox.create();
+    const one = await sandbox.netns("one");
+    other = await sandbox.netns("two");
+    await sandbox.veth({ ns: one, name: "cable" }, { ns: other, name: "eth0" });
+    left = await makeEnd(sandbox, await startSwitch(sandbox, one), 1);
+    await other.ip("addr add 172.16.0.2/24 dev eth0");
+    await other.ip("link add vx type vxlan id 42 remote 172.16.0.1 dstport 4789");
+    await other.ip("addr add 10.0.0.2/24 dev vx");
+    await other.ip("link set vx mtu 1400 up");
+    // Segments of a tunnelled super-packet that crosses a veth pair cannot be told to user space.
+    await other.must(["ethtool", "-K", "vx", "tso", "off", "gso", "off"]);
+    await left.sw.clients.vsctl(
+      "add-port br-int tun -- set interface tun type=vxlan options:remote_ip=172.16.0.2 " +
+        "options:key=42",
+    );
+  }, 60_000);
+  afterAll(async () => {
+    await left?.sw.stop();
+    await sandbox?.dispose();
+  }, 30_000);
+
+  describe("both ways", () => {
+    test("ping", async () => {
+      expect(await reaches(left.host, "10.0.0.2", 10_000)).toBe(true);
+      expect((await ping(other, left.ip, { count: 3, sizeBytes: 1372 })).received).toBe(3);
+    }, 30_000);
+
+    test("TCP", async () => {
+      const out = await iperf({ ns: other, ip: "10.0.0.2" }, left.host);
+      expect(out.gbitPerSec).toBeGreaterThan(0.005);
+      const back = await iperf({ ns: left.host, ip: left.ip }, other);
+      expect(back.gbitPerSec).toBeGreaterThan(0.005);
+    }, 40_000);
+  });
+});
