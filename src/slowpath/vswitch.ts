@@ -51,6 +51,8 @@ export interface VswitchOptions {
   readonly unixctl?: UnixctlServer;
   /** For controllers over TLS. */
   readonly tls?: Tls;
+  /** Controllers' sockets may be in the run directory only; true unless set. */
+  readonly selfConfined?: boolean;
   /** Packets that an OpenFlow connection may have waiting in buffers; 256 unless given. */
   readonly packetBuffers?: number;
   /** What `Bridge.datapath_type` may be; unless given, what the datapath stands for. */
@@ -143,6 +145,7 @@ class SlowPath implements Vswitch {
       runDir,
       tls,
       packetBuffers: options.packetBuffers,
+      selfConfined: options.selfConfined,
       facts: {
         datapathTypes: () => options.datapathTypes ?? datapathTypes(this.backend?.datapath),
         interfaceTypes: options.interfaceTypes ?? INTERFACE_TYPES,

@@ -62,6 +62,8 @@ export interface DaemonOptions {
   /** Absolute, or within the working directory. */
   pidFile: string | undefined;
   overwritePidFile: boolean;
+  /** Whoever may write to the database gets no sockets but in the run directory. */
+  selfConfined: boolean;
 }
 
 export const noDaemonOptions = (): DaemonOptions => ({
@@ -70,6 +72,7 @@ export const noDaemonOptions = (): DaemonOptions => ({
   noChdir: false,
   pidFile: undefined,
   overwritePidFile: false,
+  selfConfined: true,
 });
 
 /** Takes one option into account. Throws `Fatal` for what is not supported. */
@@ -96,6 +99,7 @@ export function takeDaemonOption(
       options.overwritePidFile = true;
       return;
     case "noSelfConfinement":
+      options.selfConfined = false;
       return;
     case "user":
       throw new Fatal("--user is not supported: start the program as that user instead");

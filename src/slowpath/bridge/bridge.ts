@@ -43,6 +43,8 @@ export interface BridgeOptions {
   readonly runDir: string;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
+  /** Controllers' sockets may be in the run directory only; true unless set. */
+  readonly selfConfined?: boolean | undefined;
   /** Packets that a connection may have waiting; as many as there can be unless set. */
   readonly packetBuffers?: number | undefined;
   /** An address that was learned behind a port of this bridge is to be forgotten by the others. */
@@ -132,6 +134,7 @@ export class Bridge implements Switch {
       clock,
       log,
       runDir,
+      selfConfined: options.selfConfined ?? true,
       tls: options.tls,
       changed: statusChanged,
     });

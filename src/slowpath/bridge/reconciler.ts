@@ -67,6 +67,8 @@ export interface ReconcilerOptions {
   readonly facts: SystemFacts;
   /** Of each OpenFlow connection; as many as there can be unless set. */
   readonly packetBuffers?: number | undefined;
+  /** Controllers' sockets may be in the run directory only; true unless set. */
+  readonly selfConfined?: boolean | undefined;
   /** Opens the datapath on first use; rejects with an error that says what to do. */
   readonly backend: () => Promise<Backend>;
 }
@@ -257,6 +259,7 @@ export class Reconciler {
         runDir,
         tls: this.options.tls,
         packetBuffers: this.options.packetBuffers,
+        selfConfined: this.options.selfConfined,
         forgetElsewhere: (vlan, mac) => {
           for (const other of this.bridges.values()) {
             if (other.name !== want.name) other.macs.forget(vlan, mac);

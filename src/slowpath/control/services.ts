@@ -6,7 +6,7 @@
  * that is taken, no key for TLS) is logged once and shows its reason in `status:last_error`; what
  * another program or a file may mend is tried again.
  */
-import { join } from "node:path";
+import { isAbsolute, join, relative } from "node:path";
 import type { Row } from "../../db/replica.ts";
 import type { Tls } from "../../db/tls/tls.ts";
 import type { Logger } from "../../log/log.ts";
@@ -17,7 +17,7 @@ import { Service, type ServiceContext, type ServiceSettings } from "./service.ts
 import { Snoop } from "./snoop.ts";
 import type { Switch } from "./switch.ts";
 import { systemText } from "./streams.ts";
-import { isPassive, parseTarget, type Target } from "./targets.ts";
+import { isPassive, parseTarget, type Target, type TargetResult } from "./targets.ts";
 
 const RETRY_MS = 2500;
 const DEFAULT_PROBE_MS = 5000;
@@ -37,6 +37,8 @@ export interface ServicesOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly runDir: string;
+  /** Controllers' sockets may be there only. */
+  readonly selfConfined: boolean;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
   /** The status of a controller may have changed. */
@@ -93,7 +95,7 @@ export class Services {
     });
     const refused = new Set<string>();
     for (const row of config.controllers) {
-      const parsed = parseTarget(row.target, this.options.runDir);
+      const parsed = this.confine(parseTarget(row.target, this.options.runDir), row.target);
       const settings = settingsOf(row, config, parsed.ok ? parsed.target : undefined);
       if (parsed.ok) wanted.set(row.target, { target: parsed.target, settings });
       else {
@@ -108,6 +110,32 @@ export class Services {
     this.apply(wanted);
     this.snoop ??= this.openSnoop();
     this.failMode.configure(config.failMode);
+  }
+
+  /**
+   * Whoever may write to the database, perhaps from another machine, is not to reach any socket of
+   * this one, and to replace no file but those that belong to the bridge.
+   */
+  private confine(parsed: TargetResult, text: string): TargetResult {
+    const { runDir, selfConfined, bridge } = this.options;
+    if (!selfConfined || !parsed.ok) return parsed;
+    const { target } = parsed;
+    if (target.kind !== "unix" && target.kind !== "punix") return parsed;
+    const path = relative(runDir, target.path);
+    const outside = path.startsWith("..") || isAbsolute(path);
+    if (target.kind === "unix") {
+      if (!outside) return parsed;
+      return {
+        ok: false,
+        error: `"${text}": Not connecting to socket controller outside ${runDir}`,
+      };
+    }
+    const own = `${bridge.name}.`;
+    if (!outside && path.startsWith(own) && !path.includes("/")) return parsed;
+    return {
+      ok: false,
+      error: `"${text}": Not adding Unix domain socket controller but as ${join(runDir, own)}*`,
+    };
   }
 
   status(target: string): ControllerStatus {

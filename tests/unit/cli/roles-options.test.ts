@@ -39,6 +39,7 @@ describe("ovsdb-server's options", () => {
       noChdir: false,
       pidFile: undefined,
       overwritePidFile: false,
+      selfConfined: true,
     });
     expect([log.file, unixctl, run]).toEqual([undefined, undefined, undefined]);
   });

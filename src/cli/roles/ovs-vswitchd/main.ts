@@ -180,6 +180,7 @@ async function start(context: Start): Promise<Vswitch> {
     tls,
     writesVersions: false,
     packetBuffers: 0,
+    selfConfined: options.daemon.selfConfined,
     ...(unixctl && { unixctl }),
     ...(dummies && {
       datapathTypes: dummies.datapathTypes,

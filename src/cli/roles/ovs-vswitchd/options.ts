@@ -205,6 +205,7 @@ Daemon options:
   --no-chdir              stay in the working directory
   --pidfile[=FILE]        write the process id (default: ${run}/${PROGRAM}.pid)
   --overwrite-pidfile     replace the pid file of another process
+  --no-self-confinement   controllers' sockets may be anywhere
 
 Logging options:
   -vSPEC, --verbose=SPEC  set levels

@@ -140,6 +140,24 @@ describe("OpenFlow services of a bridge", () => {
     expect(s.log.join("\n")).toContain(problem);
   });
 
+  test("sockets of controllers are in the run directory, those to be made named as the bridge", async () => {
+    const outside = [
+      "unix:/tmp/elsewhere.sock",
+      `unix:${s.dir}/../elsewhere.sock`,
+      `punix:${s.dir}/other`,
+      `punix:${s.dir}/br0.x/../../overwritten`,
+      `punix:${s.dir}/br0.x/y`,
+    ];
+    for (const target of outside) {
+      await setControllers(target);
+      expect(row().status.get("last_error")).toMatch(/: Not (?:adding|connecting to) /);
+    }
+    await setControllers(`punix:${s.dir}/br0.extra`);
+    const c = client(join(s.dir, "br0.extra"), OF13);
+    c.send({ type: "barrier_request" });
+    await s.until(() => c.got.some(({ type }) => type === "barrier_reply"));
+  });
+
   test("a snooper sees what the controller and the switch say", async () => {
     const c = controller(OF13);
     await setControllers(c.target);
