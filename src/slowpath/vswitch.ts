@@ -49,6 +49,8 @@ export interface VswitchOptions {
   readonly runDir: string;
   /** Gets the commands that are about the switch; whoever made it closes it. */
   readonly unixctl?: UnixctlServer;
+  /** A directory for flows that outlive the process (`persist-flows`); without it none can. */
+  readonly stateDir?: string;
   /** For controllers over TLS. */
   readonly tls?: Tls;
   /** Controllers' sockets may be in the run directory only; true unless set. */
@@ -145,6 +147,7 @@ class SlowPath implements Vswitch {
       runDir,
       tls,
       packetBuffers: options.packetBuffers,
+      stateDir: options.stateDir,
       selfConfined: options.selfConfined,
       facts: {
         datapathTypes: () => options.datapathTypes ?? datapathTypes(this.backend?.datapath),

@@ -19,6 +19,7 @@ import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import { Agents } from "../control/agents.ts";
 import { Continuations } from "../control/continuations.ts";
+import { KeptFlows } from "../control/kept-flows.ts";
 import { usesTunnelField } from "../control/tlv-table.ts";
 import { BUFFER_COUNT } from "../control/buffers.ts";
 import { Services } from "../control/services.ts";
@@ -41,6 +42,8 @@ export interface BridgeOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly runDir: string;
+  /** For what outlives the process; undefined: nothing can. */
+  readonly stateDir?: string | undefined;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
   /** Controllers' sockets may be in the run directory only; true unless set. */
@@ -92,6 +95,7 @@ export class Bridge implements Switch {
   readonly agents: Agents;
   readonly services: Services;
   readonly continuations: Continuations;
+  readonly keptFlows: KeptFlows;
   readonly backend: Backend;
   readonly packetBuffers: number;
   datapathId = 0n;
@@ -123,7 +127,19 @@ export class Bridge implements Switch {
     this.agents = new Agents(
       () => backend.changed(),
       (index) => usesTunnelField(this.tables, index),
+      () => {
+        this.keptFlows.tunnelOptionsChanged();
+        backend.changed();
+      },
     );
+    this.keptFlows = new KeptFlows({
+      bridge: name,
+      tables: this.tables,
+      tlvTable: this.agents.tlvTable,
+      clock,
+      log,
+      stateDir: options.stateDir,
+    });
     this.continuations = new Continuations(this, backend.cache, this.agents.tlvTable);
     this.unlisten = this.tables.listen((changes) => {
       this.agents.tablesChanged(this.tables, changes, clock.now());
@@ -316,6 +332,7 @@ export class Bridge implements Switch {
   }
 
   settle(): Promise<void> {
+    this.keptFlows.flush();
     return this.backend.settle();
   }
 
@@ -349,6 +366,7 @@ export class Bridge implements Switch {
 
   /** Closes the connections and empties the tables. Ports must have been detached. */
   close(): void {
+    this.keptFlows.close();
     this.services.close();
     this.unlisten();
     this.tables.flush();

@@ -68,6 +68,8 @@ export async function configureBridge(
     failMode: want.row.fail_mode ?? "standalone",
     packetInQueue: queue >= 1 && queue <= 512 ? queue : undefined,
   });
+  // After the fail mode, which empties the tables when a bridge is new.
+  bridge.keptFlows.configure(otherConfig.get("persist-flows") === "true");
   log.dbg(`bridge ${bridge.name}: configured`);
 }
 

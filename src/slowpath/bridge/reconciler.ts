@@ -65,6 +65,8 @@ export interface ReconcilerOptions {
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
   readonly facts: SystemFacts;
+  /** For flows that outlive the process (`persist-flows`); undefined: none can. */
+  readonly stateDir?: string | undefined;
   /** Of each OpenFlow connection; as many as there can be unless set. */
   readonly packetBuffers?: number | undefined;
   /** Controllers' sockets may be in the run directory only; true unless set. */
@@ -202,6 +204,7 @@ export class Reconciler {
     for (const bridge of [...this.bridges.values()]) {
       const want = wanted.bridges.get(bridge.name);
       if (!want || !bridge.backend.accepts(want.row.datapath_type)) {
+        bridge.keptFlows.forget();
         await this.destroyBridge(bridge);
       } else await this.removePorts(bridge, want);
     }
@@ -259,6 +262,7 @@ export class Reconciler {
         runDir,
         tls: this.options.tls,
         packetBuffers: this.options.packetBuffers,
+        stateDir: this.options.stateDir,
         selfConfined: this.options.selfConfined,
         forgetElsewhere: (vlan, mac) => {
           for (const other of this.bridges.values()) {

@@ -288,6 +288,7 @@ export class Agent {
       case "meter_mod":
         rejectSecondary(this);
         applyMeterMod(this, message);
+        this.bridge.keptFlows.metersChanged();
         return this.agents.forwardRequest(message, xid, this);
       case "meter_stats_request":
       case "meter_config_request":

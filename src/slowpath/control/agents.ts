@@ -59,8 +59,9 @@ export class Agents {
   constructor(
     private readonly onChange: () => void,
     usesTunnelField: (index: number) => boolean = () => false,
+    tunnelOptionsChanged: () => void = onChange,
   ) {
-    this.tlvTable = new TlvTable(usesTunnelField, onChange);
+    this.tlvTable = new TlvTable(usesTunnelField, tunnelOptionsChanged);
   }
 
   [Symbol.iterator](): Iterator<Agent> {

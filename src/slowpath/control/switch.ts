@@ -11,6 +11,7 @@ import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { Continuations } from "./continuations.ts";
+import type { KeptFlows } from "./kept-flows.ts";
 
 /** OFPMP_DESC's texts. */
 export interface SwitchDescription {
@@ -49,6 +50,8 @@ export interface Switch extends BridgeModel {
     actions: readonly Action[],
     metadata?: Match,
   ): PreparedPacketOut;
+  /** Meters are kept over a restart, and change by requests only. */
+  readonly keptFlows: Pick<KeptFlows, "metersChanged">;
   /** Packets that were paused for a controller. */
   readonly continuations: Continuations;
   /** Connections that the datapath tracks. */
