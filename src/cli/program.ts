@@ -110,6 +110,14 @@ function declareEnds(program: Command, outcome: Outcome): void {
       outcome.exitCode = await stop(options);
     });
   program
+    .command("probe")
+    .description("what this kernel offers for flows in it, and what is done without")
+    .option("--json", "as JSON", false)
+    .action(async (options: { json: boolean }) => {
+      const { probe } = await import("./probe.ts");
+      outcome.exitCode = probe(options);
+    });
+  program
     .command("cleanup")
     .description("remove what a switch that has ended or crashed left in the kernel")
     .option("--run-dir <dir>", ...runDir)

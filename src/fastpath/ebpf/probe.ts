@@ -1,0 +1,98 @@
+/**
+ * What the kernel offers for a datapath in it. Each answer is yes, no, or that it could not be told
+ * (without the permission to try, mostly). Nothing is attached anywhere, nothing is left.
+ */
+import { BpfMap } from "../../linux/bpf-map.ts";
+import { loadTcProgram } from "../../linux/bpf-program.ts";
+import { findBpfFs } from "../../linux/bpf-fs.ts";
+import { attachTcx } from "../../linux/bpf.ts";
+import { close, ERRNO, O_RDWR, open, SystemError } from "../../linux/libc.ts";
+import { Assembler } from "./assembler.ts";
+import { R0 } from "./instructions.ts";
+
+export interface Probe {
+  readonly feature: string;
+  readonly answer: "yes" | "no" | "could not tell";
+  /** What the kernel said, where it is not a plain yes. */
+  readonly because?: string;
+  /** Linux has it since then. */
+  readonly since: string;
+  /** What solovs does without it. */
+  readonly without: string;
+}
+
+type Try = Pick<Probe, "answer" | "because">;
+
+/** `yes` are errors that only a kernel with the feature gives. */
+function attempt(run: () => void, yes: readonly number[] = []): Try {
+  try {
+    run();
+    return { answer: "yes" };
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    if (yes.includes(error.errno)) return { answer: "yes" };
+    const denied = error.errno === ERRNO.EPERM || error.errno === ERRNO.EACCES;
+    return { answer: denied ? "could not tell" : "no", because: error.message };
+  }
+}
+
+function createMap(mapped: boolean): void {
+  const spec = { kind: "array", name: "probe", keyBytes: 4, valueBytes: 8, maxEntries: 1 } as const;
+  BpfMap.create({ ...spec, mapped }).close();
+}
+
+function withProgram(build: (asm: Assembler) => void, use: (fd: number) => void): void {
+  const asm = new Assembler();
+  build(asm);
+  const fd = loadTcProgram(asm.mov(R0, 0).exit().finish().bytes, "probe");
+  try {
+    use(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+/** No interface has this number. */
+const NO_INTERFACE = 0x7fff_ffff;
+
+export function probeKernel(): readonly Probe[] {
+  const userspace = "flows are in userspace";
+  return [
+    { feature: "eBPF maps", since: "3.18", without: userspace, ...attempt(() => createMap(false)) },
+    {
+      feature: "arrays mapped into the process",
+      since: "5.5",
+      without: userspace,
+      ...attempt(() => createMap(true)),
+    },
+    {
+      feature: "tc programs with the coarse clock",
+      since: "5.11",
+      without: userspace,
+      ...attempt(() => withProgram((asm) => asm.call("ktime_get_coarse_ns"), () => {})),
+    },
+    {
+      feature: "tcx links",
+      since: "6.6",
+      without: "clsact and cls_bpf, which a kill leaves attached",
+      ...attempt(
+        () => withProgram(() => {}, (fd) => attachTcx(fd, NO_INTERFACE)),
+        [ERRNO.ENODEV],
+      ),
+    },
+    {
+      feature: "TAP devices",
+      since: "2.4",
+      without: "no internal ports, and flows are in userspace",
+      ...attempt(() => close(open("/dev/net/tun", O_RDWR))),
+    },
+    {
+      feature: "a bpf file system",
+      since: "4.4",
+      without: "forwarding ends with the process",
+      ...(findBpfFs() === undefined
+        ? { answer: "no", because: "not mounted; solovs mounts it at /sys/fs/bpf" } as const
+        : { answer: "yes" } as const),
+    },
+  ];
+}
