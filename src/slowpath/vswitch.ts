@@ -32,6 +32,7 @@ import { Reconciler } from "./bridge/reconciler.ts";
 import type { Clock } from "./clock.ts";
 import { registerCommands } from "./control/appctl.ts";
 import { type Observe, openObserve } from "./observe.ts";
+import { MessageLog } from "./control/message-log.ts";
 import { openOperate, type Operate } from "./operate.ts";
 import type { UnixctlServer } from "./unixctl.ts";
 
@@ -144,6 +145,7 @@ class SlowPath implements Vswitch {
       clock,
       log: log.logger("bridge"),
       connectionLog: log.logger("rconn"),
+      messageLog: new MessageLog(log.logger("vconn")),
       runDir,
       tls,
       packetBuffers: options.packetBuffers,

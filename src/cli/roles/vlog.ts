@@ -112,7 +112,7 @@ export class Vlog {
     this.count++;
     for (const to of DESTINATIONS) {
       if (to === "syslog" || !this.open(to) || rank(level) > rank(levels[to])) continue;
-      const line = `${this.format(this.patterns[to], module, level, oneLine(message))}\n`;
+      const line = `${this.format(this.patterns[to], module, level, withoutForgery(message))}\n`;
       if (to === "console") this.console(line);
       else this.append(line);
     }
@@ -342,8 +342,11 @@ export class Vlog {
 
 const words = (spec: string): string[] => spec.split(/[ ,:\t]+/).filter((word) => word !== "");
 
-/** Hostile input must not forge lines. */
-const oneLine = (message: string): string => message.replace(/\r?\n/g, "\\n");
+/**
+ * Hostile input must not forge entries: what follows in lines of its own has no bars (of which an
+ * entry has several), or stands in the same line.
+ */
+const withoutForgery = (message: string): string => message.replace(/\r?\n(?=[^\n]*\|)/g, "\\n");
 
 function sameFile(a: number, b: number): boolean {
   const [x, y] = [fstatSync(a), fstatSync(b)];

@@ -22,6 +22,7 @@ import { Continuations } from "../control/continuations.ts";
 import { KeptFlows } from "../control/kept-flows.ts";
 import { usesTunnelField } from "../control/tlv-table.ts";
 import { BUFFER_COUNT } from "../control/buffers.ts";
+import type { MessageLog } from "../control/message-log.ts";
 import { Services } from "../control/services.ts";
 import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
 import type { BundleModel, MirrorModel, PacketIn, VlanConfig } from "../pipeline/model.ts";
@@ -46,6 +47,8 @@ export interface BridgeOptions {
   readonly stateDir?: string | undefined;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
+  /** Where OpenFlow messages are told in words. */
+  readonly messages?: MessageLog | undefined;
   /** Controllers' sockets may be in the run directory only; true unless set. */
   readonly selfConfined?: boolean | undefined;
   /** Packets that a connection may have waiting; as many as there can be unless set. */
@@ -151,6 +154,7 @@ export class Bridge implements Switch {
       log,
       runDir,
       selfConfined: options.selfConfined ?? true,
+      messages: options.messages,
       tls: options.tls,
       changed: statusChanged,
     });

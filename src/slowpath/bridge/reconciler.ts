@@ -25,6 +25,7 @@ import type { Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
 import { PORTS } from "../../openflow/version.ts";
 import type { Clock } from "../clock.ts";
+import type { MessageLog } from "../control/message-log.ts";
 import { TunnelConfigError } from "../tunnels/config.ts";
 import {
   attachInterface,
@@ -42,6 +43,7 @@ import { chooseIdentity, configureBridge, linkPatches } from "./configure.ts";
 
 import { type SystemFacts, writeOutcome } from "./outcome.ts";
 import type { BridgePort } from "./ports.ts";
+import { StatisticsTimer } from "./statistics-timer.ts";
 import { tunnelConfigOf } from "./tunnel-ports.ts";
 import {
   findInterface,
@@ -52,7 +54,6 @@ import {
 } from "./wanted.ts";
 
 const RETRY_MS = 1000;
-const MIN_STATS_INTERVAL_MS = 5000;
 
 export interface ReconcilerOptions {
   readonly replica: Replica;
@@ -61,6 +62,7 @@ export interface ReconcilerOptions {
   readonly log: Logger;
   /** Logger of OpenFlow connections. */
   readonly connectionLog: Logger;
+  readonly messageLog?: MessageLog | undefined;
   readonly runDir: string;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
@@ -94,12 +96,16 @@ export class Reconciler {
   private statisticsPending = false;
   private closed = false;
   private readonly stops: (() => void)[] = [];
-  private cancelStats: () => void = () => {};
-  private statsInterval = MIN_STATS_INTERVAL_MS;
+  private readonly statistics: StatisticsTimer;
   private cancelRetry: () => void = () => {};
   readonly counters = { rounds: 0, statusWrites: 0, failedWrites: 0 };
 
-  constructor(private readonly options: ReconcilerOptions) {}
+  constructor(private readonly options: ReconcilerOptions) {
+    this.statistics = new StatisticsTimer(options.clock, () => {
+      this.statisticsPending = true;
+      this.requestStatus();
+    });
+  }
 
   start(): void {
     const { replica, devices } = this.options;
@@ -110,7 +116,7 @@ export class Reconciler {
       devices.onChange((name) => this.deviceChanged(name)),
     );
     this.requestRound();
-    this.armStatistics();
+    this.statistics.start();
   }
 
   get all(): ReadonlyMap<string, Bridge> {
@@ -142,7 +148,7 @@ export class Reconciler {
   /** Takes everything down; the database is left as it is. */
   async close(): Promise<void> {
     this.closed = true;
-    this.cancelStats();
+    this.statistics.stop();
     this.cancelRetry();
     for (const stop of this.stops.splice(0)) stop();
     await this.settled();
@@ -226,10 +232,7 @@ export class Reconciler {
       });
     }
     linkPatches(this.bridges);
-    if (this.statisticsInterval() !== this.statsInterval) {
-      this.statisticsPending = this.statusPending = true;
-      this.armStatistics();
-    }
+    this.statistics.configure(wanted.root?.other_config.get("stats-update-interval"));
     for (const backend of new Set([...this.bridges.values()].map((b) => b.backend))) {
       backend.setLimits(wanted.root?.other_config ?? new Map());
       await backend.settle();
@@ -259,6 +262,7 @@ export class Reconciler {
         devices,
         clock,
         log: connectionLog,
+        messages: this.options.messageLog,
         runDir,
         tls: this.options.tls,
         packetBuffers: this.options.packetBuffers,
@@ -473,22 +477,6 @@ export class Reconciler {
   private retryLater(): void {
     this.cancelRetry();
     this.cancelRetry = this.options.clock.after(RETRY_MS, () => this.requestRound());
-  }
-
-  /** Milliseconds (`other_config:stats-update-interval`). */
-  private statisticsInterval(): number {
-    const wanted = Number(this.wanted.root?.other_config.get("stats-update-interval") ?? 0);
-    return Math.max(MIN_STATS_INTERVAL_MS, Number.isFinite(wanted) ? wanted : 0);
-  }
-
-  private armStatistics(): void {
-    this.cancelStats();
-    this.statsInterval = this.statisticsInterval();
-    this.cancelStats = this.options.clock.after(this.statsInterval, () => {
-      this.statisticsPending = true;
-      this.requestStatus();
-      this.armStatistics();
-    });
   }
 }
 

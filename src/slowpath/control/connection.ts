@@ -30,6 +30,7 @@ import { MessageStream } from "../../openflow/stream.ts";
 import type { TunnelFields } from "../../openflow/tunnel-fields.ts";
 import { negotiate, type OfVersion, VERSION_NAMES } from "../../openflow/version.ts";
 import type { Clock } from "../clock.ts";
+import type { MessageLog } from "./message-log.ts";
 import type { Stream, StreamEvents } from "./streams.ts";
 
 /** Time to complete the hello exchange. */
@@ -55,6 +56,8 @@ export interface ConnectionOptions {
   readonly versions: number;
   /** Silence after which the peer is asked for a sign of life; 0: never. */
   readonly probeMs: number;
+  /** Where messages are told in words. */
+  readonly messages?: MessageLog | undefined;
   /** What the `tun_metadata` fields are. */
   readonly tunnelFields?: TunnelFields | undefined;
 }
@@ -205,6 +208,7 @@ export class Connection implements StreamEvents {
   private receive(frame: Uint8Array): void | Promise<void> {
     this.counters.received++;
     this.events.snoop?.(frame);
+    this.options.messages?.received(this.peer, frame);
     if (this.state === "hello") return this.receiveHello(frame);
     let decoded: Decoded;
     try {
@@ -269,6 +273,7 @@ export class Connection implements StreamEvents {
       return this.stream.end();
     }
     this.cancelTimer();
+    this.options.messages?.negotiated(this.peer, version, this.options.versions, theirs);
     this.version = version;
     this.state = "active";
     this.armProbe();
@@ -283,6 +288,7 @@ export class Connection implements StreamEvents {
     for (const bytes of encodeMany(version, xid, message, { dropped, tunnelFields })) {
       this.counters.sent++;
       this.events.snoop?.(bytes);
+      this.options.messages?.sent(this.peer, bytes);
       this.stream.write(bytes);
     }
     if (this.stream.queuedBytes > MAX_QUEUE_BYTES) {

@@ -18,6 +18,7 @@ import type { Stream, StreamEvents, StreamListener } from "./streams.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import type { Switch } from "./switch.ts";
 import { isPassive, type Target } from "./targets.ts";
+import type { MessageLog } from "./message-log.ts";
 import { listenAnyStreams, openAnyStream } from "./tls-streams.ts";
 
 /** Connections that a passive service holds at once. */
@@ -41,6 +42,8 @@ export interface ServiceContext {
   readonly agents: Agents;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where messages are told in words. */
+  readonly messages: MessageLog | undefined;
   /** For targets over TLS. */
   readonly tls: Tls | undefined;
   /** Something that the database or the fail mode shows may have changed. */
@@ -166,6 +169,7 @@ export class Service {
       log,
       versions,
       probeMs,
+      messages: this.context.messages,
       tunnelFields: agents.tlvTable,
     }, {
       opened: (version) => {

@@ -13,6 +13,7 @@ import type { Logger } from "../../log/log.ts";
 import type { Clock } from "../clock.ts";
 import type { Agents } from "./agents.ts";
 import { type ControllerHealth, type FailMode, FailModeKeeper } from "./fail-mode.ts";
+import type { MessageLog } from "./message-log.ts";
 import { Service, type ServiceContext, type ServiceSettings } from "./service.ts";
 import { Snoop } from "./snoop.ts";
 import type { Switch } from "./switch.ts";
@@ -39,6 +40,8 @@ export interface ServicesOptions {
   readonly runDir: string;
   /** Controllers' sockets may be there only. */
   readonly selfConfined: boolean;
+  /** Where OpenFlow messages are told in words. */
+  readonly messages?: MessageLog | undefined;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
   /** The status of a controller may have changed. */
@@ -197,12 +200,13 @@ export class Services {
   }
 
   private context(): ServiceContext {
-    const { bridge, agents, clock, log, tls, changed } = this.options;
+    const { bridge, agents, clock, log, messages, tls, changed } = this.options;
     return {
       bridge,
       agents,
       clock,
       log,
+      messages,
       tls,
       changed: () => {
         this.failMode.check();

@@ -93,8 +93,8 @@ describe("patterns", () => {
   test("a message cannot forge a line", () => {
     const { vlog, lines } = recording();
     vlog.set("PATTERN:console:%m");
-    vlog.logger("jsonrpc").info("one\ntwo");
-    expect(lines).toEqual(["one\\ntwo\n"]);
+    vlog.logger("jsonrpc").info("one\n2026|two\nthree");
+    expect(lines).toEqual(["one\\n2026|two\nthree\n"]);
   });
 });
 
