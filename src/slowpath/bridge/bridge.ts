@@ -31,6 +31,7 @@ import { lookTunnel, receiveEcn } from "../tunnels/metadata.ts";
 import { decodeOptions, maskOptions, optionsOf } from "../tunnels/options.ts";
 import { hasTunnel } from "../tunnels/ports.ts";
 import type { Backend } from "./backend.ts";
+import type { DpFeatures } from "./features.ts";
 import { MacTable } from "./learning.ts";
 import { OfportAllocator } from "./ofports.ts";
 import { BridgePort, Bundle, type PortCounts, type PortKind, withConfigBits } from "./ports.ts";
@@ -341,6 +342,10 @@ export class Bridge implements Switch {
   }
 
   // For the pipeline
+
+  get features(): DpFeatures {
+    return this.backend.features;
+  }
 
   wantsMisses(): boolean {
     return this.agents.wantsMisses;
