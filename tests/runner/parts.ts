@@ -108,6 +108,13 @@ export function parts(bun: string): Part[] {
     check("fmt", "format check", [tool("deno"), "fmt", "--check", "--quiet"]),
     check("lint", "lint", [tool("deno"), "lint", "--quiet"]),
     check("types", "type check", [tool("tsc"), "--noEmit"]),
+    // The console is typed for browsers, everything else is not.
+    check("types", "type check of the console", [
+      tool("tsc"),
+      "--noEmit",
+      "-p",
+      "src/http/console/app",
+    ]),
     check("compile", "compile", ["./compile.sh"]),
     {
       name: "unit",

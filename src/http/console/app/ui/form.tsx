@@ -15,12 +15,14 @@ export interface FieldProps {
 
 export function Field({ name, hint, wrong, all = false, children }: FieldProps) {
   return (
-    <label class={`field ${all ? "all" : ""}`}>
-      <span class="name">{name}</span>
-      {children}
+    <div class={`field ${all ? "all" : ""}`}>
+      <label>
+        <span class="name">{name}</span>
+        {children}
+      </label>
       {wrong !== undefined && <span class="wrong" role="alert">{wrong}</span>}
       {hint !== undefined && wrong === undefined && <span class="hint">{hint}</span>}
-    </label>
+    </div>
   );
 }
 

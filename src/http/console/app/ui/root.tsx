@@ -1,5 +1,5 @@
 /** Who is there decides what is shown: the door, or the console. */
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { useApp, useTexts } from "../core/app.ts";
 import { useStore } from "../core/store.ts";
 import { Login } from "../pages/login.tsx";
@@ -11,9 +11,13 @@ export function Root({ setupToken }: { readonly setupToken: string | undefined }
   const { api, live } = useApp();
   const t = useTexts();
   const session = useStore(api.session);
+  const [token, setToken] = useState(setupToken);
   useEffect(() => {
-    if (session) live.start();
-    else live.stop();
+    if (session) {
+      live.start();
+      // It works once.
+      setToken(undefined);
+    } else live.stop();
   }, [session?.user]);
   return (
     <>
@@ -26,7 +30,7 @@ export function Root({ setupToken }: { readonly setupToken: string | undefined }
           </div>
         )
         : session === null
-        ? <Login setupToken={setupToken} />
+        ? <Login setupToken={token} />
         : <Shell session={session} />}
       <Toaster />
     </>
