@@ -69,7 +69,7 @@ const TCP = 6;
 const UDP = 17;
 
 /** The value of a slot of which the match looks at all bits; undefined otherwise. */
-function pinned({ key, mask }: Match, name: SlotName): number | undefined {
+export function pinned({ key, mask }: Match, name: SlotName): number | undefined {
   const { offset, bytes } = slot(name);
   let value = 0;
   for (let i = offset; i < offset + bytes; i++) {

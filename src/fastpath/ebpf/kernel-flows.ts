@@ -25,7 +25,7 @@ import {
   VERDICT_INGRESS,
   VERDICT_PROGRAM,
 } from "./abi.ts";
-import { type KernelActions, planActions, type PortTarget } from "./action-plan.ts";
+import { type KernelActions, pinned, planActions, type PortTarget } from "./action-plan.ts";
 import { ActionPrograms, type LoadedPlan } from "./action-programs.ts";
 import { FlowRecords } from "./flow-records.ts";
 import { type KernelMask, KernelMasks } from "./kernel-masks.ts";
@@ -49,6 +49,8 @@ export interface KernelFlowsOptions {
   readonly half: number;
   /** Another process's main program is in force until `takeOver`. */
   readonly held: boolean;
+  /** True if a program receives what comes in by the port. */
+  readonly receives: (port: number) => boolean;
   readonly targetOf: (port: number) => PortTarget | undefined;
   readonly logger: Logger;
 }
@@ -107,6 +109,10 @@ export class KernelFlows {
     this.waiting.delete(id);
     const bits = kernelMask(match);
     if (!bits) return this.refuse(id, "matches a field that programs do not read");
+    const inPort = pinned(match, "in_port");
+    if (inPort !== undefined && !this.options.receives(inPort)) {
+      return this.refuse(id, "userspace receives what comes in by its port");
+    }
     const planned = planActions(actions, match, this.options.targetOf);
     if (planned.kind === "userspace") {
       if (planned.missingPort !== undefined) this.waiting.set(id, flow);

@@ -46,6 +46,8 @@ export class KernelParts implements KernelSide {
   readonly punts: Punts;
   private readonly half: number;
   private readonly targets = new Map<number, PortTarget>();
+  /** Ports with a program. */
+  private readonly receiving = new Set<number>();
   /** Ports of a process before that were not asked for yet, by name. */
   private readonly kept = new Map<string, PinnedPort>();
   private readonly pinned = new Map<number, PinnedPort>();
@@ -68,6 +70,7 @@ export class KernelParts implements KernelSide {
       maxFlows: MAX_FLOWS,
       half: this.half,
       held: adopted !== undefined,
+      receives: (port) => this.receiving.has(port),
       targetOf: (port) => this.targets.get(port),
       logger,
     });
@@ -105,6 +108,7 @@ export class KernelParts implements KernelSide {
   }
 
   attached({ portNo, name, type, ifindex }: DpPort, attachment: TcAttachment): void {
+    this.receiving.add(portNo);
     this.kept.delete(name);
     const { pins } = this.options;
     if (!pins || !hasHook(type)) return;
@@ -134,6 +138,7 @@ export class KernelParts implements KernelSide {
   }
 
   portGone(portNo: number): void {
+    this.receiving.delete(portNo);
     this.detaching(portNo);
     if (this.targets.delete(portNo)) this.flows.portChanged(portNo);
   }

@@ -52,7 +52,7 @@ export interface AttachContext {
  * matter of opening a device, or cannot be opened.
  */
 export function openAhead(
-  backend: Backend,
+  { backend, inUserspace }: Bridge,
   devices: Devices,
   port: WantedPort,
   iface: WantedInterface,
@@ -60,7 +60,11 @@ export function openAhead(
   const refused = refusedPort(port) ?? refusedType(iface, devices);
   if (refused !== undefined || kindOf(port, iface, devices) !== "device") return undefined;
   if (devices.maker || !devices.get(iface.name)) return undefined;
-  const opening = backend.datapath.addPort({ name: iface.name, type: "device" });
+  const opening = backend.datapath.addPort({
+    name: iface.name,
+    type: "device",
+    ...(inUserspace && { userspace: true }),
+  });
   // Whoever awaits it learns of the failure.
   opening.catch(() => {});
   return opening;
@@ -145,6 +149,7 @@ export async function attachInterface(
       name: iface.name,
       type: kind,
       ...(mac && { mac }),
+      ...(bridge.inUserspace && { userspace: true }),
     }));
     // The dummy datapath's internal ports have no device; a host's device is known already.
     portNo = dpPort.portNo;

@@ -54,6 +54,8 @@ export interface BridgeOptions {
   readonly selfConfined?: boolean | undefined;
   /** Packets that a connection may have waiting; as many as there can be unless set. */
   readonly packetBuffers?: number | undefined;
+  /** `datapath_type=netdev`: this process forwards its packets, also where the kernel could. */
+  readonly inUserspace?: boolean;
   /** An address that was learned behind a port of this bridge is to be forgotten by the others. */
   readonly forgetElsewhere?: (vlan: number, mac: number) => void;
   /** Something that the database shows may have changed. */
@@ -102,6 +104,7 @@ export class Bridge implements Switch {
   readonly keptFlows: KeptFlows;
   readonly backend: Backend;
   readonly packetBuffers: number;
+  readonly inUserspace: boolean;
   datapathId = 0n;
   /** The one that the log has told of. */
   toldDatapathId = 0n;
@@ -124,6 +127,7 @@ export class Bridge implements Switch {
     this.clock = clock;
     this.backend = backend;
     this.packetBuffers = options.packetBuffers ?? BUFFER_COUNT;
+    this.inUserspace = options.inUserspace ?? false;
     this.tables = new FlowTables(clock);
     this.macs = new MacTable<BundleModel>(clock);
     this.ofports = new OfportAllocator(clock);
@@ -339,6 +343,11 @@ export class Bridge implements Switch {
   settle(): Promise<void> {
     this.keptFlows.flush();
     return this.backend.settle();
+  }
+
+  /** True if the bridge can stay what it is under this `datapath_type`. */
+  fits(datapathType: string): boolean {
+    return this.backend.accepts(datapathType) && this.inUserspace === (datapathType === "netdev");
   }
 
   // For the pipeline

@@ -209,7 +209,7 @@ export class Reconciler {
     }
     for (const bridge of [...this.bridges.values()]) {
       const want = wanted.bridges.get(bridge.name);
-      if (!want || !bridge.backend.accepts(want.row.datapath_type)) {
+      if (!want || !bridge.fits(want.row.datapath_type)) {
         bridge.keptFlows.forget();
         await this.destroyBridge(bridge);
       } else await this.removePorts(bridge, want);
@@ -266,6 +266,7 @@ export class Reconciler {
         runDir,
         tls: this.options.tls,
         packetBuffers: this.options.packetBuffers,
+        inUserspace: type === "netdev",
         stateDir: this.options.stateDir,
         selfConfined: this.options.selfConfined,
         forgetElsewhere: (vlan, mac) => {
@@ -398,7 +399,7 @@ export class Reconciler {
     const opening = new Map(
       missing.filter(([{ name }]) => !this.former.has(`${bridge.name}/${name}`)).map((
         [iface, port],
-      ) => [iface, openAhead(bridge.backend, this.options.devices, port, iface)]),
+      ) => [iface, openAhead(bridge, this.options.devices, port, iface)]),
     );
     for (const [iface, port] of missing) {
       const key = `${bridge.name}/${iface.name}`;
