@@ -136,7 +136,8 @@ export class ConnTable {
     const words = this.words(conn);
     const base = this.base(conn);
     words[base + C_FLAGS]! |= CF_ALIVE;
-    for (let direction = 0; direction < 2; direction++) {
+    // The original direction last, so that it is found first where both tuples are the same.
+    for (let direction = 1; direction >= 0; direction--) {
       words[base + C_HASH + direction] = hashTuple(words, base + direction * TUPLE_WORDS);
       this.link(2 * conn + direction);
     }
@@ -215,8 +216,8 @@ export class ConnTable {
     this.heads = new Int32Array(this.heads.length * 4).fill(NONE);
     for (let conn = 0; conn < this.used; conn++) {
       if (!this.isAlive(conn)) continue;
-      this.link(2 * conn);
       this.link(2 * conn + 1);
+      this.link(2 * conn);
     }
   }
 }

@@ -19,7 +19,8 @@ export function segments(frame: Frame): number {
 export function longestSegment(frame: Frame): number {
   const size = segmentSize(frame);
   if (size !== 0) return Math.min(frame.length, headerBytes(frame) + size);
-  return frame.l3 >= 0 ? frame.l3End : frame.length;
+  // Padding is known behind IP only, as in Open vSwitch.
+  return frame.l3Type === 0x0800 || frame.l3Type === 0x86dd ? frame.l3End : frame.length;
 }
 
 /** Bytes before the transport's payload. */

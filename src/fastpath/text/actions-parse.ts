@@ -97,7 +97,7 @@ function scanAction(s: Scanner, portNumber: PortNumber | undefined): DpAction[] 
     const ethType = s.number(0xffff);
     s.expect(")");
     if (labelled === "push_mpls") return [{ type: "push_mpls", ethType, lse }];
-    return [{ type: "add_mpls", ethType, lse, l2: false }];
+    return [{ type: "add_mpls", ethType, lse, l2: true }];
   }
   if (s.take("pop_mpls(eth_type=")) {
     const ethType = s.number(0xffff);
