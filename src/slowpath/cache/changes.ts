@@ -7,6 +7,7 @@
  *   they hit there. When the packet reached that table unchanged, the megaflow's own key and mask
  *   tell whether it could; otherwise it is taken to;
  * - a (VLAN, MAC) whose lookup decided where it goes appeared, moved or went;
+ * - it would have learned a rule, had there been room in a table that now has some;
  * - a group that it used, wanted or watched is another now;
  * - something else changed (ports, configuration): then every megaflow is.
  *
@@ -60,6 +61,8 @@ export class Changes {
   private readonly added = new Map<FlowTables, Map<number, Added[]>>();
   /** Tables in which clauses of conjunctions came or went. */
   private readonly conjunctive = new Map<FlowTables, Set<number>>();
+  /** Tables that rules left. */
+  private readonly lessened = new Map<FlowTables, Set<number>>();
   private readonly groups = new Map<Groups, Set<number>>();
   private readonly moved = new Map<Macs, Map<number, Set<number>>>();
 
@@ -94,12 +97,11 @@ export class Changes {
           break;
         case "removed":
           this.gone.add(change.rule);
+          note(this.lessened, tables, change.rule.table);
           if (change.rule.conjunctions) this.conjunction(tables, change.rule.table);
           break;
         case "group": {
-          const set = this.groups.get(tables.groups);
-          if (set) set.add(change.group);
-          else this.groups.set(tables.groups, new Set([change.group]));
+          note(this.groups, tables.groups, change.group);
           break;
         }
         case "vacancy":
@@ -117,9 +119,7 @@ export class Changes {
 
   /** A clause came or went: whatever was found in the table may depend on it. */
   private conjunction(tables: FlowTables, table: number): void {
-    const set = this.conjunctive.get(tables);
-    if (set) set.add(table);
-    else this.conjunctive.set(tables, new Set([table]));
+    note(this.conjunctive, tables, table);
   }
 
   mac(macs: Macs, vlan: number, mac: number): void {
@@ -145,6 +145,9 @@ export class Changes {
         if (this.groups.get(effect.groups)?.has(effect.id)) return true;
         continue;
       }
+      if (effect.type === "untaught" && this.lessened.get(effect.tables)?.has(effect.table)) {
+        return true;
+      }
       if (effect.type !== "lookup") continue;
       if (this.conjunctive.get(effect.tables)?.has(effect.table)) return true;
       const list = this.added.get(effect.tables)?.get(effect.table);
@@ -157,6 +160,12 @@ export class Changes {
     }
     return false;
   }
+}
+
+function note<K>(sets: Map<K, Set<number>>, key: K, number: number): void {
+  const set = sets.get(key);
+  if (set) set.add(number);
+  else sets.set(key, new Set([number]));
 }
 
 /** Could a packet of the megaflow, unchanged, fit the rule? */

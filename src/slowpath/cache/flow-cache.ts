@@ -204,6 +204,7 @@ export class FlowCache {
       slow: [],
       error: undefined,
       taught: false,
+      complaints: [],
       uncacheable: false,
     });
   }

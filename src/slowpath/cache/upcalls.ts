@@ -20,6 +20,8 @@ import type { DpAction } from "../../fastpath/actions.ts";
 import type { Datapath, Packet, Upcall } from "../../fastpath/datapath.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
+import { formatMatch } from "../../openflow/text/match.ts";
+import { matchOfKey } from "../../openflow/text/packet.ts";
 import { PORTS } from "../../openflow/version.ts";
 import { extract } from "../../packet/extract.ts";
 import { Frame, VNET_BYTES } from "../../packet/frame.ts";
@@ -31,13 +33,16 @@ import type { FrozenState } from "../pipeline/frozen.ts";
 import type { BridgeModel, PortModel } from "../pipeline/model.ts";
 import { packetInOf } from "../pipeline/punt.ts";
 import { Scratch } from "../pipeline/xlate.ts";
-import { translate } from "../pipeline/translate.ts";
+import { translate, type Translation } from "../pipeline/translate.ts";
 import { type Megaflow, type Megaflows, toPipelineKey } from "./megaflows.ts";
 import type { References } from "./references.ts";
 
 const BATCH = 64;
 const QUEUE_LIMIT = 4096;
 const TCP_FLAGS = FIELDS.tcp_flags;
+/** So many lines about packets that ran into something wrong are logged in so long. */
+const MAX_COMPLAINTS = 5;
+const COMPLAINTS_MS = 60_000;
 
 export interface Attachment {
   readonly bridge: BridgeModel;
@@ -77,6 +82,8 @@ export class Upcalls {
   private readonly queue: Upcall[] = [];
   private budget = BATCH;
   private refilling = false;
+  private complainedMs = -Infinity;
+  private complained = 0;
   private readonly frame = new Frame();
   private readonly scratch = new Scratch();
   private readonly key = new FlowKey();
@@ -180,7 +187,7 @@ export class Upcalls {
       packetLength: length,
       ...begin,
     });
-    if (translation.error) this.fail(bridge, translation.error);
+    this.tell(translation, key);
     return {
       send: () => {
         credit(translation.effects, 1, length, this.clock.now(), key.get(TCP_FLAGS));
@@ -272,7 +279,7 @@ export class Upcalls {
       learns: true,
       packetLength: packet.data.length,
     });
-    if (translation.error) this.fail(bridge, translation.error);
+    this.tell(translation, key);
     // The packet goes first: it should not wait for the flow. Later ones of its flow cannot overtake
     // it, commands to the datapath act in order.
     this.send(packet, dpKey, translation.actions, dpPort);
@@ -316,10 +323,18 @@ export class Upcalls {
     return frame.key;
   }
 
-  private fail(bridge: BridgeModel, error: string): void {
-    this.counters.failed++;
-    if (this.counters.failed <= 10 || this.counters.failed % 1000 === 0) {
-      this.log.warn(`bridge ${bridge.name}: packet dropped in translation: ${error}`);
+  /** Counts a packet that was dropped, and logs what it came upon, a few times in some minutes. */
+  private tell({ error, complaints }: Translation, key: FlowKey): void {
+    if (error) this.counters.failed++;
+    for (const { bridge, text } of complaints) {
+      const now = this.clock.now();
+      if (now - this.complainedMs > COMPLAINTS_MS) {
+        this.complainedMs = now;
+        this.complained = 0;
+      }
+      if (++this.complained > MAX_COMPLAINTS) return;
+      const flow = formatMatch(matchOfKey(key));
+      this.log.warn(`${text} on bridge ${bridge} while processing ${flow}`);
     }
   }
 }

@@ -242,7 +242,7 @@ function run(x: Xlate, action: Action, isLast: boolean, inBucket: boolean): Done
       return bundle(x, action);
     case "conjunction":
       // Lookups see it (classifier.ts); only a packet-out can make a packet run into it.
-      return x.tracer?.report("error", "executing no-op conjunction action");
+      return x.complain("executing no-op conjunction action");
     case "fin_timeout":
       mask.bytes[AT.nwProto] = 0xff;
       if (x.rule) {

@@ -55,7 +55,7 @@ export const runClone: ListRunner = (x, actions, isLast) => {
     }
     const clones = x.supports("clone");
     if (!clones && x.capacity("sample_nesting") <= MIN_NESTING) {
-      return x.tracer?.report("error", "Failed to compose clone action");
+      return x.complain("Failed to compose clone action");
     }
     // Done before the copy is made, so as not to be done twice.
     x.commit();

@@ -42,7 +42,7 @@ export function track(x: Xlate, action: CtAction): void {
     ...(nat && { nat: natOf(nat) }),
   };
   if (action.alg && !helper) {
-    x.tracer?.report("error", `cannot serialize ct_helper ${action.alg}`);
+    x.complain(`cannot serialize ct_helper ${action.alg}`);
   }
   x.emit(tracked);
   mask.bytes.set(looked[0]!, MARK.offset);

@@ -47,6 +47,8 @@ export type Effect =
   | { readonly type: "watch"; readonly groups: Groups; readonly id: number }
   /** `learn` made a rule. */
   | { readonly type: "taught"; readonly learned: Learned }
+  /** `learn` would have made one, but there are as many as may be in that table. */
+  | { readonly type: "untaught"; readonly tables: FlowTables; readonly table: number }
   /** The packet went through a patch. */
   | {
     readonly type: "patch";
@@ -102,6 +104,7 @@ export function credit(
         if (effect.bucket !== -1) effect.group?.credit(effect.bucket, packets, bytes);
         break;
       case "watch":
+      case "untaught":
         break;
       case "taught":
         effect.learned.refresh(usedMs);

@@ -33,6 +33,7 @@ export function cancelFreeze(x: Xlate): void {
   x.freezing = false;
   x.hash = undefined;
   x.frozenActions = [];
+  x.unrolled = undefined;
   x.pause = undefined;
 }
 
@@ -81,11 +82,15 @@ export function freezeActions(x: Xlate, actions: readonly ThawAction[], from: nu
   }
 }
 
-/** Notes where the next action stood, unless the last note says the same. */
-function unroll({ frozenActions, table, cookie }: Xlate): void {
-  const last = frozenActions.findLast((action) => action.type === "unroll");
-  if (last?.type === "unroll" && last.table === table && last.cookie === cookie) return;
-  frozenActions.push({ type: "unroll", table, cookie });
+/**
+ * Notes where the next action stood, unless the last note says the same. Notes of an earlier freeze,
+ * among actions that were thawed and are frozen again, are of no account.
+ */
+function unroll(x: Xlate): void {
+  const { table, cookie, unrolled } = x;
+  if (unrolled?.table === table && unrolled.cookie === cookie) return;
+  x.unrolled = { type: "unroll", table, cookie };
+  x.frozenActions.push(x.unrolled);
 }
 
 /** Sends the packet on its way back to the pipeline. */

@@ -150,7 +150,7 @@ function firstAlive(x: Xlate, group: Group, depth: number): number {
 
 function isAlive(x: Xlate, group: Group, bucket: Bucket, depth: number): boolean {
   if (depth >= MAX_WATCH_DEPTH) {
-    x.tracer?.report("error", `bucket chaining exceeded ${MAX_WATCH_DEPTH} links`);
+    x.complain(`bucket chaining exceeded ${MAX_WATCH_DEPTH} links`);
     return false;
   }
   if (group.type === "select" && bucket.weight === 0) return false;

@@ -88,7 +88,10 @@ export function learn(x: Xlate, action: LearnAction): void {
     if (action.limit !== 0 && !learned.exists) x.uncacheable = true;
   }
   if (success) x.effect({ type: "taught", learned });
-  else x.tracer?.report("detail", "Limit exceeded, learn failed");
+  else {
+    x.effect({ type: "untaught", tables: x.bridge.tables, table: action.table });
+    x.tracer?.report("detail", "Limit exceeded, learn failed");
+  }
   const { resultDestination } = action;
   if (!resultDestination) return;
   lookSubfield(x.mask, resultDestination);

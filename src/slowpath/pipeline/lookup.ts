@@ -32,7 +32,7 @@ export function runTable(
   if (!x.hasResources()) return;
   const { table: oldTable, rule, cookie } = x;
   if (lookup.swaps && (x.key.bytes[AT.ctNwProto] === 0 || !isIp(x.key))) {
-    x.tracer?.report("error", "resubmit(ct) with non-tracked or non-IP packet!");
+    x.complain("resubmit(ct) with non-tracked or non-IP packet!");
     return;
   }
   x.table = lookup.table;

@@ -43,7 +43,7 @@ const bitOf = (x: Xlate, mirror: MirrorModel): number => 1 << mirrorsOf(x).index
 function mirror(x: Xlate, bundle: BundleModel, selected: readonly MirrorModel[]): void {
   const wire = wireVlans(x.key);
   if (bundle.members.length > 0 && !admitsVid(bundle, wire.outer.vid)) {
-    if (x.tracer) reportBadVid(x.tracer, bundle, wire.outer.vid);
+    reportBadVid(x, bundle, wire.outer.vid);
     return;
   }
   const vlans = innerVlans(bundle, wire);

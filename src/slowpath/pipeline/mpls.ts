@@ -117,7 +117,9 @@ export function pushLabel(
     const label = u16(key, AT.ethType) === ETH_IPV6 ? IPV6_EXPLICIT_NULL : 0;
     let tc = 0;
     let ttl = DEFAULT_TTL;
-    if (isIp(key)) {
+    // The type of the packet may be set already: then what is under it is not its own.
+    const type = u32(key, AT.packetType);
+    if (isIp(key) && (type === 0 || (type & 0xffff) === u16(key, AT.ethType))) {
       tc = ((key.bytes[AT.nwTos]! & 0xfc) >> 2) & 7;
       ttl = key.bytes[AT.nwTtl]! || DEFAULT_TTL;
       if (mask) {

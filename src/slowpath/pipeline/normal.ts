@@ -50,7 +50,7 @@ const LAST_SINGLE = 0x00e02b000006;
 /** The bundle that packets of the port belong to; one without members for packets of no port. */
 export function inputBundle(x: Xlate, ofport: number): BundleModel | undefined {
   const bundle = x.port(ofport)?.bundle ?? (noPort(ofport) ? NO_PORT : undefined);
-  if (!bundle) x.tracer?.report("error", `received packet on unknown port ${ofport}`);
+  if (!bundle) x.complain(`received packet on unknown port ${ofport}`);
   return bundle;
 }
 
@@ -67,17 +67,13 @@ export function normal(x: Xlate): void {
   const type = u16(key, AT.ethType);
   if ((type === 0x8100 || type === 0x88a8) && !(u16(key, AT.vlanTci) & VLAN_CFI)) {
     if (x.inPacket) {
-      x.tracer?.report(
-        "error",
-        `dropping packet with partial VLAN tag received on port ${from.name}`,
-      );
+      x.complain(`dropping packet with partial VLAN tag received on port ${from.name}`);
     }
     return x.tracer?.report("warn", "partial VLAN tag, dropping");
   }
   if (isMirrorOutput(x, from)) {
     if (x.inPacket) {
-      x.tracer?.report(
-        "error",
+      x.complain(
         `dropping packet received on port ${from.name}, ` +
           "which is reserved exclusively for mirroring",
       );
@@ -88,7 +84,7 @@ export function normal(x: Xlate): void {
   if (from.vlan.mode === "dot1q-tunnel") look16(mask, AT.vlan2Tci, 0xffff);
   const wire = wireVlans(key);
   if (from !== NO_PORT && !admitsVid(from, wire.outer.vid)) {
-    if (x.tracer) reportBadVid(x.tracer, from, wire.outer.vid);
+    reportBadVid(x, from, wire.outer.vid);
     return x.tracer?.report("warn", "disallowed VLAN VID for this input port, dropping");
   }
   const vlans = innerVlans(from, wire);
@@ -128,25 +124,22 @@ export function normal(x: Xlate): void {
 }
 
 /** Why the bundle's configuration refuses the VLAN. */
-export function reportBadVid(tracer: Tracer, { name, vlan }: BundleModel, vid: number): void {
+export function reportBadVid(x: Xlate, { name, vlan }: BundleModel, vid: number): void {
   switch (vlan.mode) {
     case "access":
-      return tracer.report(
-        "error",
+      return x.complain(
         `dropping VLAN ${vid} tagged packet received on port ${name} ` +
           `configured as VLAN ${vlan.tag} access port`,
       );
     case "trunk":
     case "native-tagged":
     case "native-untagged":
-      return tracer.report(
-        "error",
+      return x.complain(
         `dropping VLAN ${vid} packet received on port ${name} not configured for ` +
           `trunking VLAN ${vid}`,
       );
     case "dot1q-tunnel":
-      return tracer.report(
-        "error",
+      return x.complain(
         `dropping VLAN ${vid} packet received on dot1q-tunnel port ${name} that excludes this VLAN`,
       );
     default: {

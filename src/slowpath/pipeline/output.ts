@@ -103,7 +103,7 @@ export function outputToPort(x: Xlate, ofport: number, options: OutputOptions): 
     );
   }
   if (port.patchPeer) {
-    if (options.truncates) x.tracer?.report("error", "Cannot truncate output to patch port");
+    if (options.truncates) x.complain("Cannot truncate output to patch port");
     return crossPatch(x, port, options.isLast ?? false);
   }
   const tos = x.key.bytes[AT.nwTos]!;
@@ -156,10 +156,7 @@ export function outputTruncated(
   if (port === from) return x.tracer?.report("warn", "skipping output to input port");
   const target = x.port(port === PORTS.IN_PORT ? from : port);
   if (target?.dpPort === undefined) {
-    return x.tracer?.report(
-      "error",
-      `output_trunc does not support patch port ${formatPort(port)}`,
-    );
+    return x.complain(`output_trunc does not support patch port ${formatPort(port)}`);
   }
   x.emit({ type: "trunc", maxLength });
   output(x, port, 0, { ...options, truncates: true });

@@ -137,7 +137,7 @@ export function push(x: Xlate, { subfield }: ActionOf<"stack_push">): void {
 
 export function pop(x: Xlate, { subfield }: ActionOf<"stack_pop">): void {
   const entry = x.stack.pop();
-  if (!entry) return x.tracer?.report("error", "stack underflow");
+  if (!entry) return x.complain("stack underflow");
   loadSubfield(x, subfield, entry.value);
 }
 

@@ -44,7 +44,14 @@ import type { PuntNumbers } from "./punt.ts";
 import { mayReceive } from "./receive.ts";
 import type { TableOutcome, Tracer } from "./tracer.ts";
 import { finishMask } from "./wildcards.ts";
-import { type MacDependency, Scratch, type SlowReason, Xlate, type XlateError } from "./xlate.ts";
+import {
+  type Complaint,
+  type MacDependency,
+  Scratch,
+  type SlowReason,
+  Xlate,
+  type XlateError,
+} from "./xlate.ts";
 
 export interface TranslationInput {
   /** Where the packet came in; where it goes on after a recirculation, its state says. */
@@ -83,6 +90,8 @@ export interface Translation {
   readonly error: XlateError | undefined;
   /** A rule was learned on the way: another packet like this may be treated otherwise. */
   readonly taught: boolean;
+  /** What the log should say of the packet. */
+  readonly complaints: readonly Complaint[];
   /** What was said of this packet holds for it alone: another one is to be asked about anew. */
   readonly uncacheable: boolean;
   /** The packet's key at the end of the pipeline, for a tracer. */
@@ -116,7 +125,8 @@ export function translate(input: TranslationInput): Translation {
   const many = x.actions.length > MANY_OUTPUTS &&
     x.actions.filter(({ type }) => type === "output").length > MANY_OUTPUTS;
   if (x.oversized || many) x.slow.add("action");
-  finishMask(x, key);
+  // A trace of what failed shows all that was looked at until then.
+  if (!x.error || !tracer) finishMask(x, key);
   bridge.finishTunnel?.(key, mask);
   return {
     actions: x.error ? [] : withoutLastClone(x.actions),
@@ -128,6 +138,7 @@ export function translate(input: TranslationInput): Translation {
     slow: x.error ? [] : [...x.slow],
     error: x.error,
     taught: x.taught,
+    complaints: x.complaints,
     uncacheable: x.uncacheable,
     traced: tracer && x.key.clone(),
   };
@@ -190,8 +201,7 @@ function process(
   actions: readonly ThawAction[],
 ): void {
   if (from && !x.thawed && isMirrorOutput(x, from.bundle)) {
-    x.tracer?.report(
-      "error",
+    x.complain(
       `dropping packet received on port ${from.bundle.name}, ` +
         "which is reserved exclusively for mirroring",
     );

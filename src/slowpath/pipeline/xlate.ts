@@ -14,7 +14,7 @@ import type { MacTable } from "../bridge/learning.ts";
 import { commit } from "./commit.ts";
 import { sendToController } from "./controller.ts";
 import type { Effect } from "./effects.ts";
-import type { Recirculations, StackEntry, ThawAction } from "./frozen.ts";
+import type { Recirculations, StackEntry, ThawAction, Unroll } from "./frozen.ts";
 import type { BridgeModel, BundleModel, Feature, PortModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
 import type { Rule } from "./rule.ts";
@@ -60,6 +60,12 @@ export interface MacDependency {
   readonly mac: number;
 }
 
+/** What a packet came upon that somebody should know of. */
+export interface Complaint {
+  readonly bridge: string;
+  readonly text: string;
+}
+
 /** What a datapath is asked to compute before it looks the packet up again. */
 export interface HashRequest {
   readonly algorithm: "l4" | "sym_l4";
@@ -99,6 +105,7 @@ export class Xlate {
   readonly punts: number[] = [];
   readonly recircs: number[] = [];
   readonly slow = new Set<SlowReason>();
+  readonly complaints: Complaint[] = [];
   error: XlateError | undefined;
 
   bridge: BridgeModel;
@@ -139,6 +146,8 @@ export class Xlate {
   /** Translation stops here, to go on when the packet comes back (freeze.ts). */
   freezing = false;
   frozenActions: ThawAction[] = [];
+  /** The last note of where a frozen action stood. */
+  unrolled: Unroll | undefined;
   hash: HashRequest | undefined;
   /** The datapath has computed the hash that the packet has. */
   hashed = false;
@@ -204,7 +213,13 @@ export class Xlate {
   /** The packet is dropped. */
   fail(error: XlateError, text?: string): void {
     this.error ??= error;
-    if (text !== undefined) this.tracer?.report("error", text);
+    if (text !== undefined) this.complain(text);
+  }
+
+  /** Something is wrong with the configuration: a trace shows it, or the log, if there is a packet. */
+  complain(text: string): void {
+    if (this.tracer) this.tracer.report("error", text);
+    else if (this.learns) this.complaints.push({ bridge: this.bridge.name, text });
   }
 
   /** Brings the datapath's packet up to date before something is done with it. */
@@ -251,7 +266,7 @@ export class Xlate {
     } else if (this.resubmits >= MAX_RESUBMITS) {
       this.fail("too many resubmits", `over ${MAX_RESUBMITS} resubmit actions`);
     } else if (this.emittedBytes > MAX_ACTION_BYTES) {
-      this.tracer?.report("error", "resubmits yielded over 64 kB of actions");
+      this.complain("resubmits yielded over 64 kB of actions");
       this.exit = true;
     } else if (this.stackBytes() >= MAX_STACK_BYTES) {
       this.fail("stack too deep", "resubmits yielded over 64 kB of stack");

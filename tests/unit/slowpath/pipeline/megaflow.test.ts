@@ -93,6 +93,7 @@ function describeEffect(effect: ReturnType<typeof translate>["effects"][number])
     case "group":
       return [effect.type, effect.id, effect.bucket];
     case "taught":
+    case "untaught":
       return effect.type;
     case "watch":
       return [effect.type, effect.id];
