@@ -79,10 +79,12 @@ export interface DeviceMaker {
   /** Whether an interface of that type (`Interface.type`, "system" for none) is made here. */
   makes(type: string): boolean;
   /** Makes the device, or gives it other options (`Interface.options`). */
-  make(name: string, options: ReadonlyMap<string, string>): Device;
+  make(name: string, options: ReadonlyMap<string, string>, type: string): Device;
   remove(name: string): void;
   /** All that such a device counts; undefined when there is none of that name. */
   stats(name: string): MadeStats | undefined;
+  /** Its settings, as `dpif/show` tells them; empty when it has none or there is none of that name. */
+  settings(name: string): ReadonlyMap<string, string>;
   /** Queues that it has without anybody having made them. */
   readonly queues: readonly number[];
 }

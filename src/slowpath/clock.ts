@@ -105,7 +105,8 @@ export class VirtualClock implements Clock {
   }
 
   stop(): void {
-    this.stoppedAt ??= this.now();
+    // Whole milliseconds: what is pushed forward by a second is then exactly a second later.
+    this.stoppedAt ??= Math.ceil(this.now());
     this.arm();
   }
 

@@ -25,6 +25,12 @@ import type { Packet } from "../datapath.ts";
 import { type ConnectionState, NetdevConnection } from "./netdev-connection.ts";
 import { PcapFile } from "./pcap.ts";
 
+const PMD_SETTINGS = [
+  "configured_rx_queues",
+  "configured_tx_queues",
+  "requested_rx_queues",
+  "requested_tx_queues",
+];
 const MIN_MTU = 68;
 const MAX_MTU = 65535;
 const ETH_HEADER_BYTES = 14;
@@ -43,6 +49,7 @@ interface Netdev {
   readonly name: string;
   readonly stats: NetdevStats;
   readonly connection: NetdevConnection;
+  readonly type: string;
   options: ReadonlyMap<string, string>;
   rxPcap: PcapFile | undefined;
   txPcap: PcapFile | undefined;
@@ -75,7 +82,7 @@ export class DummyNetdevs extends DummyDevices implements DeviceMaker {
     return this.options.types.has(type);
   }
 
-  make(name: string, options: ReadonlyMap<string, string>): Device {
+  make(name: string, options: ReadonlyMap<string, string>, type = "dummy"): Device {
     let netdev = this.netdevs.get(name);
     const isNew = netdev === undefined;
     if (!netdev) {
@@ -86,6 +93,7 @@ export class DummyNetdevs extends DummyDevices implements DeviceMaker {
           received: (frame) => this.receive(name, { data: frame }),
           warn: (text) => this.options.warn(`${name}: ${text}`),
         }),
+        type,
         options: new Map(),
         rxPcap: undefined,
         txPcap: undefined,
@@ -130,6 +138,18 @@ export class DummyNetdevs extends DummyDevices implements DeviceMaker {
   override setMtu(name: string, mtu: number): Promise<void> {
     if (mtu >= MIN_MTU && mtu <= MAX_MTU) return super.setMtu(name, mtu);
     return Promise.reject(new DeviceError("invalid", `${name}: Invalid argument`));
+  }
+
+  settings(name: string): ReadonlyMap<string, string> {
+    const netdev = this.netdevs.get(name);
+    const shown = new Map<string, string>();
+    for (const key of ["ifindex", "pstream", "stream"]) {
+      const value = netdev?.options.get(key);
+      if (value !== undefined) shown.set(key, value);
+    }
+    // The kind that is polled tells of its queues, of which it has one.
+    if (netdev?.type === "dummy-pmd") { for (const key of PMD_SETTINGS) shown.set(key, "1"); }
+    return new Map([...shown].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
   has(name: string): boolean {

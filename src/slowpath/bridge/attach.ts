@@ -140,7 +140,7 @@ export async function attachInterface(
   }
   if (kind === "tunnel") return attachTunnel(context, port, iface, typeName);
   const { opening } = context;
-  devices.maker?.make(iface.name, iface.row?.options ?? NO_OPTIONS);
+  devices.maker?.make(iface.name, iface.row?.options ?? NO_OPTIONS, iface.type);
   if (kind === "device" && !opening && !devices.get(iface.name)) throw noSuchDevice(iface.name);
   let portNo: number | undefined;
   try {

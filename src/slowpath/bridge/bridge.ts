@@ -215,7 +215,11 @@ export class Bridge implements Switch {
     });
     port.peerName = spec.peerName;
     if (spec.device) port.setDevice(spec.device);
-    if (!port.isVirtual) port.queues = this.options.devices.maker?.queues ?? [];
+    const { maker } = this.options.devices;
+    if (!port.isVirtual && maker) {
+      port.queues = maker.queues;
+      port.settings = () => maker.settings(port.name);
+    }
     bundle.members.push(port);
     this.byNumber.set(port.ofport, port);
     this.byName.set(port.name, port);

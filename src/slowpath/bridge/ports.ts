@@ -48,6 +48,7 @@ export class Bundle implements BundleModel {
   constructor(readonly name: string) {}
 }
 
+const NO_SETTINGS: ReadonlyMap<string, string> = new Map();
 const NO_QUEUES: ReadonlyMap<number, number> = new Map();
 const DEFAULT_CONFIG: PortConfig = {
   portDown: false,
@@ -88,6 +89,8 @@ export class BridgePort implements PortModel {
   patchPeer: PatchPeer | undefined;
   /** DSCP of what leaves through a queue, by the queue's number; in the bits of the IP header. */
   queueDscp: ReadonlyMap<number, number> = NO_QUEUES;
+  /** What the device is set to, as far as it tells. */
+  settings: () => ReadonlyMap<string, string> = () => NO_SETTINGS;
   /** Queues that the device has by itself. */
   queues: readonly number[] = [];
   /** The switch's tunnels, whose packets may be meant for this port's addresses. */

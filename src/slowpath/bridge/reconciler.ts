@@ -141,7 +141,7 @@ export class Reconciler {
 
   /** The datapath lost a port: its device vanished or failed. */
   portLost(port: BridgePort, reason: string): void {
-    this.options.log.warn(`${port.bridge.name}: the datapath lost port ${port.name}: ${reason}`);
+    this.options.log.info(`${port.bridge.name}: the datapath lost port ${port.name}: ${reason}`);
     this.requestRound();
   }
 
@@ -363,7 +363,7 @@ export class Reconciler {
     const dpPort = port.dpPort === undefined ? undefined : datapath.ports().get(port.dpPort);
     if (!dpPort) return "the datapath lost it";
     const { devices } = this.options;
-    devices.maker?.make(port.name, iface.row?.options ?? new Map());
+    devices.maker?.make(port.name, iface.row?.options ?? new Map(), iface.type);
     const device = devices.get(port.name);
     if (port.kind === "device") {
       if (!device) return "its device is gone";

@@ -81,7 +81,9 @@ function portsOf(context: DpctlContext, backend: Backend): [number, string, stri
 
 /** The type, with the configuration behind it. */
 function portType(port: BridgePort): string {
-  return port.peerName === undefined ? port.typeName : `${port.typeName}: peer=${port.peerName}`;
+  if (port.peerName !== undefined) return `${port.typeName}: peer=${port.peerName}`;
+  const settings = [...port.settings()].map(([key, value]) => `${key}=${value}`).join(", ");
+  return settings === "" ? port.typeName : `${port.typeName}: ${settings}`;
 }
 
 function portCounts(context: DpctlContext, backend: Backend, number: number): string[] {

@@ -20,6 +20,8 @@ const OTHER_INTERFACE_TYPES = (
 ).split(" ");
 
 export interface Dummies {
+  /** Datapath ports that were given other numbers by hand, by name. */
+  readonly renumbered: Map<string, number>;
   readonly datapath: MemoryDatapath;
   readonly netdevs: DummyNetdevs;
   /** Addresses that tests give to dummies. */
@@ -38,9 +40,10 @@ export function openDummies(level: DummyLevel, log: Loggers): Dummies {
     types: new Set([...ALWAYS, ...overridden]),
     warn: (text) => logger.warn(text),
   });
+  const renumbered = new Map<string, number>();
   const datapath = openMemoryDatapath({
     now: () => clock.now(),
-    portNumber: dummyPortNumber,
+    portNumber: (name, isTaken) => renumbered.get(name) ?? dummyPortNumber(name, isTaken),
   });
   netdevs.onReceive((name, packet) => {
     for (const port of datapath.ports().values()) {
@@ -52,6 +55,7 @@ export function openDummies(level: DummyLevel, log: Loggers): Dummies {
     if (port) netdevs.transmitted(port.name, packet);
   });
   return {
+    renumbered,
     datapath,
     netdevs,
     network: new DummyNetwork(),

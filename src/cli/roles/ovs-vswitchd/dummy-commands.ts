@@ -7,7 +7,7 @@ import { ReceivedPackets } from "./received-packets.ts";
 const MANY = 1000;
 
 export function registerDummyCommands(server: UnixctlServer, dummies: Dummies): void {
-  const { clock, netdevs, network } = dummies;
+  const { clock, datapath, netdevs, network, renumbered } = dummies;
   const add = (
     name: string,
     usage: string,
@@ -51,6 +51,19 @@ export function registerDummyCommands(server: UnixctlServer, dummies: Dummies): 
       return "";
     },
   );
+  add("dpif-dummy/change-port-number", "dp port new-number", [3, 3], async (args) => {
+    const [, name = "", text = ""] = args;
+    const to = wholeNumber(text);
+    const port = [...datapath.ports().values()].find((each) => each.name === name);
+    if (!port) throw new CommandError("unknown port");
+    if (!(to > 0 && to < 0xffff)) throw new CommandError("bad port number");
+    if (datapath.ports().has(to)) throw new CommandError("port number already in use");
+    renumbered.set(name, to);
+    datapath.loseDevice(port.portNo, `it is port ${to} now`);
+    // The switch notices, and takes it in again.
+    for (let turns = 0; turns < MANY && !datapath.ports().has(to); turns++) await turn();
+    return "";
+  });
   add("netdev-dummy/set-admin-state", "[netdev] up|down", [1, 2], async (args) => {
     const word = args.at(-1)?.toLowerCase();
     if (word !== "up" && word !== "down") throw new CommandError("Invalid Admin State");
