@@ -44,7 +44,8 @@ export class Backend {
   readonly features: DpFeatures;
   readonly tunnels: Tunnels<BridgePort>;
   readonly tunnelPorts: TunnelAttachments;
-  private vlanLimit: 1 | 2 | undefined;
+  /** VLAN tags of a packet that are told apart from what follows (`other_config:vlan-limit`). */
+  vlanLimit: 1 | 2 | undefined;
   private readonly attached = new Map<number, BridgePort>();
 
   constructor(options: BackendOptions) {
