@@ -27,7 +27,7 @@ import { systemClock } from "../slowpath/clock.ts";
 import { UnixctlServer } from "../slowpath/unixctl.ts";
 import { startVswitch, type Vswitch } from "../slowpath/vswitch.ts";
 import { registerProcessCommands } from "./control-commands.ts";
-import { reason } from "./exit.ts";
+import { CommandError, reason } from "./exit.ts";
 import type { RunOptions } from "./options.ts";
 import { SWITCH_TABLES } from "./switch-tables.ts";
 import { tlsSettings } from "./tls-options.ts";
@@ -173,6 +173,8 @@ async function startParts(
       },
       sideTables: service.sideTables(),
       logger: log.logger("http"),
+      ...httpTls(options),
+      hostNames: options.httpName ?? [],
     }),
     (started) => started.close(),
   );
@@ -186,5 +188,23 @@ async function startParts(
       end.forwardOn = forwardOn;
       return parts.stop();
     },
+  };
+}
+
+/** The administrator's certificate, or one that is kept beside the database. */
+function httpTls(options: RunOptions): Pick<Parameters<typeof startHttp>[0], "tls"> {
+  const { httpCertificate: certificate, httpPrivateKey: privateKey, httpTls = false } = options;
+  if (certificate !== undefined && privateKey !== undefined) {
+    return {
+      tls: { certificate: resolve(certificate), privateKey: resolve(privateKey), own: true },
+    };
+  }
+  if (certificate !== undefined || privateKey !== undefined) {
+    throw new CommandError("--http-certificate and --http-private-key belong together");
+  }
+  if (!httpTls) return {};
+  const base = resolve(options.db);
+  return {
+    tls: { certificate: `${base}.https.crt`, privateKey: `${base}.https.key`, own: false },
   };
 }

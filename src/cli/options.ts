@@ -42,6 +42,13 @@ export interface RunOptions extends ServerOptions {
   readonly runDir: string;
   /** Where the HTTP API listens. */
   readonly http: ListenAddress | "none";
+  /** HTTPS with a certificate made at the first start. */
+  readonly httpTls?: boolean;
+  /** HTTPS with this one. */
+  readonly httpCertificate?: string;
+  readonly httpPrivateKey?: string;
+  /** Names under which browsers may reach the HTTP API, besides localhost and addresses. */
+  readonly httpName?: readonly string[];
   /** Neither devices nor packets: the datapath in memory, which needs no privileges. */
   readonly dummy: boolean;
   /** Where flows are: in the kernel, or in this process. */

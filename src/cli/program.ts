@@ -61,6 +61,15 @@ function declareRun(program: Command, outcome: Outcome): void {
       "where the HTTP API listens, or 'none'",
       parseListenAddress,
       parseListenAddress("127.0.0.1:8080"),
+    )
+    .option("--http-tls", "HTTPS, with a certificate made at the first start", false)
+    .option("--http-certificate <file>", "HTTPS, with this certificate, PEM")
+    .option("--http-private-key <file>", "the key that belongs to it")
+    .option(
+      "--http-name <name>",
+      "a host name under which browsers may reach the HTTP API (repeatable)",
+      gather(String),
+      [],
     );
   serverOptions(
     command,

@@ -38,6 +38,8 @@ export interface AppOptions {
   readonly logger: Logger;
   /** Names, besides localhost, under which browsers may reach the server. */
   readonly hostNames?: readonly string[];
+  /** It is spoken to over TLS: cookies are for that alone. */
+  readonly secure?: boolean;
 }
 
 /** What the socket knows of a request; `app.fetch(request, this)`. */
@@ -128,6 +130,8 @@ async function answer(c: AppContext, route: Route, options: AppOptions): Promise
     };
     output = await route.operation.handle(call);
     response = respond(output, route);
+    const cookie = options.secure === true && response.headers.get("set-cookie");
+    if (cookie) response.headers.set("set-cookie", `${cookie}; Secure`);
   } catch (error) {
     failed = error;
     response = failure(error, method, path, logger);

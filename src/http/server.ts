@@ -4,6 +4,13 @@ import type { SideTables } from "../db/storage/side-tables.ts";
 import { createApp } from "./app.ts";
 import { Access, SETUP_LIFE_MS } from "./auth/access.ts";
 import { AccessStore } from "./auth/store.ts";
+import {
+  CertificateError,
+  type CertificateFiles,
+  keptCertificate,
+  readCertificate,
+  type ServerCertificate,
+} from "./certificate.ts";
 import { type HttpParts, HttpSource } from "./source.ts";
 import { Rings } from "./statistics/ring.ts";
 
@@ -16,6 +23,8 @@ export interface HttpOptions {
   /** Where users, sessions, tokens, the audit log and statistics are kept. */
   readonly sideTables: SideTables;
   readonly logger: Logger;
+  /** HTTPS; plain HTTP unless given. `own`: the administrator's, else one is made and kept there. */
+  readonly tls?: CertificateFiles & { readonly own: boolean };
   /** Names, besides localhost, under which browsers may reach the server. */
   readonly hostNames?: readonly string[];
 }
@@ -47,9 +56,16 @@ const MAX_REQUEST_BYTES = 16 << 20;
  */
 export function startHttp(options: HttpOptions): HttpServer {
   const { address, port, parts, logger, hostNames = [] } = options;
+  const certificate = certificateOf(options);
   const access = new Access({ store: new AccessStore(options.sideTables) });
   const source = new HttpSource(parts, new Rings(options.sideTables));
-  const app = createApp({ source, access, logger, hostNames });
+  const app = createApp({
+    source,
+    access,
+    logger,
+    hostNames,
+    secure: certificate !== undefined,
+  });
   let server: Bun.Server<undefined>;
   try {
     server = Bun.serve({
@@ -62,6 +78,9 @@ export function startHttp(options: HttpOptions): HttpServer {
         }),
       maxRequestBodySize: MAX_REQUEST_BYTES,
       idleTimeout: IDLE_SECONDS,
+      ...(certificate && {
+        tls: { cert: certificate.certificate, key: certificate.privateKey },
+      }),
       development: false,
       // Outside development mode Bun would share the port with another instance.
       reusePort: false,
@@ -71,8 +90,12 @@ export function startHttp(options: HttpOptions): HttpServer {
     throw new HttpStartError(startMessage(address, port, error));
   }
   const bound = server.port ?? port;
-  const url = `http://${address.includes(":") ? `[${address}]` : address}:${bound}`;
+  const scheme = certificate === undefined ? "http" : "https";
+  const url = `${scheme}://${address.includes(":") ? `[${address}]` : address}:${bound}`;
   logger.info(`listening on ${url}`);
+  if (certificate !== undefined) {
+    logger.info(`the certificate's SHA-256 fingerprint is ${certificate.fingerprint}`);
+  }
   const setup = access.offerSetUp();
   const setupUrl = setup === undefined ? undefined : `${url}/#setup=${setup}`;
   if (setupUrl !== undefined) {
@@ -90,6 +113,18 @@ export function startHttp(options: HttpOptions): HttpServer {
       await server.stop(true);
     },
   };
+}
+
+function certificateOf({ address, tls }: HttpOptions): ServerCertificate | undefined {
+  if (tls === undefined) return undefined;
+  try {
+    if (tls.own) return readCertificate(tls);
+    const unspecified = address === "0.0.0.0" || address === "::";
+    return keptCertificate(tls, unspecified ? [] : [address]);
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error;
+    throw new HttpStartError(`HTTP: ${error.message}`);
+  }
 }
 
 function startMessage(address: string, port: number, error: unknown): string {
