@@ -67,11 +67,16 @@ export async function configureBridge(
     versions,
     failMode: want.row.fail_mode ?? "standalone",
     packetInQueue: queue >= 1 && queue <= 512 ? queue : undefined,
+    disableInBand: otherConfig.get("disable-in-band") === "true",
+    inBandQueue: inBandQueue(otherConfig.get("in-band-queue")),
   });
   // After the fail mode, which empties the tables when a bridge is new.
   bridge.keptFlows.configure(otherConfig.get("persist-flows") === "true");
   log.dbg(`bridge ${bridge.name}: configured`);
 }
+
+const inBandQueue = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 
 /**
  * Also called before a new bridge gets its first port, so that LOCAL is made with an address. Returns

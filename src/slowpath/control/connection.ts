@@ -45,6 +45,8 @@ export interface ConnectionEvents {
   /** `bytes` is the whole message, the handler's to keep. A promise holds later messages back. */
   message(decoded: Decoded, bytes: Uint8Array): void | Promise<void>;
   closed(reason: string): void;
+  /** The peer has taken everything after it had not. */
+  drained?(): void;
   /** Each message in either direction, for snooping. */
   snoop?(bytes: Uint8Array): void;
 }
@@ -108,6 +110,10 @@ export class Connection implements StreamEvents {
   /** Messages that the peer has not taken yet. */
   get backlog(): number {
     return this.stream.queuedWrites;
+  }
+
+  get queuedBytes(): number {
+    return this.stream.queuedBytes;
   }
 
   /** Changes what silence means, when the database changes it. */
@@ -174,6 +180,7 @@ export class Connection implements StreamEvents {
   }
 
   drained(): void {
+    this.events.drained?.();
     this.work();
   }
 

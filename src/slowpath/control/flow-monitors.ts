@@ -7,7 +7,9 @@
  *   (NXFMF_OWN, OFPFMF_NO_ABBREV; OFPFMF_ONLY_OWN is taken as that, as Open vSwitch does).
  * - A modification that changed neither actions nor cookie is not told.
  *
- * Limits: updates are never held back; a connection that does not read is dropped as any is.
+ * - A connection that does not keep up is *paused*: of the changes then, only the deletions of flows
+ *   that it knows are told; when it has read everything, it hears how the flows that changed are now,
+ *   and that it is *resumed*. So what waits for it never exceeds a message for each flow.
  */
 import { OfError } from "../../openflow/errors.ts";
 import {
@@ -32,6 +34,8 @@ const MAX_MONITORS = 4096;
 
 export class FlowMonitors {
   private readonly monitors = new Map<number, Monitor>();
+  /** While paused: rules that came or changed since, and whether the connection knew them before. */
+  private missed: Map<Rule, "added" | "modified"> | undefined;
 
   /** `owner`: the connection, as a source of changes. */
   constructor(private readonly tables: FlowTables, private readonly owner: object) {}
@@ -57,6 +61,44 @@ export class FlowMonitors {
 
   clear(): void {
     this.monitors.clear();
+    this.missed = undefined;
+  }
+
+  get isActive(): boolean {
+    return this.monitors.size > 0;
+  }
+
+  get isPaused(): boolean {
+    return this.missed !== undefined;
+  }
+
+  pause(): void {
+    this.missed = new Map();
+  }
+
+  /** How the flows that changed in the pause are now. */
+  resume(): FlowUpdate[] {
+    const updates: FlowUpdate[] = [];
+    for (const [rule, event] of this.missed ?? []) {
+      const flags = this.flags(rule, event, undefined);
+      if (flags !== 0) updates.push(describe(rule, event, "delete", (flags & ACTIONS) !== 0));
+    }
+    this.missed = undefined;
+    return updates;
+  }
+
+  /** Keeps a change of the pause for later; true: it must be told at once all the same. */
+  private defer({ rule, event, old }: Told): boolean {
+    const missed = this.missed!;
+    if (event === "deleted") {
+      const known = missed.get(rule) !== "added";
+      missed.delete(rule);
+      return known;
+    }
+    const before = old && missed.get(old);
+    if (old) missed.delete(old);
+    missed.set(rule, event === "added" && !old ? "added" : before ?? "modified");
+    return false;
   }
 
   /** What the connection is told of some changes; `ownXid` is that of its present request. */
@@ -67,6 +109,7 @@ export class FlowMonitors {
     for (const change of changes) {
       const told = tell(change);
       if (!told) continue;
+      if (this.missed && !this.defer(told)) continue;
       const { rule, event, old, reason } = told;
       const flags = this.flags(rule, event, old);
       if (flags === 0) continue;

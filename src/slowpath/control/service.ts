@@ -16,6 +16,7 @@ import { Connection } from "./connection.ts";
 import { Reconnector } from "./reconnect.ts";
 import type { Stream, StreamEvents, StreamListener } from "./streams.ts";
 import type { RateLimit } from "./rate-limit.ts";
+import { resumeMonitors } from "./requests/monitors.ts";
 import type { Switch } from "./switch.ts";
 import { isPassive, type Target } from "./targets.ts";
 import type { MessageLog } from "./message-log.ts";
@@ -124,6 +125,11 @@ export class Service {
     return this.reconnector?.state === "CONNECTED";
   }
 
+  /** The agent of the connection to the controller, when there is one. */
+  get connected(): Agent | undefined {
+    return this.agent;
+  }
+
   private get isAdmitted(): boolean {
     const since = this.reconnector?.connectedAt;
     return this.isConnected && since !== undefined && this.admittedAt >= since;
@@ -188,11 +194,15 @@ export class Service {
         this.connections.set(connection, agent);
         agents.add(agent);
         if (this.reconnector) this.agent = agent;
+        agents.controllerStatus(agent, "channel_status");
         changed();
       },
       message: (decoded, bytes) => {
         this.noteAdmission(decoded.message);
         return agent?.handle(decoded, bytes);
+      },
+      drained: () => {
+        if (agent) resumeMonitors(agent);
       },
       snoop: (bytes) => {
         if (kind === "primary") snoop(agent, bytes);
@@ -201,6 +211,12 @@ export class Service {
         this.connections.delete(connection);
         if (agent) agents.remove(agent);
         if (this.agent === agent) this.agent = undefined;
+        if (this.reconnector && agent) {
+          agents.controllerChanged(
+            { target: this.name, connected: false, agent: undefined },
+            "channel_status",
+          );
+        }
         changed();
       },
     });

@@ -10,10 +10,12 @@ import { isAbsolute, join, relative } from "node:path";
 import type { Row } from "../../db/replica.ts";
 import type { Tls } from "../../db/tls/tls.ts";
 import type { Logger } from "../../log/log.ts";
+import { PORTS } from "../../openflow/version.ts";
 import type { Clock } from "../clock.ts";
-import type { Agents } from "./agents.ts";
+import type { Agents, ControllerState } from "./agents.ts";
 import { type ControllerHealth, type FailMode, FailModeKeeper } from "./fail-mode.ts";
 import type { MessageLog } from "./message-log.ts";
+import { InBand, remoteOf } from "./in-band.ts";
 import { Service, type ServiceContext, type ServiceSettings } from "./service.ts";
 import { Snoop } from "./snoop.ts";
 import type { Switch } from "./switch.ts";
@@ -55,12 +57,17 @@ export interface ServicesConfig {
   readonly failMode: FailMode;
   /** `Bridge.other_config:controller-queue-size`. */
   readonly packetInQueue: number | undefined;
+  /** `Bridge.other_config:disable-in-band`. */
+  readonly disableInBand?: boolean;
+  /** `Bridge.other_config:in-band-queue`. */
+  readonly inBandQueue?: number | undefined;
 }
 
 const ROLES = { equal: "other", primary: "master", secondary: "slave" } as const;
 
 export class Services {
   readonly failMode: FailModeKeeper;
+  private readonly inBand: InBand;
   private readonly services = new Map<string, Service>();
   /** Why the target of a row is not served, by target. */
   private readonly errors = new Map<string, string>();
@@ -71,6 +78,8 @@ export class Services {
 
   constructor(private readonly options: ServicesOptions) {
     const { bridge, clock, log, agents } = options;
+    this.inBand = new InBand(bridge.tables);
+    agents.controllers = () => this.controllerStates();
     this.failMode = new FailModeKeeper({
       bridge: bridge.name,
       tables: bridge.tables,
@@ -113,6 +122,20 @@ export class Services {
     this.apply(wanted);
     this.snoop ??= this.openSnoop();
     this.failMode.configure(config.failMode);
+    this.configureInBand(config);
+  }
+
+  private configureInBand(config: ServicesConfig): void {
+    const { bridge, runDir } = this.options;
+    const remotes = config.disableInBand ? [] : config.controllers
+      .filter((row) => row.connection_mode !== "out-of-band")
+      .flatMap(({ target }) => {
+        const parsed = parseTarget(target, runDir);
+        const remote = parsed.ok ? remoteOf(parsed.target) : undefined;
+        return remote ?? [];
+      });
+    const mac = bridge.ports.get(PORTS.LOCAL)?.mac ?? new Uint8Array(6);
+    this.inBand.configure({ remotes, queue: config.inBandQueue }, mac);
   }
 
   /**
@@ -160,6 +183,14 @@ export class Services {
     }));
   }
 
+  private controllerStates(): ControllerState[] {
+    return this.controllers.map(({ target }) => ({
+      target,
+      connected: this.status(target).connected,
+      agent: this.services.get(target)?.connected,
+    }));
+  }
+
   /** Drops and makes again the connections to all controllers (`bridge/reconnect`). */
   reconnect(): void {
     for (const service of this.services.values()) service.reconnect();
@@ -168,6 +199,7 @@ export class Services {
   close(): void {
     this.cancelRetry();
     this.failMode.close();
+    this.inBand.close();
     for (const service of this.services.values()) service.close();
     this.services.clear();
     this.snoop?.close();
@@ -252,7 +284,6 @@ export class Services {
   /** Says once what a row asks for and does not get. */
   private warnUnsupported(row: Row<"Controller">): void {
     const missing: string[] = [];
-    if (row.connection_mode === "in-band") missing.push("connection_mode=in-band");
     if (row.local_ip !== undefined) missing.push("local_ip");
     for (const option of missing) {
       const line = `${this.options.bridge.name}: controller ${row.target}: ${option}`;

@@ -8,10 +8,32 @@ export function answerFlowMonitors(agent: Agent, request: FlowMonitorRequest, xi
   send(agent, agent.monitors.request(request), xid);
 }
 
+/** Bytes that wait for a connection, above which it is not told of changes for a while. */
+const PAUSE_BYTES = 128 * 1024;
+
 /** Tells a connection what its monitors see of some changes. */
 export function tellMonitors(agent: Agent, changes: readonly TablesChange[]): void {
-  const updates = agent.monitors.updates(changes, agent.requestXid);
+  const { monitors, connection } = agent;
+  if (!monitors.isActive) return;
+  const updates = monitors.updates(changes, agent.requestXid);
   if (updates.length > 0) send(agent, updates, 0);
+  if (monitors.isPaused || connection.queuedBytes <= PAUSE_BYTES) return;
+  monitors.pause();
+  sayPause(agent, "paused");
+}
+
+/** The connection has read everything. */
+export function resumeMonitors(agent: Agent): void {
+  if (!agent.monitors.isPaused) return;
+  const updates = agent.monitors.resume();
+  if (updates.length > 0) send(agent, updates, 0);
+  sayPause(agent, "resumed");
+}
+
+function sayPause(agent: Agent, event: "paused" | "resumed"): void {
+  if (agent.version >= OF14) return send(agent, [{ event }], 0);
+  const form = agent.version < OF13 ? "nicira" : "onf";
+  agent.send({ type: `flow_monitor_${event}`, form }, 0);
 }
 
 function send(agent: Agent, updates: readonly FlowUpdate[], xid: number): void {

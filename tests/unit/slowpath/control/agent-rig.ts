@@ -17,6 +17,7 @@ import { Bridge } from "../../../../src/slowpath/bridge/bridge.ts";
 import { ManualClock } from "../../../../src/slowpath/clock.ts";
 import { Agent, type AgentKind } from "../../../../src/slowpath/control/agent.ts";
 import { Connection } from "../../../../src/slowpath/control/connection.ts";
+import { resumeMonitors } from "../../../../src/slowpath/control/requests/monitors.ts";
 import { FakeStream } from "./fake-stream.ts";
 
 export const output = (port: number, maxLength = 0): Action => ({
@@ -136,6 +137,7 @@ export class AgentRig {
           bridge.agents.add(agent);
         },
         message: (decoded, bytes) => agent!.handle(decoded, bytes),
+        drained: () => resumeMonitors(agent!),
         closed: () => {
           if (agent) bridge.agents.remove(agent);
         },

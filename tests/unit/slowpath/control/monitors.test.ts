@@ -124,4 +124,40 @@ describe("a flow monitor", () => {
     c.ask(flowMod({ priority: 1 }));
     expect(c.agent.monitors.updates([], 0)).toEqual([]);
   });
+
+  for (const version of [OF10, OF13, OF14] as const) {
+    test(`pauses while nobody reads, and makes up for it (version ${version})`, () => {
+      const c = watch(version);
+      const other = rig.connect(OF13);
+      c.ask(c.request({}));
+      other.ask(flowMod({ priority: 1 }));
+      c.told();
+      const add = (priority: number, port = 2) =>
+        other.ask(flowMod({ priority, actions: [output(port)] }));
+      c.stream.stuck = true;
+      let count = 0;
+      for (; !c.agent.monitors.isPaused; count++) add(100 + count);
+      const paused = c.stream.take();
+      expect(JSON.stringify(paused.at(-1), (_, v) => typeof v === "bigint" ? 0 : v))
+        .toContain("paused");
+      // In the pause: a flow that was known goes, one comes and goes, one comes and changes.
+      const waiting = c.stream.queuedBytes;
+      other.ask(flowMod({ command: "delete_strict", priority: 100 }));
+      add(60_001);
+      other.ask(flowMod({ command: "delete_strict", priority: 60_001 }));
+      add(60_002);
+      add(60_002, 1);
+      add(101, 1);
+      expect(c.told()).toEqual([["deleted 100"]]);
+      expect(c.stream.queuedBytes).toBeLessThan(waiting + 1000);
+      c.stream.stuck = false;
+      c.stream.drain();
+      expect(c.agent.monitors.isPaused as boolean).toBe(false);
+      const updates = c.told();
+      expect(updates[0]).toEqual(["added 60002", "modified 101"]);
+      expect(updates.length).toBe(version === OF14 ? 2 : 1);
+      add(5);
+      expect(c.told()).toEqual([["added 5"]]);
+    });
+  }
 });
