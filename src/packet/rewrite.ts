@@ -16,14 +16,17 @@
  * A caller that still owes the unchanged frame to someone (a send that is not done) copies it first
  * with `Frame.moveTo`.
  */
-import { crc32c, fold } from "./checksum.ts";
+import { crc32c } from "./checksum.ts";
+import { extractAgain } from "./extract.ts";
 import { type Frame, VNET_BYTES, VNET_F_NEEDS_CSUM } from "./frame.ts";
 import { slot, type SlotName } from "./layout.ts";
+import { isPartial, merge, patchIpv4, patchTransport } from "./patch.ts";
 
 /** Slots that lie in a frame and may be set; others (pkt_mark, tunnel …) are metadata. */
 export const FRAME_SLOTS = [
   "eth_dst",
   "eth_src",
+  "eth_type",
   "vlan_tci",
   "vlan_tpid",
   "nw_proto",
@@ -51,6 +54,7 @@ export const FRAME_SLOTS = [
 
 const S_ETH_DST = slot("eth_dst").offset;
 const S_ETH_SRC = slot("eth_src").offset;
+const S_ETH_TYPE = slot("eth_type").offset;
 const S_VLAN_TCI = slot("vlan_tci").offset;
 const S_VLAN_TPID = slot("vlan_tpid").offset;
 const S_NW_PROTO = slot("nw_proto").offset;
@@ -74,9 +78,6 @@ const S_NSH_FLAGS = slot("nsh_flags").offset;
 const S_NSH_TTL = slot("nsh_ttl").offset;
 const S_NSH_PATH = slot("nsh_path").offset;
 const S_NSH_C = slot("nsh_c").offset;
-
-/** A multiple of 0xffff larger than any difference of 16 bytes: keeps sums positive. */
-const BIAS = 0xffff * 64;
 
 /**
  * `slot = slot & ~mask | value` in the frame. `slotOffset` is the slot's byte offset in the flow
@@ -107,6 +108,8 @@ export function setSlot(
       if (frame.length < 14) return false;
       merge(bytes, offset + 6, 6, args, valueAt, maskAt);
       return true;
+    case S_ETH_TYPE:
+      return setEthernetType(frame, args, valueAt, maskAt);
     case S_VLAN_TPID:
       if (frame.vlans === 0) return false;
       merge(bytes, offset + 12, 2, args, valueAt, maskAt);
@@ -164,8 +167,9 @@ export function setSlot(
       else return false;
       return true;
     case S_NW_PROTO:
-      if (!arp) return false;
-      merge(bytes, at3 + 7, 1, args, valueAt, maskAt);
+      if (arp) merge(bytes, at3 + 7, 1, args, valueAt, maskAt);
+      else if (ipv4 || ipv6) return setProtocol(frame, args, valueAt, maskAt);
+      else return false;
       return true;
     case S_IPV6_SRC:
       if (!ipv6) return false;
@@ -289,73 +293,46 @@ function shift(frame: Frame, by: number): void {
   }
 }
 
-/**
- * Writes `n` masked bytes and returns how much their sum as big-endian words grew, the first byte
- * counting as a high one.
- */
-function merge(
-  bytes: Uint8Array,
-  at: number,
-  n: number,
+/** Behind the tags that were parsed. What follows is read anew, as what it is called now. */
+function setEthernetType(
+  frame: Frame,
   args: Uint8Array,
   valueAt: number,
   maskAt: number,
-): number {
-  let delta = 0;
-  for (let i = 0; i < n; i++) {
-    const mask = args[maskAt + i]!;
-    const before = bytes[at + i]!;
-    const after = (before & ~mask) | (args[valueAt + i]! & mask);
-    bytes[at + i] = after;
-    delta += (i & 1) === 0 ? (after - before) * 256 : after - before;
-  }
-  return delta;
-}
-
-/** Puts a difference into a complete checksum at `at`. */
-function patch(bytes: Uint8Array, at: number, delta: number): number {
-  const old = (bytes[at]! << 8) | bytes[at + 1]!;
-  return ~fold((~old & 0xffff) + delta + BIAS) & 0xffff;
-}
-
-function patchIpv4(bytes: Uint8Array, l3: number, delta: number): void {
-  if (delta === 0) return;
-  const sum = patch(bytes, l3 + 10, delta);
-  bytes[l3 + 10] = sum >>> 8;
-  bytes[l3 + 11] = sum;
-}
-
-/** True if the virtio-net header leaves this frame's transport checksum to be finished later. */
-function isPartial(frame: Frame, field: number): boolean {
-  if (!frame.vnet) return false;
+): boolean {
   const { bytes } = frame;
-  const vnet = frame.offset - VNET_BYTES;
-  return (bytes[vnet]! & VNET_F_NEEDS_CSUM) !== 0 &&
-    (bytes[vnet + 6]! | (bytes[vnet + 7]! << 8)) === frame.l4 &&
-    (bytes[vnet + 8]! | (bytes[vnet + 9]! << 8)) === field;
+  if (frame.packetType !== 0 || frame.length < 14) return false;
+  const at = frame.offset + 12 + 4 * frame.vlans;
+  // IEEE 802.3 has a length there.
+  if (((bytes[at]! << 8) | bytes[at + 1]!) < 0x600) return false;
+  merge(bytes, at, 2, args, valueAt, maskAt);
+  extractAgain(frame);
+  return true;
 }
 
-/** `pseudo`: the difference is in the pseudo header, not in the transport header or payload. */
-export function patchTransport(frame: Frame, delta: number, pseudo: boolean): void {
-  if (delta === 0 || frame.l4 < 0) return;
-  const { bytes, l4Type } = frame;
-  let field: number;
-  if (l4Type === 6) field = 16;
-  else if (l4Type === 17) field = 6;
-  else if (l4Type === 58 || (l4Type === 1 && !pseudo)) field = 2;
-  else return;
-  const at = frame.offset + frame.l4 + field;
-  let sum: number;
-  if (isPartial(frame, field)) {
-    if (!pseudo) return;
-    sum = fold(((bytes[at]! << 8) | bytes[at + 1]!) + delta + BIAS);
+/** The protocol above IP, behind extension headers too; its checksum follows the pseudo header. */
+function setProtocol(frame: Frame, args: Uint8Array, valueAt: number, maskAt: number): boolean {
+  const { bytes, offset, l3, l4 } = frame;
+  const at3 = offset + l3;
+  if (frame.l3Type === 0x0800) {
+    const delta = merge(bytes, at3 + 9, 1, args, valueAt, maskAt) >> 8;
+    patchIpv4(bytes, at3, delta);
+    patchTransport(frame, delta, true);
   } else {
-    if (l4Type === 17 && bytes[at] === 0 && bytes[at + 1] === 0) return;
-    sum = patch(bytes, at, delta);
-    if (l4Type === 17 && sum === 0) sum = 0xffff;
+    let at = at3 + 6;
+    for (let next = at3 + 40; l4 >= 0 && next < offset + l4;) {
+      const bytesOfHeader = bytes[at] === 44
+        ? 8
+        : bytes[at] === 51
+        ? (bytes[next + 1]! + 2) << 2
+        : (bytes[next + 1]! + 1) << 3;
+      at = next;
+      next += bytesOfHeader;
+    }
+    patchTransport(frame, merge(bytes, at, 1, args, valueAt, maskAt) >> 8, true);
   }
-  bytes[at] = sum >>> 8;
-  bytes[at + 1] = sum;
+  extractAgain(frame);
+  return true;
 }
 
 function setPort(

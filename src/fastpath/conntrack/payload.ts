@@ -2,7 +2,7 @@
 import { formatIpv4, formatIpv6 } from "../../packet/address.ts";
 import { checksum, fold, pseudoSum } from "../../packet/checksum.ts";
 import { type Frame, VNET_BYTES, VNET_F_NEEDS_CSUM } from "../../packet/frame.ts";
-import { patchTransport } from "../../packet/rewrite.ts";
+import { patchTransport } from "../../packet/patch.ts";
 import type { Executor } from "../engine/executor.ts";
 
 /** Adds to the 32-bit number at `at` in the TCP header, modulo 2^32. */

@@ -1,6 +1,7 @@
 /** What actions do to packets, offloads included. */
 import { expect } from "bun:test";
 import type { Packet } from "../../../src/fastpath/datapath.ts";
+import { updateChecksum } from "../../../src/packet/checksum.ts";
 import { buildFrame } from "../../../src/packet/headers.ts";
 import { anyMatch } from "../../../src/packet/key.ts";
 import { slot } from "../../../src/packet/layout.ts";
@@ -82,6 +83,50 @@ export const ACTION_CASES: Readonly<Record<string, Case>> = {
     await t.expectOut({
       b: [v6("fd00::77", 3, 4444), arp(2, "02:00:00:00:00:42", "10.0.0.42")],
     });
+  },
+
+  "the Ethernet type and the protocol above IP are set": async (t) => {
+    await t.flow(1, { nw_proto: "6" }, [set("nw_proto", 17n), output(t.b)]);
+    await t.flow(2, { eth_type: "0x86dd" }, [set("nw_proto", 17n), output(t.b)]);
+    await t.flow(3, { nw_proto: "17" }, [
+      set("eth_type", 0x8848n),
+      set("nw_ttl", 1n),
+      output(t.c),
+    ]);
+    const tcp = (protocol: number) => {
+      const data = buildFrame({
+        ipv4: { src: "10.0.0.1", dst: "10.0.0.2" },
+        tcp: { src: 1, dst: 2 },
+      });
+      return protocol === 6 ? data : retyped(data, 14 + 9, 14 + 10, 14 + 20 + 16);
+    };
+    /** The protocol's byte changed, and two checksums that cover it. */
+    const retyped = (data: Uint8Array, at: number, header: number, transport: number) => {
+      data[at] = 17;
+      for (const sum of header < 0 ? [transport] : [header, transport]) {
+        const value = updateChecksum((data[sum]! << 8) | data[sum + 1]!, 6, 17);
+        data[sum] = value >> 8;
+        data[sum + 1] = value;
+      }
+      return data;
+    };
+    const v6 = () =>
+      buildFrame({
+        ipv6: {
+          src: "fd00::1",
+          dst: "fd00::2",
+          extensions: [{ type: 0, bytes: new Uint8Array(8) }],
+        },
+        tcp: { src: 1, dst: 2 },
+      });
+    t.send(tcp(6));
+    t.send(v6());
+    t.send(frameOf());
+    await t.expectOut({
+      b: [tcp(17), retyped(v6(), 14 + 40, -1, 14 + 48 + 16)],
+      c: [frameOf({ type: 0x8848 })],
+    });
+    expect(t.counted("rewrite_no_header")).toBe(1);
   },
 
   "a set without its header leaves the packet": async (t) => {

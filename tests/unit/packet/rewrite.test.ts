@@ -32,7 +32,13 @@ const SPECS: Readonly<Record<string, FrameSpec>> = {
 };
 
 /** Slots that change how the rest of the frame is read; their effect is tested by name below. */
-const UNSTABLE = new Set<SlotName>(["vlan_tpid", "nd_options_type", "mpls_lse0"]);
+const UNSTABLE = new Set<SlotName>([
+  "vlan_tpid",
+  "nd_options_type",
+  "mpls_lse0",
+  "eth_type",
+  "nw_proto",
+]);
 
 /** IP header and transport checksums are right, computed in full. */
 function sealed(frame: Frame): boolean {
