@@ -6,6 +6,7 @@ import { DatapathError } from "../../fastpath/datapath.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import { parseTunnelConfig, type TunnelConfig, TunnelConfigError } from "../tunnels/config.ts";
+import { describeOptions } from "../tunnels/describe.ts";
 import { datapathPortName, isTunnelType, TUNNEL_TYPES } from "../tunnels/kinds.ts";
 import { TunnelSender, type WayOut } from "../tunnels/send.ts";
 import { Tunnels } from "../tunnels/tunnels.ts";
@@ -74,6 +75,13 @@ export class TunnelAttachments {
 
   /** Throws a TunnelConfigError if another port takes the same packets. */
   check(name: string, config: TunnelConfig, dpPort: number): void {
+    for (const other of this.tunnels.ports.values()) {
+      if (other.dpPort !== dpPort || other.config.gbp === config.gbp) continue;
+      throw new TunnelConfigError(
+        `${name}: VXLAN-GBP, and non-VXLAN-GBP tunnels can't be configured on the same dst_port\n` +
+          `${name}: could not set configuration (File exists)`,
+      );
+    }
     const same = this.tunnels.ports.conflicting(config, dpPort);
     if (!same) return;
     throw new TunnelConfigError(Tunnels.conflict(name, config, dpPort, same.name));
@@ -83,6 +91,7 @@ export class TunnelAttachments {
     const { backend, tunnels } = this;
     const dpPort = port.dpPort!;
     port.tunnelConfig = config;
+    port.settings = () => describeOptions(config);
     port.tunnel = new TunnelSender(
       config,
       dpPort,
