@@ -64,6 +64,8 @@ export interface EbpfOptions {
   readonly runDir?: string | undefined;
   /** Attach by clsact and cls_bpf, as on Linux before 6.6, also where the kernel has tcx (tests). */
   readonly clsact?: boolean;
+  /** Always ask the exact-match cache first (tests). */
+  readonly alwaysExact?: boolean;
 }
 
 /** How often masks are put in the order of their use. */
@@ -95,7 +97,7 @@ function findPins(runDir: string, logger: Logger): Pins | undefined {
 
 /** What a process before left, or undefined; what cannot be used is removed. */
 function adoptKernel(pins: Pins, options: EbpfOptions): KernelParts | undefined {
-  const { logger, clsact = false } = options;
+  const { logger, clsact = false, alwaysExact } = options;
   const adopted = pins.read();
   let maps: DatapathMaps | undefined;
   try {
@@ -103,7 +105,7 @@ function adoptKernel(pins: Pins, options: EbpfOptions): KernelParts | undefined 
       maps = openDatapathMaps(MAX_FLOWS, pins);
       const device = openPuntDevice(true, adopted.puntDevice);
       logger.info(`took over ${adopted.ports.length} port(s), their flows forward meanwhile`);
-      return new KernelParts({ maps, device, logger, clsact, pins, adopted });
+      return new KernelParts({ maps, device, logger, clsact, alwaysExact, pins, adopted });
     }
   } catch (error) {
     if (maps) closeMaps(maps);
@@ -115,14 +117,14 @@ function adoptKernel(pins: Pins, options: EbpfOptions): KernelParts | undefined 
 }
 
 function makeKernel(pins: Pins | undefined, options: EbpfOptions): KernelParts {
-  const { logger, clsact = false } = options;
+  const { logger, clsact = false, alwaysExact } = options;
   let maps: DatapathMaps | undefined;
   let device: PuntDevice | undefined;
   try {
     maps = openDatapathMaps(MAX_FLOWS);
     device = openPuntDevice(pins !== undefined);
     if (pins) pinMaps(pins, maps);
-    return new KernelParts({ maps, device, logger, clsact, pins });
+    return new KernelParts({ maps, device, logger, clsact, alwaysExact, pins });
   } catch (error) {
     if (device) {
       device.forget();

@@ -47,6 +47,7 @@ export interface KernelFlowsOptions {
   readonly maxFlows: number;
   /** Half of the program slots, 0 or 1. */
   readonly half: number;
+  readonly alwaysExact: boolean;
   /** Another process's main program is in force until `takeOver`. */
   readonly held: boolean;
   /** True if a program receives what comes in by the port. */
@@ -58,7 +59,7 @@ export interface KernelFlowsOptions {
 type Verdict = [kind: number, aux: number, target: number];
 
 export class KernelFlows {
-  readonly masks = new KernelMasks();
+  readonly masks: KernelMasks;
   readonly records: FlowRecords;
   readonly programs: ActionPrograms;
   private readonly entries = new Map<number, Entry>();
@@ -78,6 +79,7 @@ export class KernelFlows {
   constructor(private readonly options: KernelFlowsOptions) {
     const { maps, puntIfindex, half } = options;
     this.held = options.held;
+    this.masks = new KernelMasks(options.alwaysExact);
     const actionMaps = {
       ifindex: puntIfindex,
       ports: maps.ports,

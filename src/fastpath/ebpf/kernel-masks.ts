@@ -41,6 +41,9 @@ export class KernelMasks {
   private layout: KeyLayout | undefined;
   private roundsWithCache = 0;
 
+  /** `alwaysExact`: the cache is asked first whatever it costs (tests). */
+  constructor(private readonly alwaysExact = false) {}
+
   get size(): number {
     return this.order.length;
   }
@@ -89,6 +92,7 @@ export class KernelMasks {
     this.table = new DataView(memory);
     this.words = new Uint32Array(memory);
     this.settings = new Uint32Array(maps.settings.map());
+    this.useExact(false);
     this.order.forEach((_, i) => this.write(i));
     this.writeCount();
   }
@@ -96,7 +100,7 @@ export class KernelMasks {
   /** Puts the most used first; the counts start again. To be called about once a second. */
   rank(): void {
     if (!this.layout || this.order.length < 2) {
-      this.settings[SETTINGS_EXACT / 4] = 0;
+      this.useExact(false);
       return;
     }
     const stride = maskEntryBytes(this.layout) / 4;
@@ -114,7 +118,11 @@ export class KernelMasks {
     const tries = hits.reduce((sum, each, i) => sum + each.hits * (i + 1), 0) / total;
     if (!this.usesExact) this.roundsWithCache = 0;
     else if (++this.roundsWithCache < RETRY_ROUNDS) return;
-    this.settings[SETTINGS_EXACT / 4] = !this.usesExact && tries > EXACT_PAYS ? 1 : 0;
+    this.useExact(!this.usesExact && tries > EXACT_PAYS);
+  }
+
+  private useExact(use: boolean): void {
+    this.settings[SETTINGS_EXACT / 4] = use || this.alwaysExact ? 1 : 0;
   }
 
   private write(at: number): void {

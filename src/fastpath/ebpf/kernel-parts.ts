@@ -36,6 +36,7 @@ export interface KernelPartsOptions {
   /** Where things are pinned; absent: nothing outlives the process. */
   readonly pins?: Pins | undefined;
   readonly clsact: boolean;
+  readonly alwaysExact?: boolean | undefined;
   /** What a process before left. */
   readonly adopted?: PinnedState | undefined;
 }
@@ -69,6 +70,7 @@ export class KernelParts implements KernelSide {
       puntIfindex: device.ifindex,
       maxFlows: MAX_FLOWS,
       half: this.half,
+      alwaysExact: options.alwaysExact ?? false,
       held: adopted !== undefined,
       receives: (port) => this.receiving.has(port),
       targetOf: (port) => this.targets.get(port),

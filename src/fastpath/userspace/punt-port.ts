@@ -20,7 +20,13 @@ import {
 } from "../../linux/libc.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
 import { pushVlan } from "../../packet/rewrite.ts";
-import { PORT_RECORD, PORT_RECORD_BYTES, PUNT_HEADER_BYTES, type Punts } from "../punts.ts";
+import {
+  PORT_RECORD,
+  PORT_RECORD_BYTES,
+  PUNT_ETHER_TYPE,
+  PUNT_HEADER_BYTES,
+  type Punts,
+} from "../punts.ts";
 import { HEADROOM_BYTES } from "./arena.ts";
 import { MAX_FRAME_BYTES } from "./commands.ts";
 import type { Forwarder } from "./forwarder.ts";
@@ -87,6 +93,13 @@ export class PuntPort {
     const { arena, frame } = forwarder;
     const { bytes } = arena;
     const header = at + VNET_BYTES;
+    const typeAt = at + ETHER_TYPE_AT;
+    const tpid = (bytes[typeAt]! << 8) | bytes[typeAt + 1]!;
+    const tci = (bytes[typeAt + 2]! << 8) | bytes[typeAt + 3]!;
+    const tagged = tpid === 0x8100 || tpid === 0x88a8;
+    const type = tagged ? (bytes[typeAt + 4]! << 8) | bytes[typeAt + 5]! : tpid;
+    // Some host's daemon that sends on every interface it finds.
+    if (type !== PUNT_ETHER_TYPE) return;
     const port = bytes[header]! | (bytes[header + 1]! << 8) | (bytes[header + 2]! << 16) |
       (bytes[header + 3]! << 24);
     if (port < 0 || port >= this.punts.ports) return;
@@ -96,10 +109,6 @@ export class PuntPort {
       forwarder.count(NO_PORT);
       return;
     }
-    const typeAt = at + ETHER_TYPE_AT;
-    const tpid = (bytes[typeAt]! << 8) | bytes[typeAt + 1]!;
-    const tci = (bytes[typeAt + 2]! << 8) | bytes[typeAt + 3]!;
-    const tagged = tpid === 0x8100 || tpid === 0x88a8;
     const extra = PUNT_HEADER_BYTES + (tagged ? 4 : 0);
     // The virtio-net header goes down to the frame.
     bytes.copyWithin(at + extra, at, at + VNET_BYTES);

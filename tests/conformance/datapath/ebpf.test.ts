@@ -1,11 +1,17 @@
-/** The in-kernel datapath against the suite, attached in both ways there are. */
+/**
+ * The in-kernel datapath against the suite, attached in both ways there are, with and without the
+ * exact-match cache in front.
+ */
 import { openEbpfDatapath } from "../../../src/fastpath/ebpf/datapath.ts";
 import { describePrivileged } from "../../support/privileged.ts";
 import { openHostRig } from "./host-rig.ts";
 import type { Implementation } from "./rig.ts";
 import { datapathConformance } from "./suite.ts";
 
-const ebpf = (name: string, clsact: boolean): Implementation => ({
+const ebpf = (
+  name: string,
+  options: { readonly clsact?: boolean; readonly alwaysExact?: boolean },
+): Implementation => ({
   name,
   skips: {
     "a frame without an Ethernet header is dropped and counted":
@@ -15,12 +21,12 @@ const ebpf = (name: string, clsact: boolean): Implementation => ({
   // has forwarded at once.
   open: () =>
     openHostRig(
-      ({ logger }) => openEbpfDatapath({ logger, clsact }),
+      ({ logger }) => openEbpfDatapath({ logger, ...options }),
       [{ type: "trunc", maxLength: 0xffff }],
     ),
 });
 
 describePrivileged("ebpf", [], () => {
-  datapathConformance(ebpf("ebpf, clsact", true));
-  datapathConformance(ebpf("ebpf, tcx where there is", false));
+  datapathConformance(ebpf("ebpf, clsact", { clsact: true }));
+  datapathConformance(ebpf("ebpf, tcx where there is, cache first", { alwaysExact: true }));
 });
