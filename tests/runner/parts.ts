@@ -127,11 +127,13 @@ export function parts(bun: string): Part[] {
       run: () => bunTest(bun, testFiles("tests/fuzz")),
     },
     // A process to each file, one after the other: they make network namespaces and start switches.
-    ...testFiles("tests/integration").map((file): Part => ({
-      name: "integration",
-      title: `integration: ${file.replace(/^.*\//, "").replace(/\.test\.ts$/, "")}`,
-      twice: true,
-      run: () => bunTest(bun, [file]),
-    })),
+    ...["conformance", "integration"].flatMap((kind) =>
+      testFiles(`tests/${kind}`).map((file): Part => ({
+        name: "integration",
+        title: `${kind}: ${file.replace(/^.*\//, "").replace(/\.test\.ts$/, "")}`,
+        twice: true,
+        run: () => bunTest(bun, [file]),
+      }))
+    ),
   ];
 }
