@@ -173,6 +173,7 @@ async function startParts(
       },
       sideTables: service.sideTables(),
       logger: log.logger("http"),
+      socketPath: join(runDir, "http.sock"),
       ...httpTls(options),
       hostNames: options.httpName ?? [],
     }),

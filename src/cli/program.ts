@@ -19,6 +19,7 @@ import { stockProgram } from "./names.ts";
 import { defaultDatabase, defaultDatapath, defaultRunDir } from "./options.ts";
 import type { OvsdbOptions, RunOptions } from "./options.ts";
 import { runRole } from "./roles/role.ts";
+import { declareStatus } from "./status/declare.ts";
 import { OVS_VERSION, SOLOVS_VERSION } from "./version.ts";
 
 /** Where the command's action leaves its exit code. */
@@ -183,6 +184,7 @@ function declareProgram(outcome: Outcome): Command {
   declareOvsdb(program, outcome);
   // For the help only: these read their own command lines.
   for (const { word, help } of clients) program.command(word).description(help);
+  declareStatus(program, outcome);
   declareConfig(program, outcome);
   declareDb(program, outcome);
   declareCompletion(program);

@@ -69,7 +69,7 @@ export function authorize(
     throw new HttpProblem(403, `This needs the role ${needs}; you are ${principal.role}.`);
   }
   const { via } = principal;
-  if (via.kind === "token" || isSafe(method)) return;
+  if (via.kind !== "session" || isSafe(method)) return;
   if (!sameSecret(header("x-csrf-token") ?? "", via.csrf)) {
     throw new HttpProblem(
       403,

@@ -1,4 +1,5 @@
 /** The HTTP server: the app of app.ts on a socket. */
+import { rmSync } from "node:fs";
 import type { Logger } from "../log/log.ts";
 import type { SideTables } from "../db/storage/side-tables.ts";
 import { createApp } from "./app.ts";
@@ -23,6 +24,8 @@ export interface HttpOptions {
   /** Where users, sessions, tokens, the audit log and statistics are kept. */
   readonly sideTables: SideTables;
   readonly logger: Logger;
+  /** The same API on a Unix socket, without login: for its owner alone. */
+  readonly socketPath?: string;
   /** HTTPS; plain HTTP unless given. `own`: the administrator's, else one is made and kept there. */
   readonly tls?: CertificateFiles & { readonly own: boolean };
   /** Names, besides localhost, under which browsers may reach the server. */
@@ -90,6 +93,12 @@ export function startHttp(options: HttpOptions): HttpServer {
     throw new HttpStartError(startMessage(address, port, error));
   }
   const bound = server.port ?? port;
+  let local: Local | undefined;
+  try {
+    local = options.socketPath === undefined ? undefined : listenLocal(options.socketPath, app);
+  } catch (error) {
+    logger.warn(`${options.socketPath}: ${error instanceof Error ? error.message : error}`);
+  }
   const scheme = certificate === undefined ? "http" : "https";
   const url = `${scheme}://${address.includes(":") ? `[${address}]` : address}:${bound}`;
   logger.info(`listening on ${url}`);
@@ -110,9 +119,37 @@ export function startHttp(options: HttpOptions): HttpServer {
     setupUrl,
     close: async () => {
       source.close();
+      await local?.close();
       await server.stop(true);
     },
   };
+}
+
+interface Local {
+  close(): Promise<void>;
+}
+
+/** `curl --unix-socket PATH http://localhost/api/v1/status`. */
+function listenLocal(path: string, app: ReturnType<typeof createApp>): Local {
+  rmSync(path, { force: true });
+  // It is made for its owner from the start: a moment in which others may open it would be enough.
+  const umask = process.umask(0o177);
+  try {
+    const server = Bun.serve({
+      unix: path,
+      fetch: (request) => app.fetch(request, { address: "unix", local: true }),
+      maxRequestBodySize: MAX_REQUEST_BYTES,
+      development: false,
+    });
+    return {
+      async close() {
+        await server.stop(true);
+        rmSync(path, { force: true });
+      },
+    };
+  } finally {
+    process.umask(umask);
+  }
 }
 
 function certificateOf({ address, tls }: HttpOptions): ServerCertificate | undefined {

@@ -256,7 +256,7 @@ export class Access {
     if (!allows(principal.role, role)) {
       throw new HttpProblem(403, `You are ${principal.role}: a token of yours cannot be ${role}.`);
     }
-    if (principal.via.kind === "token") {
+    if (principal.via.kind !== "session") {
       throw new HttpProblem(403, "A token cannot make tokens: log in with a password.");
     }
     const { user } = principal;

@@ -25,5 +25,10 @@ export interface Principal {
   readonly role: Role;
   readonly via:
     | { readonly kind: "session"; readonly hash: string; readonly csrf: string }
-    | { readonly kind: "token"; readonly id: number; readonly name: string };
+    | { readonly kind: "token"; readonly id: number; readonly name: string }
+    /** By the socket in the run directory, which only its owner may open. */
+    | { readonly kind: "socket" };
 }
+
+/** Whoever may open the database's own socket can do everything anyway. */
+export const LOCAL: Principal = { user: "local", role: "admin", via: { kind: "socket" } };
