@@ -89,11 +89,6 @@ class Parts {
     return this.match.mask.get(FIELDS[name]);
   }
 
-  /** Rules look at no recirculation ids. */
-  get isMegaflow(): boolean {
-    return this.has("recirc_id") && this.has("packet_type");
-  }
-
   slotValue(name: SlotName): number {
     return slotNumber(this.match.key, name);
   }
@@ -184,7 +179,7 @@ export function formatMatch(
 function formatPacketType(parts: Parts): void {
   if (!parts.has("packet_type")) return;
   if (parts.value("packet_type") !== 0) parts.plain("packet_type");
-  else if (parts.isMegaflow) parts.add("eth");
+  else if (parts.has("recirc_id")) parts.add("eth");
 }
 
 function formatConntrack(parts: Parts): void {
@@ -350,8 +345,10 @@ function formatTransport(parts: Parts, ethType: number): void {
   if (icmp4 || icmp6) {
     // A byte each, in 16 bits of which a megaflow looks at the lower ones only, and says so.
     for (const name of ["icmp_type", "icmp_code"] as const) {
-      if (!parts.isMegaflow) parts.decimal(name);
-      else if (parts.has(name)) parts.add(`${name}=0x${parts.value(name).toString(16)}/0xff`);
+      const slotName = name === "icmp_type" ? "tp_src" : "tp_dst";
+      const isMegaflow = parts.has("recirc_id") && parts.slotMask(slotName) === 0xff;
+      if (!isMegaflow) parts.decimal(name);
+      else parts.add(`${name}=0x${parts.value(name).toString(16)}/0xff`);
     }
     if (!icmp6) return;
     parts.plain("nd_target");

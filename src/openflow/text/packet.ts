@@ -144,7 +144,10 @@ function matchMore(match: Match, key: FlowKey): void {
 export function matchOfKey(key: FlowKey): Match {
   const match = anyMatch();
   const packetType = key.get(FIELDS.packet_type);
-  if (packetType !== ETHERNET) setMatchExact(match, FIELDS.packet_type, packetType);
+  // Ethernet is told only of packets that the datapath has given back.
+  if (packetType !== ETHERNET || key.get(FIELDS.recirc_id) !== 0) {
+    setMatchExact(match, FIELDS.packet_type, packetType);
+  }
   for (const name of fieldsOf(key)) setMatchExact(match, FIELDS[name], key.getBig(FIELDS[name]));
   matchMore(match, key);
   for (const name of CONTEXT) {

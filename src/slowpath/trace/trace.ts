@@ -88,7 +88,7 @@ function traceOnce(
 ): string {
   const { backend, bridge, packet } = request;
   const named = request.names;
-  const tree = new TraceTree((each) => named ? namesOf(each) : undefined);
+  const tree = new TraceTree(bridge, (each) => named ? namesOf(each) : undefined);
   const initial = start.clone();
   initial.set(FIELDS.actset_output, PORTS.UNSET);
   const result = backend.cache.trace({ bridge, key: start, tracer: tree, actions, packet });

@@ -18,6 +18,8 @@ import type { PortNames } from "../../packet/text.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { Recirculation, TableOutcome, TraceKind, Tracer } from "../pipeline/tracer.ts";
 
+type Miss = Extract<TableOutcome, string>;
+
 interface TraceNode {
   readonly kind: TraceKind;
   readonly text: string;
@@ -39,8 +41,11 @@ export class TraceTree implements Tracer {
   /** In the order in which translation came to them; keys are copies. */
   readonly recirculations: Recirculation[] = [];
 
-  /** `namesOf`: of a bridge's ports, where the text is to have names. */
-  constructor(private readonly namesOf: (bridge: BridgeModel) => PortNames | undefined) {}
+  /** `traced`: the first bridge. `namesOf`: of a bridge's ports, where the text is to have names. */
+  constructor(
+    private readonly traced: BridgeModel,
+    private readonly namesOf: (bridge: BridgeModel) => PortNames | undefined,
+  ) {}
 
   report(kind: TraceKind, text: string): void {
     this.list.push({ kind, text, inside: [] });
@@ -80,21 +85,28 @@ export class TraceTree implements Tracer {
   }
 
   private outcomeText(bridge: BridgeModel, outcome: TableOutcome): string {
-    switch (outcome) {
-      case "packet-in":
-        return 'No match, and a "packet-in" is called for.';
-      case "no match":
-        return "No match.";
-      case "fragment":
-        return 'Packets are IP fragments and the fragment handling mode is "drop".';
-      default: {
-        const match = formatMatch(outcome.match(), DEFAULT_PRIORITY, this.namesOf(bridge));
-        const cookie = outcome.cookie === 0n ? "" : `, cookie 0x${outcome.cookie.toString(16)}`;
-        return `${match === "" ? "" : `${match}, `}priority ${outcome.priority}${cookie}`;
-      }
+    if (typeof outcome === "string") {
+      return bridge === this.traced ? MISSES[outcome] : HIDDEN[outcome];
     }
+    const match = formatMatch(outcome.match(), DEFAULT_PRIORITY, this.namesOf(bridge));
+    const cookie = outcome.cookie === 0n ? "" : `, cookie 0x${outcome.cookie.toString(16)}`;
+    return `${match === "" ? "" : `${match}, `}priority ${outcome.priority}${cookie}`;
   }
 }
+
+/** What happens to packets that no rule matches. */
+const MISSES: Readonly<Record<Miss, string>> = {
+  "packet-in": 'No match, and a "packet-in" is called for.',
+  "no match": "No match.",
+  fragment: 'Packets are IP fragments and the fragment handling mode is "drop".',
+};
+
+/** Open vSwitch has hidden rules for it, and shows them as they are in other bridges than the first. */
+const HIDDEN: Readonly<Record<Miss, string>> = {
+  "packet-in": "reg0=0x1, priority 0",
+  "no match": "reg0=0x2, priority 0",
+  fragment: "reg0=0x3, priority 0",
+};
 
 function layOut(nodes: readonly TraceNode[], level: number, lines: string[]): void {
   for (const [i, node] of nodes.entries()) {
