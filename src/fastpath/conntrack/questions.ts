@@ -25,7 +25,8 @@ export interface WireFilter {
 }
 
 export type CtQuestion =
-  | { readonly type: "dump"; readonly filter: WireFilter }
+  /** In parts, since a table may be long: from record `from` on. */
+  | { readonly type: "dump"; readonly filter: WireFilter; readonly from: number }
   | { readonly type: "flush"; readonly filter: WireFilter }
   | { readonly type: "stats" }
   | { readonly type: "zoneLimits" };
@@ -43,7 +44,8 @@ export interface WireEntry {
 }
 
 export type CtAnswer =
-  | { readonly type: "dump"; readonly entries: readonly WireEntry[] }
+  /** `next`: where the next part begins; -1 after the last. */
+  | { readonly type: "dump"; readonly entries: readonly WireEntry[]; readonly next: number }
   | { readonly type: "flush"; readonly removed: number }
   | {
     readonly type: "stats";

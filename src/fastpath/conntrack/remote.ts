@@ -28,8 +28,14 @@ export class RemoteConntrack implements Conntrack {
   ) {}
 
   async dump(filter: CtFilter = {}): Promise<CtEntry[]> {
-    const answer = await this.ask({ type: "dump", filter: wireFilter(filter) });
-    return answer.type === "dump" ? answer.entries.map(entryOf) : [];
+    const entries: CtEntry[] = [];
+    for (let from = 0; from >= 0;) {
+      const answer = await this.ask({ type: "dump", filter: wireFilter(filter), from });
+      if (answer.type !== "dump") break;
+      for (const entry of answer.entries) entries.push(entryOf(entry));
+      from = answer.next;
+    }
+    return entries;
   }
 
   async flush(filter: CtFilter = {}): Promise<number> {

@@ -16,6 +16,9 @@ import type { Tracker } from "./tracker.ts";
 import { ICMP, ICMPV6, IPV4, T_DST, T_META, T_PORTS, T_SRC, TCP } from "./tuple.ts";
 import { TCP_STATES } from "./types.ts";
 
+/** Entries in one part of a dump: packets wait while one is made. */
+const PART = 1000;
+
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
   1: "icmp",
   6: "tcp",
@@ -94,13 +97,14 @@ function matching(tracker: Tracker, filter: WireFilter, nowMs: number): number[]
 export function answer(tracker: Tracker, question: CtQuestion, nowMs: number): CtAnswer {
   const { table } = tracker;
   switch (question.type) {
-    case "dump":
-      return {
-        type: "dump",
-        entries: matching(tracker, question.filter, nowMs).map((conn) =>
-          entryOf(tracker, conn, nowMs)
-        ),
-      };
+    case "dump": {
+      const entries: WireEntry[] = [];
+      for (const conn of table.all(nowMs, question.from)) {
+        if (entries.length === PART) return { type: "dump", entries, next: conn };
+        if (fits(table, conn, question.filter)) entries.push(entryOf(tracker, conn, nowMs));
+      }
+      return { type: "dump", entries, next: -1 };
+    }
     case "flush": {
       const found = matching(tracker, question.filter, nowMs);
       for (const conn of found) table.remove(conn);
@@ -115,15 +119,22 @@ export function answer(tracker: Tracker, question: CtQuestion, nowMs: number): C
         const name = PROTOCOL_NAMES[protocol] ?? String(protocol);
         byProtocol[name] = (byProtocol[name] ?? 0) + 1;
       }
-      return { type: "stats", connections, maxConnections: tracker.maxConnections, byProtocol };
+      return {
+        type: "stats",
+        connections,
+        maxConnections: tracker.admission.maxConnections,
+        byProtocol,
+      };
     }
     case "zoneLimits": {
-      const limits = [...tracker.zoneLimits].sort(([a], [b]) => a - b).map(([zone, limit]) => ({
+      const limits = [...tracker.admission.zoneLimits].sort(([a], [b]) => a - b).map((
+        [zone, limit],
+      ) => ({
         zone,
         limit,
         count: table.inZone(zone),
       }));
-      const rest = { zone: -1, limit: tracker.defaultZoneLimit, count: 0 };
+      const rest = { zone: -1, limit: tracker.admission.defaultLimit, count: 0 };
       return { type: "zoneLimits", limits: [rest, ...limits] };
     }
     default: {

@@ -162,11 +162,16 @@ export class ConnTable {
     return (this.words(conn)[this.base(conn) + C_FLAGS]! & CF_ALIVE) !== 0;
   }
 
-  /** Every connection that has not expired, by number. */
-  *all(nowMs: number): Generator<number> {
-    for (let conn = 0; conn < this.used; conn++) {
+  /** Every connection from `from` on, by number, that has not expired. */
+  *all(nowMs: number, from = 0): Generator<number> {
+    for (let conn = from; conn < this.used; conn++) {
       if (this.isAlive(conn) && this.expiry(conn) > nowMs) yield conn;
     }
+  }
+
+  /** Removes all that has expired; how many that were. */
+  sweepAll(nowMs: number): number {
+    return this.sweep(nowMs, this.used);
   }
 
   /** Looks at up to `budget` records and removes what has expired; how many that were. */

@@ -41,6 +41,7 @@ import {
   CTF_TFTP,
   type Program,
 } from "../engine/opcodes.ts";
+import { Admission, ADMITTED, ZONE_FULL } from "./admission.ts";
 import { CT_COUNTERS } from "./counters.ts";
 import { Fragments } from "./fragments.ts";
 import { type Expectation, Expectations } from "./expectations.ts";
@@ -48,7 +49,7 @@ import { CtMetadata } from "./metadata.ts";
 import { Nat } from "./nat.ts";
 import type { CtAnswer, CtChange, CtQuestion } from "./questions.ts";
 import { answer } from "./report.ts";
-import { DEFAULT_MAX_CONNECTIONS, TIMEOUT_INDEX, timeoutPolicy } from "./settings.ts";
+import { TIMEOUT_INDEX } from "./settings.ts";
 import {
   C_FLAGS,
   C_LABEL,
@@ -99,8 +100,8 @@ import { slot } from "../../packet/layout.ts";
 const NEW = 0;
 const INVALID = 1;
 const EXPIRED = 2;
-const TABLE_FULL = 3;
-const ZONE_FULL = 4;
+const CT_TABLE_FULL = 3;
+const CT_ZONE_FULL = 4;
 const NAT_EXHAUSTED = 5;
 const FRAGMENT_REFUSED = 6;
 const FRAGMENT_EXPIRED = 7;
@@ -129,14 +130,9 @@ export class Tracker {
   readonly nat = new Nat(this.table);
   readonly expectations = new Expectations(this.table);
   readonly fragments = new Fragments();
-  readonly policies = new Map<number, Float64Array>();
-  readonly zoneLimits = new Map<number, number>();
-  maxConnections = DEFAULT_MAX_CONNECTIONS;
-  /** For zones without a limit of their own; 0: none. */
-  defaultZoneLimit = 0;
+  readonly admission = new Admission(this.table);
   nowMs = 0;
 
-  private readonly defaults = timeoutPolicy({});
   private readonly metadata = new CtMetadata();
   private readonly scratch = new Int32Array(TUPLE_WORDS);
   private sweptMs = 0;
@@ -180,7 +176,8 @@ export class Tracker {
   tidy(): void {
     if (this.nowMs - this.sweptMs < SWEEP_EVERY_MS) return;
     this.sweptMs = this.nowMs;
-    this.count(EXPIRED, this.table.sweep(this.nowMs, SWEEP_BUDGET));
+    this.count(EXPIRED, this.table.sweep(this.nowMs, SWEEP_BUDGET) + this.admission.expired);
+    this.admission.expired = 0;
     this.count(FRAGMENT_EXPIRED, this.fragments.expire(this.nowMs));
   }
 
@@ -280,7 +277,9 @@ export class Tracker {
           this.count(INVALID);
           this.state = CS_INVALID;
       }
-      if (nat && verdict !== TCP_INVALID) this.expectations.adjustSequence(executor, conn, this.reply);
+      if (nat && verdict !== TCP_INVALID) {
+        this.expectations.adjustSequence(executor, conn, this.reply);
+      }
     }
     if ((flags & CTF_NAT) !== 0 && !alreadyNatted) this.translate(executor);
     return false;
@@ -308,8 +307,8 @@ export class Tracker {
   }
 
   private renew(words: Int32Array, base: number, timeout: number): void {
-    const policy = this.policies.get(words[base + C_POLICY]!) ?? this.defaults;
-    this.table.setExpiry(this.conn, this.nowMs + policy[timeout]!);
+    const lasts = this.admission.timeoutMs(words[base + C_POLICY]!, timeout);
+    this.table.setExpiry(this.conn, this.nowMs + lasts);
   }
 
   /** A packet of no known connection. Returns the expectation that it fulfils. */
@@ -325,13 +324,9 @@ export class Tracker {
     }
     this.state = expected ? CS_NEW | CS_RELATED : CS_NEW;
     if ((flags & CTF_COMMIT) === 0) return expected;
-    const limit = this.zoneLimits.get(zone) ?? this.defaultZoneLimit;
-    if (limit > 0 && table.inZone(zone) >= limit) {
-      this.count(ZONE_FULL);
-      return expected;
-    }
-    if (table.count >= this.maxConnections) {
-      this.count(TABLE_FULL);
+    const admitted = this.admission.ask(zone, this.nowMs);
+    if (admitted !== ADMITTED) {
+      this.count(admitted === ZONE_FULL ? CT_ZONE_FULL : CT_TABLE_FULL);
       return expected;
     }
     const conn = table.allocate();
@@ -462,19 +457,16 @@ export class Tracker {
   change(change: CtChange): void {
     switch (change.type) {
       case "maxConnections":
-        this.maxConnections = change.limit;
+        this.admission.maxConnections = change.limit;
         return;
       case "sequenceChecks":
         this.tcp.checks = change.enabled;
         return;
       case "zoneLimit":
-        if (change.zone < 0) this.defaultZoneLimit = Math.max(0, change.limit);
-        else if (change.limit < 0) this.zoneLimits.delete(change.zone);
-        else this.zoneLimits.set(change.zone, change.limit);
+        this.admission.setZoneLimit(change.zone, change.limit);
         return;
       case "timeoutPolicy":
-        if (change.timeouts === null) this.policies.delete(change.id);
-        else this.policies.set(change.id, timeoutPolicy(change.timeouts));
+        this.admission.setPolicy(change.id, change.timeouts);
         return;
       case "fragments":
         this.fragments.set(change.settings);

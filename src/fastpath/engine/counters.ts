@@ -23,6 +23,7 @@ const OWN_COUNTERS = [
   "drop_rx_no_copy",
   "drop_rx_too_big",
   "drop_tx_no_port",
+  "drop_tx_no_ethernet",
   "drop_tx_queue_full",
   "drop_tx_too_big",
   "drop_tx_port_down",

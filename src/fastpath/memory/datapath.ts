@@ -48,6 +48,7 @@ const MASKED_HIT = counterIndex("masked_hit");
 const MISS = counterIndex("miss");
 const UPCALLS = counterIndex("upcalls");
 const RING_FULL = counterIndex("drop_upcall_ring_full");
+const NO_ETHERNET = counterIndex("drop_tx_no_ethernet");
 const NO_PORT = counterIndex("drop_tx_no_port");
 
 const ETH_TOO_SHORT = EXTRACT_RESULTS.indexOf("eth_too_short");
@@ -312,6 +313,10 @@ class InMemory implements MemoryDatapath {
     const port = this.portMap.get(portNo);
     if (!port) {
       this.count(NO_PORT);
+      return;
+    }
+    if (this.frame.packetType !== 0) {
+      this.count(NO_ETHERNET);
       return;
     }
     const packet = packetOf(this.frame, limit);

@@ -39,6 +39,8 @@ import {
 /** Where an output goes. */
 export interface OutputPort {
   readonly portNo: number;
+  /** Takes packets without an Ethernet header. */
+  readonly layer3?: boolean;
   /** Queues (or does) the send of `length` bytes from `at` on: virtio-net header and frame. */
   transmit(memory: FrameMemory, at: number, length: number): void;
   flush(): void;
@@ -48,6 +50,7 @@ const EXACT_HIT = counterIndex("exact_hit");
 const MASKED_HIT = counterIndex("masked_hit");
 const MISS = counterIndex("miss");
 const UPCALLS = counterIndex("upcalls");
+const NO_ETHERNET = counterIndex("drop_tx_no_ethernet");
 const NO_PORT = counterIndex("drop_tx_no_port");
 const NO_ROOM = counterIndex("drop_no_room");
 const RING_FULL = counterIndex("drop_upcall_ring_full");
@@ -202,6 +205,7 @@ export class Forwarder extends Executor {
     const { frame } = this;
     const port = this.ports[portNo];
     if (!port) this.counters[NO_PORT]!++;
+    else if (frame.packetType !== 0 && !port.layer3) this.counters[NO_ETHERNET]!++;
     else if (limit < frame.length) this.transmitCut(port, limit);
     else {
       const memory = frame.bytes === this.arena.bytes ? this.arena : this.memory;

@@ -178,6 +178,15 @@ export const ENCAP_CASES: Readonly<Record<string, Case>> = {
     expect(t.counted("rewrite_no_header")).toBe(1);
   },
 
+  "a packet without Ethernet does not leave through a device": async (t) => {
+    await t.flow(1, {}, [{ type: "pop_eth" }, output(t.b), PUSH_ETH, output(t.c)]);
+    t.send(frameOf());
+    await t.expectOut({
+      c: [frameOf({ dst: "02:00:00:00:00:77", src: "02:00:00:00:00:66" })],
+    });
+    expect(t.counted("drop_tx_no_ethernet")).toBe(1);
+  },
+
   "a label over a whole frame, and off again": async (t) => {
     await t.flow(1, {}, [
       { type: "add_mpls", ethType: 0x8847, lse: lse(10, 64), l2: true },
