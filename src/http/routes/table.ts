@@ -60,7 +60,16 @@ import {
   removePort,
   showPort,
 } from "./ports.ts";
-import { batch, changeRow, createRow, listRows, listTables, removeRow, showRow } from "./tables.ts";
+import {
+  batch,
+  changeRow,
+  createRow,
+  listRows,
+  listTables,
+  ofTable,
+  removeRow,
+  showRow,
+} from "./tables.ts";
 import { showStatistics, showStatisticsHistory, streamStatistics } from "./statistics.ts";
 import { showStatus } from "./status.ts";
 import { createToken, listTokens, removeToken } from "./tokens.ts";
@@ -69,6 +78,24 @@ import { showVocabulary } from "./vocabulary.ts";
 import type { Method, Operation, Route } from "./route.ts";
 
 type Line = readonly [Needs, Method, string, Operation];
+
+/** Tables that have a path of their own: `/api/v1/mirrors` is `/api/v1/tables/Mirror`. */
+const OWN_PATHS: readonly (readonly [path: string, table: string])[] = [
+  ["interfaces", "Interface"],
+  ["mirrors", "Mirror"],
+  ["controllers", "Controller"],
+  ["managers", "Manager"],
+  ["qos", "QoS"],
+  ["queues", "Queue"],
+];
+
+const ownPaths = OWN_PATHS.flatMap(([path, table]): Line[] => [
+  ["reader", "GET", `/api/v1/${path}`, ofTable(listRows, table)],
+  ["operator", "POST", `/api/v1/${path}`, ofTable(createRow, table)],
+  ["reader", "GET", `/api/v1/${path}/:id`, ofTable(showRow, table)],
+  ["operator", "PATCH", `/api/v1/${path}/:id`, ofTable(changeRow, table)],
+  ["operator", "DELETE", `/api/v1/${path}/:id`, ofTable(removeRow, table)],
+]);
 
 const TABLE: readonly Line[] = [
   ["anyone", "GET", "/healthz", health],
@@ -158,6 +185,7 @@ const TABLE: readonly Line[] = [
   ["reader", "GET", "/api/v1/tables/:table/:id", showRow],
   ["operator", "PATCH", "/api/v1/tables/:table/:id", changeRow],
   ["operator", "DELETE", "/api/v1/tables/:table/:id", removeRow],
+  ...ownPaths,
   ["operator", "POST", "/api/v1/batch", batch],
 ];
 

@@ -27,7 +27,7 @@ import {
   run,
   valuesSchema,
 } from "./configure.ts";
-import { type Call, operation, queryInteger } from "./route.ts";
+import { type Call, type Operation, operation, queryInteger } from "./route.ts";
 
 const tag = "Tables";
 
@@ -278,6 +278,14 @@ export const removeRow = operation({
     draft.remove(table, row);
     return removed(draft, call);
   },
+});
+
+/** The same operation for one table, named by the path. */
+export const ofTable = (one: Operation, table: string): Operation => ({
+  ...one,
+  tag: table,
+  summary: `${one.summary} (${table})`,
+  handle: (call) => one.handle({ ...call, params: { ...call.params, table } }),
 });
 
 const operationSchema = z.discriminatedUnion("op", [

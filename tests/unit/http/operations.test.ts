@@ -145,6 +145,22 @@ describe("traces", () => {
   });
 });
 
+test("tables with a path of their own", async () => {
+  expect((await it.ask("GET", "/interfaces?name=br0")).json.rows).toMatchObject([{ name: "br0" }]);
+  const target = "ptcp:0:127.0.0.1";
+  const made = await it.ask("POST", "/managers", { target });
+  expect(made.status).toBe(201);
+  const path = `/managers/${encodeURIComponent(target)}`;
+  const { headers } = await it.fetch("GET", `/api/v1${path}`);
+  const etag = headers.get("etag")!;
+  const change = (tag: string) => it.ask("PATCH", path, { max_backoff: 2000 }, { "if-match": tag });
+  expect((await change('"old"')).status).toBe(412);
+  expect((await change(etag)).status).toBe(200);
+  expect((await change(etag)).status).toBe(412);
+  expect((await it.ask("DELETE", path)).status).toBe(200);
+  expect((await it.ask("GET", path)).status).toBe(404);
+});
+
 test("a flow is checked without being added", async () => {
   const path = "/bridges/br0/flows/check";
   const before = (await it.ask("GET", "/bridges/br0/flows")).json.total;

@@ -88,6 +88,17 @@ const POLICY: Readonly<Record<string, "anyone" | Role>> = {
   "PATCH /api/v1/tables/:table/:id": "operator",
   "DELETE /api/v1/tables/:table/:id": "operator",
   "POST /api/v1/batch": "operator",
+  ...Object.fromEntries(
+    ["interfaces", "mirrors", "controllers", "managers", "qos", "queues"].flatMap((path) =>
+      [
+        [`GET /api/v1/${path}`, "reader"],
+        [`POST /api/v1/${path}`, "operator"],
+        [`GET /api/v1/${path}/:id`, "reader"],
+        [`PATCH /api/v1/${path}/:id`, "operator"],
+        [`DELETE /api/v1/${path}/:id`, "operator"],
+      ] as const
+    ),
+  ),
 };
 
 let bench: Bench;
