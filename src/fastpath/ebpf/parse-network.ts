@@ -1,6 +1,7 @@
 /**
  * IPv4, IPv6, ARP and MPLS, as instructions of the main program, with the same result as `extract`
- * (packet/extract.ts). What is malformed, and IPv6 with extension headers, goes to the process.
+ * (packet/extract.ts). What is malformed, IPv6 with segments left to route, and with more than three
+ * extension headers, goes to the process.
  *
  * Registers: r6 the context, r7 14 bytes before layer 3, r8 the packet's end, r9 the Ethernet type as
  * it stands in the packet. On the way to `transport`: r7 14 bytes before layer 4, r9 the protocol,
@@ -27,8 +28,13 @@ const LAYERS = [
   [0x8847, "mpls"],
   [0x8848, "mpls"],
 ] as const;
-/** Extension headers that are looked behind: hop by hop, routing, fragment, AH, destination. */
-const EXTENSIONS = [0, 43, 44, 51, 60];
+/** IPv6 extension headers that are looked behind; hop by hop is 0, destination options are 60. */
+const ROUTING = 43;
+const FRAGMENT = 44;
+const AUTHENTICATION = 51;
+const EXTENSIONS = [0, ROUTING, FRAGMENT, AUTHENTICATION, 60];
+/** So many of them. */
+const EXTENSION_HEADERS = 3;
 
 /** Copies from the packet at r7 + `from` into a word of the key if the key has it; r3 is lost. */
 export function copyWord(asm: Assembler, stack: FrameStack, word: number, from: number): void {
@@ -99,7 +105,6 @@ function parseIpv6(asm: Assembler, stack: FrameStack): void {
   asm.label("ipv6");
   need(asm, L3 + 40);
   asm.load(8, R9, R7, L3 + 6);
-  for (const type of EXTENSIONS) asm.jumpIf("eq", R9, type, "punt");
   // r4: payload bytes; none, or more than there are, is rare.
   asm.load(16, R4, R7, L3 + 4).toBigEndian(R4, 16).jumpIf("eq", R4, 0, "punt");
   room(asm, stack);
@@ -110,7 +115,6 @@ function parseIpv6(asm: Assembler, stack: FrameStack): void {
     asm.load(32, R3, R7, L3).op32("and", R3, 0xffff0f00);
     put(asm, stack, wordOf("ipv6_label"), R3);
   }
-  put(asm, stack, W_NW, R9, 8, 0);
   if (stack.layout.has("nw_tos")) {
     asm.load(16, R3, R7, L3).toBigEndian(R3, 16).op("rsh", R3, 4);
     put(asm, stack, W_NW, R3, 8, 1);
@@ -118,7 +122,60 @@ function parseIpv6(asm: Assembler, stack: FrameStack): void {
   asm.load(8, R3, R7, L3 + 7);
   put(asm, stack, W_NW, R3, 8, 2);
   asm.load(32, R2, R10, stack.local("l3")).op("add", R2, 40).op("add", R7, 40);
-  asm.store(32, R10, stack.local("l4"), reg(R2)).jump("transport");
+  asm.store(32, R10, stack.local("l4"), reg(R2));
+  for (let i = 0; i < EXTENSION_HEADERS; i++) parseExtension(asm, stack, `ipv6_${i}`);
+  for (const type of EXTENSIONS) asm.jumpIf("eq", R9, type, "punt");
+  asm.label("ipv6_upper");
+  put(asm, stack, W_NW, R9, 8, 0);
+  asm.jump("transport");
+
+  // A later fragment has no layer 4, and its protocol is the fragment header's.
+  asm.label("ipv6_later").mov(R3, 3);
+  put(asm, stack, W_NW, R3, 8, 3);
+  asm.mov(R9, FRAGMENT);
+  put(asm, stack, W_NW, R9, 8, 0);
+  asm.store(32, R10, stack.local("l4"), 0).jump("parsed");
+}
+
+/**
+ * RFC 8200 §4: one extension header, if r9 is the number of one; else on to `ipv6_upper`. r4, r7 and
+ * the layer 4 offset move behind it.
+ */
+function parseExtension(asm: Assembler, stack: FrameStack, name: string): void {
+  asm.jumpIf("eq", R9, FRAGMENT, `${name}_fragment`).jumpIf(
+    "eq",
+    R9,
+    AUTHENTICATION,
+    `${name}_auth`,
+  );
+  for (const type of [0, ROUTING, 60]) asm.jumpIf("eq", R9, type, `${name}_options`);
+  asm.jump("ipv6_upper");
+
+  const begin = (kind: string): void => {
+    asm.label(`${name}_${kind}`).jumpIf("slt", R4, 8, "punt");
+    need(asm, L3 + 8);
+  };
+  begin("fragment");
+  // Any non-zero word makes a fragment, as in `extract`.
+  asm.mov(R5, 8).load(16, R3, R7, L3 + 2).toBigEndian(R3, 16);
+  asm.jumpIf("eq", R3, 0, `${name}_step`).op("and", R3, 0xfff8);
+  asm.jumpIf("ne", R3, 0, "ipv6_later").mov(R3, 1);
+  put(asm, stack, W_NW, R3, 8, 3);
+  asm.jump(`${name}_step`);
+
+  begin("auth");
+  asm.load(8, R5, R7, L3 + 1).op("add", R5, 2).op("lsh", R5, 2).jump(`${name}_step`);
+
+  begin("options");
+  // With segments left, checksums are for another destination: rare.
+  asm.jumpIf("ne", R9, ROUTING, `${name}_length`);
+  asm.load(8, R3, R7, L3 + 3).jumpIf("ne", R3, 0, "punt");
+  asm.label(`${name}_length`).load(8, R5, R7, L3 + 1).op("add", R5, 1).op("lsh", R5, 3);
+
+  asm.label(`${name}_step`).load(8, R9, R7, L3).op("add", R7, reg(R5)).op("sub", R4, reg(R5));
+  asm.jumpIf("slt", R4, 0, "punt");
+  asm.load(32, R2, R10, stack.local("l4")).op("add", R2, reg(R5));
+  asm.store(32, R10, stack.local("l4"), reg(R2));
 }
 
 /** RFC 826 for Ethernet and IPv4. */

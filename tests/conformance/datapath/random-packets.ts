@@ -32,6 +32,19 @@ function transport(r: Seeded, v6: boolean): Partial<FrameSpec> {
   }
 }
 
+/** An IPv6 extension header: mostly sound, of one or two times 8 bytes. */
+function extension(r: Seeded): { type: number; bytes: Uint8Array } {
+  const type = r.pick([0, 43, 44, 51, 60]);
+  const bytes = r.bytes(r.pick([8, 16]));
+  bytes[1] = type === 51 ? bytes.length / 4 - 2 : bytes.length / 8 - 1;
+  // Segments left of a routing header; offset and flags of a fragment.
+  if (type === 43) bytes[3] = r.next(4) === 0 ? 1 : 0;
+  if (type !== 44) return { type, bytes };
+  const fragment = bytes.slice(0, 8);
+  fragment.set(r.pick([[0, 0], [0, 1], [0, 0x80], [1, 0x01]]), 2);
+  return { type, bytes: fragment };
+}
+
 function network(r: Seeded): Partial<FrameSpec> {
   switch (r.next(10)) {
     case 0:
@@ -56,8 +69,8 @@ function network(r: Seeded): Partial<FrameSpec> {
     case 3:
     case 4:
     case 5: {
-      const extensions = r.next(4) === 0
-        ? [{ type: r.pick([0, 43, 44, 60]), bytes: r.bytes(8).with(1, 0) }]
+      const extensions = r.next(3) === 0
+        ? Array.from({ length: 1 + r.next(4) }, () => extension(r))
         : [];
       return {
         ipv6: {
