@@ -29,8 +29,8 @@
  *   interfaces mean other devices there. In the millisecond until the event is read, what it sends
  *   may be lost.
  *
- * Limits: `MAX_KERNEL_PORTS` ports, `MAX_KERNEL_MASKS` masks in the kernel; Linux 5.11 or later
- * (ktime_get_coarse_ns), 6.6 for tcx links. Numbers in docs/ebpf.md.
+ * Limits: `MAX_KERNEL_PORTS` ports, `MAX_KERNEL_MASKS` masks in the kernel; Linux 5.12 or later
+ * (atomic or), 6.6 for tcx links. Numbers in docs/ebpf.md.
  */
 import { close, SystemError } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";

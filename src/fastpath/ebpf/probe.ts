@@ -8,7 +8,7 @@ import { findBpfFs } from "../../linux/bpf-fs.ts";
 import { attachTcx } from "../../linux/bpf.ts";
 import { close, ERRNO, O_RDWR, open, SystemError } from "../../linux/libc.ts";
 import { Assembler } from "./assembler.ts";
-import { R0 } from "./instructions.ts";
+import { R0, R1, R10 } from "./instructions.ts";
 
 export interface Probe {
   readonly feature: string;
@@ -52,6 +52,11 @@ function withProgram(build: (asm: Assembler) => void, use: (fd: number) => void)
   }
 }
 
+/** The newest that the programs need: what else they need is older. */
+function useNewest(asm: Assembler): void {
+  asm.store(64, R10, -8, 0).mov(R1, 1).atomic("or", 64, R10, -8, R1).call("ktime_get_coarse_ns");
+}
+
 /** No interface has this number. */
 const NO_INTERFACE = 0x7fff_ffff;
 
@@ -66,10 +71,10 @@ export function probeKernel(): readonly Probe[] {
       ...attempt(() => createMap(true)),
     },
     {
-      feature: "tc programs with the coarse clock",
-      since: "5.11",
+      feature: "tc programs with atomic or and the coarse clock",
+      since: "5.12",
       without: userspace,
-      ...attempt(() => withProgram((asm) => asm.call("ktime_get_coarse_ns"), () => {})),
+      ...attempt(() => withProgram(useNewest, () => {})),
     },
     {
       feature: "tcx links",
