@@ -119,8 +119,10 @@ export class ConnTable {
         this.expiries.push(new Float64Array(CHUNK));
       }
     }
+    const words = this.words(conn);
     const base = this.base(conn);
-    this.words(conn).fill(0, base, base + STRIDE);
+    // Quicker than `fill`.
+    for (let i = base; i < base + STRIDE; i++) words[i] = 0;
     return conn;
   }
 

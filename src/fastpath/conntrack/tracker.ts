@@ -332,7 +332,7 @@ export class Tracker {
     const conn = table.allocate();
     const words = table.words(conn);
     const base = table.base(conn);
-    words.set(tuple.words, base + C_ORIGINAL);
+    for (let i = 0; i < TUPLE_WORDS; i++) words[base + C_ORIGINAL + i] = tuple.words[i]!;
     reverseTuple(tuple.words, 0, words, base + C_REPLY);
     if (!this.chooseReply(conn, expected, flags, code, at)) {
       this.count(NAT_EXHAUSTED);

@@ -101,7 +101,8 @@ export class PacketTuple {
     const protocol = frame.key.bytes[B_NW_PROTO]!;
     let family = IPV4;
     if (frame.l3Type === 0x0800) {
-      words.fill(0);
+      // For a few words a loop is quicker than `fill`.
+      for (let i = 1; i < 4; i++) words[T_SRC + i] = words[T_DST + i] = 0;
       words[T_SRC] = key[W_NW_SRC]!;
       words[T_DST] = key[W_NW_DST]!;
       if (!ipv4HeaderOk(frame)) return false;
@@ -111,8 +112,8 @@ export class PacketTuple {
         words[T_SRC + i] = key[W_IPV6_SRC + i]!;
         words[T_DST + i] = key[W_IPV6_DST + i]!;
       }
-      words[T_PORTS] = 0;
     } else return false;
+    words[T_PORTS] = 0;
     words[T_META] = (zone << 16) | (protocol << 8) | family;
     if (frame.l4 < 0) return frame.result === 0 && !hasTransport(family, protocol);
     const at = frame.offset + frame.l4;
