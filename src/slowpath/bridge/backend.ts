@@ -114,6 +114,7 @@ export class Backend {
   }
 
   detach(port: BridgePort): void {
+    this.tunnels.neighbours.flush(port.name);
     if (port.dpPort !== undefined && port.kind !== "tunnel") this.attached.delete(port.dpPort);
     this.cache.changed();
   }

@@ -96,6 +96,8 @@ export interface Translation {
   readonly uncacheable: boolean;
   /** The packet's key at the end of the pipeline, for a tracer. */
   readonly traced?: FlowKey | undefined;
+  /** The mask in the pipeline's terms, tunnel options by their fields, for a tracer. */
+  readonly tracedMask?: FlowKey | undefined;
 }
 
 const CT_TRACKED = 0x20;
@@ -125,9 +127,10 @@ export function translate(input: TranslationInput): Translation {
   const many = x.actions.length > MANY_OUTPUTS &&
     x.actions.filter(({ type }) => type === "output").length > MANY_OUTPUTS;
   if (x.oversized || many) x.slow.add("action");
+  const looked = tracer && mask.clone();
+  bridge.finishTunnel?.(key, mask);
   // A trace of what failed shows all that was looked at until then.
   if (!x.error || !tracer) finishMask(x, key);
-  bridge.finishTunnel?.(key, mask);
   return {
     actions: x.error ? [] : withoutLastClone(x.actions),
     mask,
@@ -141,6 +144,7 @@ export function translate(input: TranslationInput): Translation {
     complaints: x.complaints,
     uncacheable: x.uncacheable,
     traced: tracer && x.key.clone(),
+    tracedMask: looked,
   };
 }
 

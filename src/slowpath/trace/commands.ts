@@ -1,5 +1,6 @@
 /** `ofproto/trace` and `ofproto/trace-packet-out`, from arguments to text. */
 import { parseDpFlow } from "../../fastpath/text/flow-parse.ts";
+import { isAll, slotBytes } from "../../fastpath/text/values.ts";
 import { checkActions } from "../../openflow/actions/check.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import { OfError } from "../../openflow/errors.ts";
@@ -9,12 +10,13 @@ import { composePacket } from "../../packet/compose.ts";
 import { extract } from "../../packet/extract.ts";
 import { Frame } from "../../packet/frame.ts";
 import { FlowKey } from "../../packet/key.ts";
-import { FIELDS, METADATA_WORD } from "../../packet/layout.ts";
+import { FIELDS, METADATA_WORD, type SlotName } from "../../packet/layout.ts";
 import { TextError } from "../../packet/text.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { toPipelineKey } from "../cache/megaflows.ts";
 import { groupsOf } from "../pipeline/action-targets.ts";
+import { hasTunnel } from "../tunnels/ports.ts";
 import { CommandError, type UnixctlServer } from "../unixctl.ts";
 import { parseTraceArguments, type TraceArguments } from "./arguments.ts";
 import { parseExactFlow } from "./exact-flow.ts";
@@ -133,11 +135,25 @@ function fromDatapath(
   const port = backend.portOf(dpPort, dpKey);
   const at = frozen ? frozen.bridge : port?.bridge;
   const bridge = [...context.bridges().values()].find((each) => each === at);
+  if (!bridge && hasTunnel(dpKey)) {
+    throw new CommandError("no OpenFlow tunnel port for this packet");
+  }
   if (!bridge) throw new CommandError(`no OpenFlow port for datapath port ${dpPort}`);
   const ofport = frozen ? frozen.state.get(FIELDS.in_port) : port!.ofport;
   const key = new FlowKey();
   toPipelineKey(dpKey, ofport, key);
+  if (backend.vlanLimit === 1) hideSecondTag(key);
   return { bridge, key };
+}
+
+/** With `other_config:vlan-limit=1`, a second tag is only an Ethernet type that nobody looks behind. */
+function hideSecondTag(key: FlowKey): void {
+  const second = slotBytes(key.bytes, "vlan2_tpid").slice();
+  if (isAll(second, 0)) return;
+  const kept = FIRST_TAG.map((name) => slotBytes(key.bytes, name).slice());
+  key.words.fill(0, 0, METADATA_WORD);
+  FIRST_TAG.forEach((name, i) => slotBytes(key.bytes, name).set(kept[i]!));
+  slotBytes(key.bytes, "eth_type").set(second);
 }
 
 /** Puts what the packet says into the key, whose metadata stays. */
@@ -175,6 +191,16 @@ function check(
     throw new CommandError(`Bad actions: ${error.error}`);
   }
 }
+
+/** What is in front of a second tag. */
+const FIRST_TAG: readonly SlotName[] = [
+  "in_port",
+  "recirc_id",
+  "eth_dst",
+  "eth_src",
+  "vlan_tci",
+  "vlan_tpid",
+];
 
 /** Ports are numbered below. */
 const MAX_PORTS = 0xff00;

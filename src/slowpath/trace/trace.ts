@@ -36,7 +36,9 @@ import type { Backend } from "../bridge/backend.ts";
 import type { TraceResult } from "../cache/tracing.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { Recirculation } from "../pipeline/tracer.ts";
+import type { Translation } from "../pipeline/translate.ts";
 import type { XlateError } from "../pipeline/xlate.ts";
+import { hasTunnel } from "../tunnels/ports.ts";
 import { TraceTree } from "./tree.ts";
 
 export interface TraceRequest {
@@ -90,6 +92,9 @@ function traceOnce(
   const named = request.names;
   const tree = new TraceTree(bridge, (each) => named ? namesOf(each) : undefined);
   const initial = start.clone();
+  const tos = initial.get(FIELDS.nw_tos);
+  if (hasTunnel(initial)) bridge.receiveTunnel?.(initial, new FlowKey());
+  initial.set(FIELDS.nw_tos, tos);
   initial.set(FIELDS.actset_output, PORTS.UNSET);
   const result = backend.cache.trace({ bridge, key: start, tracer: tree, actions, packet });
   held.push(result);
@@ -98,18 +103,30 @@ function traceOnce(
   const flow = (match: Match): string =>
     formatMatch(match, DEFAULT_PRIORITY, named ? namesOf(bridge) : undefined);
   const final = translation.traced ?? initial;
-  const mask = shownMask(translation.mask, start);
+  const mask = shownMask(withOptions(translation), start);
   const lines = [
     `Flow: ${flow(matchOfKey(initial))}\n`,
     tree.format(),
     `\nFinal flow: ${final.equals(initial) ? "unchanged" : flow(matchOfKey(final))}\n`,
-    `Megaflow: ${flow({ key: masked(start, mask), mask })}\n`,
+    `Megaflow: ${flow({ key: masked(initial, mask), mask })}\n`,
     `Datapath actions: ${actionsText(translation.actions, initial, named ? backend : undefined)}`,
   ];
   if (translation.error !== undefined) {
     lines.push(`\nTranslation failed (${errorText(translation.error)}), packet is dropped.\n`);
   } else if (result.slow.length > 0) lines.push(explain(result.slow));
   return lines.join("");
+}
+
+/** The mask with tunnel options by their fields, which a datapath sees as bytes of headers. */
+function withOptions({ mask, tracedMask }: Translation): FlowKey {
+  if (!tracedMask) return mask;
+  const shown = mask.clone();
+  for (const name of ["tun_metadata", "tun_metadata_present", "tun_options_length"] as const) {
+    const { offset, bytes } = slot(name);
+    const from = name === "tun_options_length" ? undefined : tracedMask.bytes;
+    for (let i = offset; i < offset + bytes; i++) shown.bytes[i] = from?.[i] ?? 0;
+  }
+  return shown;
 }
 
 function actionsText(

@@ -179,7 +179,7 @@ export function tunnelOf(config: TunnelConfig, key: FlowKey, map: OptionMap): Dp
     ...(options && options.length > 0 ? { options } : {}),
     ...(kind === "vxlan" && (gbpId !== 0 || gbpFlags !== 0) ? { gbpId, gbpFlags } : {}),
     ...(kind === "erspan" ? { erspan: erspanOf(key) } : {}),
-    ...(kind === "gtpu"
+    ...(kind === "gtpu" && (key.get(FIELDS.tun_gtpu_flags) || key.get(FIELDS.tun_gtpu_msgtype))
       ? {
         gtpu: {
           flags: key.get(FIELDS.tun_gtpu_flags),

@@ -82,9 +82,17 @@ function snoop<P>(x: Xlate, tunnels: Tunnels<P>, port: PortModel): void {
 /** The bridge's own port, or another of its ports, has the address. */
 function owns<P>(x: Xlate, tunnels: Tunnels<P>, port: PortModel, address: Uint8Array): boolean {
   const has = (name: string): boolean =>
-    tunnels.network.addressesOf(name).some((own) => sameAddress(own.address, address));
+    tunnels.network.addressesOf(name).some((own) =>
+      sameAddress(own.address, address) || isSolicitedNode(address, own.address)
+    );
   return has(port.name) || has(x.bridge.name) ||
     [...x.bridge.ports.values()].some(({ name }) => has(name));
+}
+
+/** RFC 4291 §2.7.1: ff02::1:ffXX:XXXX with the last three bytes of the address. */
+function isSolicitedNode(group: Uint8Array, address: Uint8Array): boolean {
+  if (group[0] !== 0xff || group[1] !== 2 || group[11] !== 1 || group[12] !== 0xff) return false;
+  return [13, 14, 15].every((i) => group[i] === address[i]);
 }
 
 function bytesOf(key: FlowKey, name: SlotName): Uint8Array {

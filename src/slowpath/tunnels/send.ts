@@ -40,6 +40,8 @@ export interface TunnelSurroundings<P> {
   ask(out: WayOut, frame: Uint8Array): void;
 }
 
+/** Packet types that are Ethernet types (OpenFlow 1.5.1 §7.2.3.11). */
+const NAMESPACE_ETHERTYPE = 0x10000;
 /** How long to wait before a next hop is asked for once more. */
 const ASK_EVERY_MS = 200;
 const OUTER_SLOTS = ([
@@ -77,6 +79,13 @@ export class TunnelSender<P> implements TunnelModel {
   send(x: Xlate): void {
     const { config } = this;
     const before = x.key.clone();
+    if (config.packetType === "legacy_l3" && x.key.get(FIELDS.packet_type) === 0) {
+      // Its peers know no Ethernet: the header is taken off on the way out.
+      x.key.set(FIELDS.packet_type, NAMESPACE_ETHERTYPE | x.key.get(FIELDS.eth_type));
+    } else if (config.packetType === "legacy_l2" && x.key.get(FIELDS.packet_type) !== 0) {
+      const text = "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.";
+      return x.tracer?.report("warn", text);
+    }
     fillTunnel(config, x.key, x.mask);
     if (isOwnAddress(x)) x.tracer?.report("warn", "Not tunneling to our own address");
     else if (this.surroundings.tunnels.native) {
@@ -93,6 +102,7 @@ export class TunnelSender<P> implements TunnelModel {
       x.emit({ type: "output", port: this.dpPort });
     }
     copyTunnel(before, x.key);
+    x.key.set(FIELDS.packet_type, before.get(FIELDS.packet_type));
   }
 
   /** Outer headers in front, and through the bridge that leads to the other end. */
