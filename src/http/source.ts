@@ -7,6 +7,7 @@ import type { UnixctlServer } from "../slowpath/unixctl.ts";
 import type { Vswitch } from "../slowpath/vswitch.ts";
 import { Captures } from "./captures.ts";
 import { LogTail } from "./log-tail.ts";
+import { PacketIns } from "./packet-ins.ts";
 import { Rings } from "./statistics/ring.ts";
 import { Sampler } from "./statistics/sampler.ts";
 import { Streams } from "./streams.ts";
@@ -41,6 +42,7 @@ export class HttpSource implements Omit<HttpParts, "server" | "commands"> {
   readonly streams = new Streams();
   readonly sampler: Sampler;
   readonly captures: Captures;
+  readonly packetIns: PacketIns;
   private readonly stopCounting: () => void;
   private readonly counts = { commits: 0, changedRows: 0, requests: new Map<string, number>() };
 
@@ -52,6 +54,7 @@ export class HttpSource implements Omit<HttpParts, "server" | "commands"> {
     this.server = parts.server;
     this.commands = parts.commands;
     this.captures = new Captures(parts.vswitch.observe);
+    this.packetIns = new PacketIns(parts.vswitch.observe);
     this.replica = parts.replica;
     this.vswitch = parts.vswitch;
     this.log = parts.log;
@@ -82,6 +85,7 @@ export class HttpSource implements Omit<HttpParts, "server" | "commands"> {
     this.stopCounting();
     this.sampler.close();
     this.captures.close();
+    this.packetIns.close();
     this.logTail.close();
     this.streams.close();
   }

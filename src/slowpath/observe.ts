@@ -11,8 +11,10 @@ import { ACTION_WORDS } from "../openflow/text/actions-parse.ts";
 import { MATCH_WORDS } from "../openflow/text/match.ts";
 import { formatMac } from "../packet/address.ts";
 import { FIELD_ROWS } from "../packet/fields.ts";
+import { FIELDS } from "../packet/layout.ts";
 import { RESERVED_PORTS } from "../packet/text.ts";
 import type { Bridge } from "./bridge/bridge.ts";
+import type { PacketIn } from "./pipeline/model.ts";
 
 /** Totals since the port was attached. */
 export interface PortReading {
@@ -70,6 +72,21 @@ export interface Vocabulary {
   readonly ports: readonly string[];
 }
 
+/** A packet that was sent to controllers. */
+export interface PacketInView {
+  readonly reason: string;
+  readonly table: number;
+  /** Hexadecimal, with 0x: of the flow that sent it; all ones: none did. */
+  readonly cookie: string;
+  readonly inPort: number;
+  readonly inPortName: string | null;
+  /** The frame, its first bytes. */
+  readonly data: Uint8Array;
+  readonly bytes: number;
+}
+
+const PACKET_IN_BYTES = 512;
+
 export { type Capture, type CapturedPacket, CaptureError } from "../fastpath/capture.ts";
 
 export interface Observe {
@@ -78,6 +95,8 @@ export interface Observe {
   vocabulary(): Vocabulary;
   /** Looks on at a port. Throws `CaptureError`. */
   capture(bridge: string, port: string, filter: string): Capture;
+  /** Tells every packet-in of a running bridge, until the function returned is called. */
+  onPacketIn(bridge: string, listener: (packetIn: PacketInView) => void): () => void;
 }
 
 export interface ObserveContext {
@@ -104,6 +123,25 @@ export function openObserve({ bridges, devices }: ObserveContext): Observe {
       }
       const internal = port.kind === "internal";
       return openCapture({ ifindex: device.ifindex, internal, filter });
+    },
+    onPacketIn(bridgeName, tell) {
+      const bridge = bridges().get(bridgeName);
+      if (bridge === undefined) return () => {};
+      const { packetInListeners } = bridge.agents;
+      const listener = ({ reason, packet, key, tableId, cookie }: PacketIn): void => {
+        const inPort = key.get(FIELDS.in_port);
+        tell({
+          reason,
+          table: tableId,
+          cookie: `0x${cookie.toString(16)}`,
+          inPort,
+          inPortName: bridge.ports.get(inPort)?.name ?? null,
+          data: packet.data.slice(0, PACKET_IN_BYTES),
+          bytes: packet.data.length,
+        });
+      };
+      packetInListeners.add(listener);
+      return () => void packetInListeners.delete(listener);
     },
   };
 }

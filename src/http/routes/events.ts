@@ -12,7 +12,9 @@ import type { Datum } from "../../db/values/datum.ts";
 import { nameOf, tableOf } from "../rows/find.ts";
 import { shownRow, shownValue } from "../rows/values.ts";
 import type { StreamEvent } from "../streams.ts";
+import type { SeenPacketIn } from "../packet-ins.ts";
 import { toInstant } from "./names.ts";
+import { bridgeOf } from "./running.ts";
 import { type Call, operation, queryFlag, queryInteger } from "./route.ts";
 
 const tag = "Live";
@@ -143,6 +145,42 @@ export const streamLog = operation({
         else for (const each of missed) tell(each);
         send({ event: "ready", data: {} });
         return logTail.listen(tell);
+      },
+    });
+    return { stream };
+  },
+});
+
+export const streamPacketIns = operation({
+  tag,
+  summary: "Packets that a bridge sends to controllers, as server-sent events",
+  description:
+    "`packet-in` events: `reason`, `table`, `cookie`, `inPort`, `inPortName`, `bytes` and " +
+    "`data`, the first 512 bytes in base64. `reset`: too much was missed.",
+  headers,
+  query: z.strictObject({}),
+  alsoAnswers: EVENT_STREAM,
+  handle(call) {
+    const { packetIns, streams } = call.source;
+    const name = bridgeOf(call);
+    const { signal, keepOpen, stillAllowed } = call;
+    const stream = streams.open({
+      signal,
+      keepOpen,
+      stillAllowed,
+      start(send) {
+        const tell = ({ id, timeMs, view: { data, ...view } }: SeenPacketIn): void =>
+          send({
+            event: "packet-in",
+            id,
+            data: { time: toInstant(timeMs), ...view, data: Buffer.from(data).toString("base64") },
+          });
+        const from = lastEventId(call);
+        const missed = from === undefined ? [] : packetIns.since(name, from);
+        if (missed === undefined) send(RESET);
+        else for (const each of missed) tell(each);
+        send({ event: "ready", data: {} });
+        return packetIns.listen(name, tell);
       },
     });
     return { stream };

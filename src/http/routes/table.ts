@@ -47,7 +47,7 @@ import {
   startConfirm,
 } from "./history.ts";
 import { changeLogLevels, listLogLevels } from "./levels.ts";
-import { listLog, streamChanges, streamLog } from "./events.ts";
+import { listLog, streamChanges, streamLog, streamPacketIns } from "./events.ts";
 import { showMetrics } from "./metrics.ts";
 import { showOpenApi } from "./openapi.ts";
 import { changePassword, login, logout, setUp, showSession } from "./session.ts";
@@ -161,6 +161,7 @@ const TABLE: readonly Line[] = [
   ["operator", "PATCH", "/api/v1/logs/levels", changeLogLevels],
   ["reader", "GET", "/api/v1/logs/stream", streamLog],
   ["reader", "GET", "/api/v1/events", streamChanges],
+  ["operator", "GET", "/api/v1/bridges/:name/packet-ins/stream", streamPacketIns],
   ["reader", "GET", "/api/v1/statistics", showStatistics],
   ["reader", "GET", "/api/v1/statistics/history", showStatisticsHistory],
   ["reader", "GET", "/api/v1/statistics/stream", streamStatistics],

@@ -164,7 +164,11 @@ export class Agents {
     }
   }
 
+  /** Told of every packet-in, beside the connections: for people who watch. */
+  readonly packetInListeners = new Set<(packetIn: PacketIn) => void>();
+
   packetIn(packetIn: PacketIn): void {
+    for (const listener of this.packetInListeners) listener(packetIn);
     if (this.agents.size === 0) return;
     const metadata = packetMetadata(packetIn.key, this.tlvTable);
     for (const agent of this.agents) deliverPacketIn(agent, packetIn, metadata);

@@ -161,6 +161,28 @@ test("tables with a path of their own", async () => {
   expect((await it.ask("GET", path)).status).toBe(404);
 });
 
+test("packets for controllers are told as they come", async () => {
+  await it.ask("POST", "/bridges/br0/flows", "priority=9,icmp,actions=controller");
+  const answer = await it.fetch("GET", "/api/v1/bridges/br0/packet-ins/stream");
+  const reader = answer.body!.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  const until = async (word: string): Promise<void> => {
+    while (!text.includes(word)) text += decoder.decode((await reader.read()).value);
+  };
+  await until("event: ready");
+  // A traced packet reaches controllers as a real one does.
+  const body = { bridge: "br0", flow: "in_port=LOCAL,icmp" };
+  expect((await it.ask("POST", "/trace/packet", body)).status).toBe(200);
+  await until("event: packet-in");
+  await until("\n\n");
+  const data = JSON.parse(/event: packet-in\ndata: (.*)/.exec(text)![1]!);
+  expect(data).toMatchObject({ table: 0, inPortName: "br0" });
+  expect(Buffer.from(data.data, "base64").readUInt16BE(12)).toBe(0x0800);
+  await reader.cancel();
+  await it.ask("DELETE", "/bridges/br0/flows?filter=icmp");
+}, 20_000);
+
 test("a flow is checked without being added", async () => {
   const path = "/bridges/br0/flows/check";
   const before = (await it.ask("GET", "/bridges/br0/flows")).json.total;

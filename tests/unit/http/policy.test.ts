@@ -65,6 +65,7 @@ const POLICY: Readonly<Record<string, "anyone" | Role>> = {
   "PATCH /api/v1/logs/levels": "operator",
   "GET /api/v1/logs/stream": "reader",
   "GET /api/v1/events": "reader",
+  "GET /api/v1/bridges/:name/packet-ins/stream": "operator",
   "GET /api/v1/statistics": "reader",
   "GET /api/v1/statistics/history": "reader",
   "GET /api/v1/statistics/stream": "reader",

@@ -172,6 +172,7 @@ export function vswitchOf(changed: Partial<Vswitch> = {}): Vswitch {
       capture: () => {
         throw new CaptureError("there are no devices here");
       },
+      onPacketIn: () => () => {},
       vocabulary: () => ({ fields: [], words: ["tcp"], actions: ["drop"], ports: ["LOCAL"] }),
     },
     settled: () => Promise.resolve(),
