@@ -1,7 +1,8 @@
 #!/bin/sh
 # npm run bench: measures solovs beside Open vSwitch's userspace datapath and the Linux bridge.
 # npm run bench -- db: its database server beside ovsdb-server.
-# Needs root and the packages that npm test installs. Options: see tests/bench/main.ts and db/main.ts.
+# npm run bench -- openflow: flows, packet-ins and lookups beside ovs-vswitchd and ovs-ofctl.
+# Needs root and the packages that npm test installs. Options: see tests/bench/main.ts, db/main.ts and openflow/main.ts.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ "${1:-}" = db ]; then
@@ -14,5 +15,9 @@ fi
 [ "$(id -u)" = 0 ] || { echo "bench: needs root (network namespaces, raw sockets)" >&2; exit 1; }
 if [ -z "${SOLOVS_BIN:-}" ]; then
   ./compile.sh
+fi
+if [ "${1:-}" = openflow ]; then
+  shift
+  exec node_modules/.bin/bun tests/bench/openflow/main.ts "$@"
 fi
 exec node_modules/.bin/bun tests/bench/main.ts "$@"

@@ -21,9 +21,9 @@ import { ROOT } from "../../support/switch.ts";
 import { describeMachine } from "../machine.ts";
 import { quietMoment } from "../quiet.ts";
 import { quantile } from "../rows.ts";
-import { markdown, type Samples, summarise } from "./report.ts";
+import { markdown, type Samples, type ServerName, SERVERS, summarise } from "../compare-servers.ts";
 import { type DbEffort, type DbRow, ROWS } from "./rows.ts";
-import { DatabaseServer, type ServerName, SERVERS, solovsServer } from "./servers.ts";
+import { DatabaseServer, solovsServer, TITLES } from "./servers.ts";
 
 const args = process.argv.slice(2);
 const { values } = parseArgs({
@@ -144,7 +144,16 @@ const results = [
   ),
 ];
 const idle = quantile(idleBefore, 0.5);
-const table = markdown(results, { machine, rounds, idle, fileSystem });
+const table = markdown(results, {
+  machine,
+  rounds,
+  idle,
+  titles: TITLES,
+  remarks: [
+    `both durable, on ${fileSystem}: each transaction carries \`commit\` with \`durable\` true, ` +
+    "without which ovsdb-server replies before it syncs",
+  ],
+});
 mkdirSync(values.out, { recursive: true });
 const base = join(values.out, `db-${machine.date.slice(0, 19).replaceAll(":", "")}`);
 const json = { machine, fileSystem, rounds, effort, idleBefore: idle, results, problems };

@@ -3,10 +3,9 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { must, run } from "../../support/exec.ts";
 import { ROOT, solovsCommand } from "../../support/switch.ts";
+import type { ServerName } from "../compare-servers.ts";
 import { Wire } from "./wire.ts";
 
-export const SERVERS = ["solovs", "ovs"] as const;
-export type ServerName = typeof SERVERS[number];
 export const TITLES: Readonly<Record<ServerName, string>> = {
   solovs: "solovs",
   ovs: "ovsdb-server",
