@@ -7,12 +7,13 @@
  * removes the namespaces of dead owners. Nothing is ever made in the root namespace: veth pairs are
  * created with both ends already in their namespaces.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Background, must, type Result, run, type RunOptions } from "./exec.ts";
 import { withinNamespace } from "./setns.ts";
+
+const BPF_FS = "/sys/fs/bpf";
 
 export class Namespace {
   constructor(private readonly sandbox: Sandbox, readonly name: string, readonly label: string) {}
@@ -163,9 +164,20 @@ export class Sandbox {
   private disposeSync(): void {
     for (const child of this.children.splice(0)) child.killNow();
     for (const name of this.namespaces.splice(0)) {
+      removePins(name);
       Bun.spawnSync(["ip", "netns", "del", name], { stdout: "ignore", stderr: "ignore" });
     }
     for (const path of this.directories.splice(0)) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** Removes what a killed solovs has pinned for a namespace (src/fastpath/ebpf/pins.ts). */
+function removePins(namespace: string): void {
+  const path = `/run/netns/${namespace}`;
+  if (!existsSync(path) || !existsSync(BPF_FS)) return;
+  const prefix = `solovs-${statSync(path).ino}-`;
+  for (const name of readdirSync(BPF_FS).filter((each) => each.startsWith(prefix))) {
+    rmSync(`${BPF_FS}/${name}`, { recursive: true, force: true });
   }
 }
 
