@@ -72,6 +72,8 @@ export interface PatchStats {
  * packet's key; changes to the key but for headers that go out with the packet do not last.
  */
 export interface TunnelModel {
+  /** Packets without an Ethernet header get one when they come in, and lose it when they go. */
+  readonly isLayer3: boolean;
   /** The packet leaves through the tunnel: emits what that takes. */
   send(x: Xlate): void;
 }

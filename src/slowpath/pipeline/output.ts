@@ -108,8 +108,10 @@ export function outputToPort(x: Xlate, ofport: number, options: OutputOptions): 
   }
   const tos = x.key.bytes[AT.nwTos]!;
   markQueue(x, port);
-  if (port.tunnel) port.tunnel.send(x);
-  else if (port.dpPort !== undefined) {
+  if (port.tunnel) {
+    x.effect({ type: "patch", out: port.patchStats, in: undefined });
+    port.tunnel.send(x);
+  } else if (port.dpPort !== undefined) {
     x.commit();
     const tunnel = port.takes?.(x);
     if (tunnel !== undefined) x.emit({ type: "tnl_pop", port: tunnel });

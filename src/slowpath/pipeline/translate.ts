@@ -183,8 +183,20 @@ function run(x: Xlate, { key, packetOut, resumes }: TranslationInput): void {
     if (x.bridge.receiveTunnel?.(x.key, x.mask) === false) return;
     // A tunnel that the packet came through is not one that it leaves by.
     clearTunnel(x.base);
+    const from = x.port(inPort(key));
+    if (from?.tunnel) enterTunnel(x, from);
   }
   pipeline(x, actions);
+}
+
+/** The packet came by a tunnel: that is counted, and what has no Ethernet header may get one. */
+function enterTunnel(x: Xlate, { tunnel, patchStats }: PortModel): void {
+  x.effect({ type: "patch", out: undefined, in: patchStats });
+  if (!tunnel!.isLayer3 || x.key.get(FIELDS.packet_type) === 0) return;
+  x.key.set(FIELDS.packet_type, 0);
+  x.key.bytes.fill(0, AT.ethDst, AT.ethDst + 6);
+  x.key.bytes.fill(0, AT.ethSrc, AT.ethSrc + 6);
+  x.pendingEncap = true;
 }
 
 function pipeline(x: Xlate, actions: readonly ThawAction[] | undefined): void {

@@ -27,10 +27,11 @@ import { isAll, numberOf, slotBytes } from "../../fastpath/text/values.ts";
 import type { Action, NatAction } from "../../openflow/actions/types.ts";
 import { DEFAULT_PRIORITY, formatMatch } from "../../openflow/text/match.ts";
 import { matchOfKey } from "../../openflow/text/packet.ts";
+import { placedTunnelField } from "../../openflow/tunnel-fields.ts";
 import { PORTS } from "../../openflow/version.ts";
 import { bigToBytes, formatIpv4, formatIpv6 } from "../../packet/address.ts";
 import { FlowKey, type Match } from "../../packet/key.ts";
-import { FIELDS, KEY_WORDS, slot, type SlotName, SLOTS } from "../../packet/layout.ts";
+import { type Field, FIELDS, KEY_WORDS, slot, type SlotName, SLOTS } from "../../packet/layout.ts";
 import { CT_STATES, formatFlags, type PortNames } from "../../packet/text.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { TraceResult } from "../cache/tracing.ts";
@@ -101,7 +102,10 @@ function traceOnce(
   queue.push(...tree.recirculations);
   const { translation } = result;
   const flow = (match: Match): string =>
-    formatMatch(match, DEFAULT_PRIORITY, named ? namesOf(bridge) : undefined);
+    formatMatch(match, DEFAULT_PRIORITY, {
+      ...(named ? namesOf(bridge) : NO_NAMES),
+      tunnelFields: { resolve: (index) => placedField(bridge, index) },
+    });
   const final = translation.traced ?? initial;
   const mask = shownMask(withOptions(translation), start);
   const lines = [
@@ -115,6 +119,14 @@ function traceOnce(
     lines.push(`\nTranslation failed (${errorText(translation.error)}), packet is dropped.\n`);
   } else if (result.slow.length > 0) lines.push(explain(result.slow));
   return lines.join("");
+}
+
+const NO_NAMES: PortNames = { nameOf: () => undefined, numberOf: () => undefined };
+
+/** `tun_metadataN` where the bridge's TLV table places it. */
+function placedField({ tunnelOptions }: BridgeModel, index: number): Field | undefined {
+  const place = tunnelOptions?.place(index);
+  return place && placedTunnelField(index, place.offset, place.length);
 }
 
 /** The mask with tunnel options by their fields, which a datapath sees as bytes of headers. */

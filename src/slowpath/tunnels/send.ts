@@ -76,6 +76,10 @@ export class TunnelSender<P> implements TunnelModel {
     private readonly now: () => number,
   ) {}
 
+  get isLayer3(): boolean {
+    return this.config.packetType === "legacy_l3";
+  }
+
   send(x: Xlate): void {
     const { config } = this;
     const before = x.key.clone();

@@ -52,7 +52,9 @@ function chosen(agent: Agent, number: number): BridgePort[] {
 
 function statsOf(agent: Agent, port: BridgePort): PortStats {
   const stats: PortCounts | undefined = port.patchStats
-    ? { ...port.patchStats, rxDropped: 0, txDropped: 0, rxErrors: 0, txErrors: 0 }
+    ? port.kind === "patch"
+      ? { ...port.patchStats, rxDropped: 0, txDropped: 0, rxErrors: 0, txErrors: 0 }
+      : port.patchStats
     : agent.bridge.portStats(port);
   const count = (value: number | undefined) => value === undefined ? undefined : BigInt(value);
   const age = Math.max(0, Math.floor(agent.bridge.clock.now() - port.createdAt));
