@@ -1,4 +1,5 @@
 /** Actions that change the packet or its metadata. */
+import type { FieldName } from "../../packet/fields.ts";
 import type { Field } from "../../packet/layout.ts";
 import { OfError } from "../errors.ts";
 import { fullMask } from "../field-bits.ts";
@@ -63,6 +64,12 @@ function each(ids: readonly string[], make: (ids: string) => ActionRow): ActionR
   return ids.map(make);
 }
 
+/**
+ * Fields that Open vSwitch sets in no way, and the standard's set-field does: every header field can
+ * be set (OpenFlow 1.3.5 §7.2.5).
+ */
+const HEADER_FIELDS: ReadonlySet<FieldName> = new Set(["eth_type", "nw_proto", "mpls_bos"]);
+
 function readSetField(reader: Reader, mayMask: boolean): ActionOf<"set_field"> {
   const at = reader.offset;
   const { field, masked } = readSetHeader(reader, mayMask);
@@ -71,7 +78,9 @@ function readSetField(reader: Reader, mayMask: boolean): ActionOf<"set_field"> {
   const bad = (why: string): never => {
     throw new OfError("OFPBAC_BAD_SET_ARGUMENT", at, `${field.name} ${why}`);
   };
-  if (field.name === "in_port_oxm" || !field.writable) bad("cannot be set");
+  if (field.name === "in_port_oxm" || !(field.writable || HEADER_FIELDS.has(field.name))) {
+    bad("cannot be set");
+  }
   if (field.name === "vlan_vid" && ((value & 0x1000n) === 0n || (mask & 0x1000n) === 0n)) {
     bad("must be set with the present bit");
   }

@@ -20,6 +20,8 @@ import { TunnelAttachments } from "./tunnel-ports.ts";
 /** VLAN tags of a packet that flows match; `other_config:vlan-limit` changes it. */
 const DEFAULT_VLAN_LIMIT = 1;
 
+const DEFAULT_BUNDLE_IDLE_SEC = 10;
+
 export interface BackendOptions {
   readonly datapath: Datapath;
   readonly clock: Clock;
@@ -39,6 +41,8 @@ export class Backend {
   readonly types: readonly string[];
   readonly cache: FlowCache;
   readonly clock: Clock;
+  /** After so long without a message an OpenFlow bundle is discarded. */
+  bundleIdleMs = DEFAULT_BUNDLE_IDLE_SEC * 1000;
   /** IP addresses of hosts, as packets say them. */
   readonly addresses = new AddressBook();
   readonly features: DpFeatures;
@@ -128,6 +132,7 @@ export class Backend {
     const vlans = number("vlan-limit", DEFAULT_VLAN_LIMIT);
     // 0: as many as there can be.
     this.limitVlans(vlans === 1 ? 1 : 2);
+    this.bundleIdleMs = Math.max(1, number("bundle-idle-timeout", DEFAULT_BUNDLE_IDLE_SEC)) * 1000;
     const { limits } = this.cache;
     limits.maxIdleMs = number("max-idle", DEFAULT_LIMITS.maxIdleMs);
     limits.flowLimit = number("flow-limit", DEFAULT_LIMITS.flowLimit);

@@ -190,6 +190,10 @@ export class Bridge implements Switch {
     return true;
   }
 
+  get bundleIdleMs(): number {
+    return this.backend.bundleIdleMs;
+  }
+
   get conntrack(): Conntrack {
     return this.backend.datapath.conntrack;
   }

@@ -116,6 +116,7 @@ export class Agent {
       options.bridge.clock,
       (bytes) => decode(bytes, { tunnelFields: this.agents.tlvTable }).message,
       (opening) => this.connection.sendError(opening, "OFPBFC_TIMEOUT"),
+      () => options.bridge.bundleIdleMs,
     );
     this.rateLimits = new RateLimits(options.bridge.clock, options.rateLimit);
     this.monitors = new FlowMonitors(options.bridge.tables, this);

@@ -20,7 +20,7 @@ import type { Clock } from "../clock.ts";
 
 const MAX_BUNDLES = 1024;
 const MAX_BYTES = 256 * 1024 * 1024;
-/** A bundle that nothing is said of for so long is discarded. */
+/** A bundle that nothing is said of for so long is discarded, unless told otherwise. */
 export const IDLE_MS = 10_000;
 
 /** What a bundle may hold. */
@@ -59,6 +59,7 @@ export class Bundles {
     private readonly clock: Clock,
     private readonly decode: (bytes: Uint8Array) => OfMessage,
     private readonly expired: (opening: Uint8Array) => void,
+    private readonly idleMs: () => number = () => IDLE_MS,
   ) {}
 
   open(id: number, flags: number, opening: Uint8Array): void {
@@ -158,20 +159,21 @@ export class Bundles {
 
   private touch(bundle: Bundle): void {
     bundle.usedMs = this.clock.now();
-    this.cancel ??= this.clock.after(IDLE_MS, () => this.expire());
+    this.cancel ??= this.clock.after(this.idleMs(), () => this.expire());
   }
 
   private expire(): void {
     this.cancel = undefined;
     let oldest = Infinity;
+    const idleMs = this.idleMs();
     for (const bundle of [...this.bundles.values()]) {
-      if (this.clock.now() - bundle.usedMs >= IDLE_MS) {
+      if (this.clock.now() - bundle.usedMs >= idleMs) {
         this.remove(bundle.id);
         this.expired(bundle.opening);
       } else oldest = Math.min(oldest, bundle.usedMs);
     }
     if (oldest === Infinity) return;
-    this.cancel = this.clock.after(oldest + IDLE_MS - this.clock.now(), () => this.expire());
+    this.cancel = this.clock.after(oldest + idleMs - this.clock.now(), () => this.expire());
   }
 }
 

@@ -324,7 +324,7 @@ export class Connection implements StreamEvents {
     if (clock.now() - this.lastActivity < probeMs) return this.armProbe();
     log.dbg(`${this.peer}: idle ${probeMs / 1000} seconds, sending inactivity probe`);
     this.state = "idle";
-    this.send({ type: "echo_request", data: new Uint8Array(0) });
+    this.send({ type: "echo_request", data: new Uint8Array(0) }, 0);
     this.cancelTimer = clock.after(probeMs, () => {
       if (this.stream.queuedBytes < this.lastQueued) return this.probe();
       log.err(

@@ -17,10 +17,15 @@
  *   file that cannot be written is logged once a failure; the switch goes on without.
  */
 import { join } from "node:path";
-import { z } from "zod";
 import type { Logger } from "../../log/log.ts";
 import { OfError } from "../../openflow/errors.ts";
-import type { GroupMod } from "../../openflow/messages/types.ts";
+import type {
+  Bucket,
+  GroupMod,
+  GroupType,
+  MeterConfig,
+  TlvMapping,
+} from "../../openflow/messages/types.ts";
 import { formatActions } from "../../openflow/text/actions-format.ts";
 import { parseActions } from "../../openflow/text/actions-parse.ts";
 import { formatFlow, parseFlow } from "../../openflow/text/flow.ts";
@@ -242,7 +247,7 @@ export class KeptFlows {
     let failed = 0;
     for (const line of lines) {
       try {
-        this.carryOut(LINE.parse(JSON.parse(line)));
+        this.carryOut(parseLine(line));
       } catch (error) {
         if (!isForeseen(error)) throw error;
         if (failed++ === 0) log.warn(`${bridge}: kept flows: ${error.message}: ${line}`);
@@ -258,27 +263,22 @@ export class KeptFlows {
   private carryOut(line: Line): void {
     const { tables, tlvTable } = this.context;
     const { names } = this;
-    if ("flow" in line) {
-      tables.apply(withTable(parseFlow(line.flow, { command: "add", names })));
-    } else if ("noFlow" in line) {
-      tables.apply(withTable(parseFlow(line.noFlow, { command: "delete_strict", names })));
-    } else if ("group" in line) tables.groups.apply(groupOf(line.group, names));
-    else if ("noGroup" in line) {
-      tables.groups.apply({
-        command: "delete",
-        groupType: "all",
-        group: line.noGroup,
-        buckets: [],
-      });
-    } else if ("meter" in line) {
-      const meter = line.meter as Parameters<typeof tables.meters.add>[0];
+    const { flow, noFlow, group, noGroup, meter, noMeter, tlv } = line;
+    if (flow !== undefined) {
+      tables.apply(withTable(parseFlow(flow, { command: "add", names })));
+    } else if (noFlow !== undefined) {
+      tables.apply(withTable(parseFlow(noFlow, { command: "delete_strict", names })));
+    } else if (group) tables.groups.apply(groupOf(group, names));
+    else if (noGroup !== undefined) {
+      tables.groups.apply({ command: "delete", groupType: "all", group: noGroup, buckets: [] });
+    } else if (meter) {
       if (tables.meters.get(meter.meter)) tables.meters.modify(meter);
       else tables.meters.add(meter);
-    } else if ("noMeter" in line) tables.meters.delete(line.noMeter);
-    else {
+    } else if (noMeter !== undefined) tables.meters.delete(noMeter);
+    else if (tlv) {
       tlvTable.apply({ type: "tlv_table_mod", command: "clear", mappings: [] });
-      tlvTable.apply({ type: "tlv_table_mod", command: "add", mappings: line.tlv });
-    }
+      tlvTable.apply({ type: "tlv_table_mod", command: "add", mappings: tlv });
+    } else throw new TextError("a line says nothing that is known");
   }
 }
 
@@ -296,46 +296,40 @@ const EVERY_FLOW = {
   cookieMask: 0n,
 } as const;
 
-const BUCKET = z.object({
-  id: z.number(),
-  weight: z.number(),
-  watchPort: z.number(),
-  watchGroup: z.number(),
-  actions: z.string(),
-});
-const GROUP = z.object({
-  id: z.number(),
-  type: z.enum(["all", "select", "indirect", "ff"]),
-  buckets: z.array(BUCKET),
-  selection: z.object({
-    method: z.string(),
-    parameter: z.string(),
-    fields: z.array(z.object({ field: z.string(), mask: z.string() })),
-  }).optional(),
-});
-const BAND = z.object({ type: z.string(), rate: z.number(), burst: z.number() }).loose();
-const LINE = z.union([
-  z.object({ flow: z.string() }),
-  z.object({ noFlow: z.string() }),
-  z.object({ group: GROUP }),
-  z.object({ noGroup: z.number() }),
-  z.object({
-    meter: z.object({ meter: z.number(), flags: z.number(), bands: z.array(BAND) }),
-  }),
-  z.object({ noMeter: z.number() }),
-  z.object({
-    tlv: z.array(z.object({
-      optionClass: z.number(),
-      optionType: z.number(),
-      optionLength: z.number(),
-      index: z.number(),
-    })),
-  }),
-]);
-type Line = z.infer<typeof LINE>;
+interface KeptBucket extends Omit<Bucket, "actions"> {
+  readonly actions: string;
+}
+
+interface KeptGroup {
+  readonly id: number;
+  readonly type: GroupType;
+  readonly buckets: readonly KeptBucket[];
+  readonly selection?: {
+    readonly method: string;
+    readonly parameter: string;
+    readonly fields: readonly { readonly field: string; readonly mask: string }[];
+  };
+}
+
+/** What a line says; this program wrote it, but somebody may have edited it since. */
+interface Line {
+  readonly flow?: string;
+  readonly noFlow?: string;
+  readonly group?: KeptGroup;
+  readonly noGroup?: number;
+  readonly meter?: MeterConfig;
+  readonly noMeter?: number;
+  readonly tlv?: readonly TlvMapping[];
+}
+
+function parseLine(text: string): Line {
+  const line: unknown = JSON.parse(text);
+  if (typeof line !== "object" || line === null) throw new TextError("a line is no object");
+  return line;
+}
 
 function groupLine({ id, type, buckets, selection }: Group): string {
-  const group: z.infer<typeof GROUP> = {
+  const group: KeptGroup = {
     id,
     type,
     buckets: buckets.map((bucket) => ({ ...bucket, actions: formatActions(bucket.actions) })),
@@ -352,7 +346,7 @@ function groupLine({ id, type, buckets, selection }: Group): string {
 }
 
 function groupOf(
-  { id, type, buckets, selection }: z.infer<typeof GROUP>,
+  { id, type, buckets, selection }: KeptGroup,
   names: TextNames,
 ): Omit<GroupMod, "type"> {
   return {
@@ -378,6 +372,7 @@ function groupOf(
 }
 
 function isForeseen(error: unknown): error is Error {
+  // A TypeError is what becomes of a member that is missing, or not what it should be.
   return error instanceof TextError || error instanceof OfError || error instanceof SyntaxError ||
-    error instanceof z.ZodError;
+    error instanceof TypeError;
 }

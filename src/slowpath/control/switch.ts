@@ -50,6 +50,8 @@ export interface Switch extends BridgeModel {
     actions: readonly Action[],
     metadata?: Match,
   ): PreparedPacketOut;
+  /** `Open_vSwitch.other_config:bundle-idle-timeout`. */
+  readonly bundleIdleMs: number;
   /** Meters are kept over a restart, and change by requests only. */
   readonly keptFlows: Pick<KeptFlows, "metersChanged">;
   /** Packets that were paused for a controller. */

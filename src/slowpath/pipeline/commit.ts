@@ -25,6 +25,7 @@ import {
   ETH_NSH,
   isMplsType,
   look16,
+  look32,
   u16,
   u32,
 } from "./bits.ts";
@@ -51,6 +52,7 @@ const PORTS = slots("tp_src", "tp_dst");
 const QUEUE = slots("skb_priority");
 const MARK = slots("pkt_mark");
 const PBB = slots("pbb_tci");
+const ALL_BITS = 0xffffffff;
 
 /** Appends what makes `base` into `key`, and makes them equal. */
 export function commit(x: Xlate): void {
@@ -105,6 +107,20 @@ function setSlot(x: Xlate, name: SlotName, offset: number, bytes: number): void 
   for (let i = 0; i < bytes; i++) value[i]! &= mask[i]!;
   x.emit({ type: "set", slot: name, value, mask });
   x.base.bytes.set(x.key.bytes.subarray(offset, offset + bytes), offset);
+}
+
+/**
+ * Sets what says what a packet is: its Ethernet type or IP protocol. Neither can be told from what
+ * pushing and popping make of them, so it is done at once, and what was to be done before is first.
+ */
+export function setKind(x: Xlate, name: "eth_type" | "nw_proto", value: bigint): void {
+  commit(x);
+  const { offset, bytes } = slot(name);
+  x.mask.bytes.fill(0xff, offset, offset + bytes);
+  for (let i = 0; i < bytes; i++) {
+    x.key.bytes[offset + i] = Number((value >> BigInt(8 * (bytes - 1 - i))) & 0xffn);
+  }
+  setSlot(x, name, offset, bytes);
 }
 
 function commitNetwork(x: Xlate): void {
@@ -162,6 +178,8 @@ export function commitLabels(x: Xlate, l2: boolean): void {
     if (have - 1 === same && wanted > same) {
       // The outermost entry that is there becomes one of those that are wanted.
       const entry = lse(key, wanted - have);
+      // All of it is written, so all of it was looked at.
+      look32(x.mask, AT.mpls + 4 * (wanted - have), ALL_BITS);
       const { offset, bytes } = slot("mpls_lse0");
       const value = new Uint8Array(bytes);
       new DataView(value.buffer).setUint32(0, entry);

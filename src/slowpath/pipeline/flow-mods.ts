@@ -54,7 +54,7 @@ export class FlowMods {
       }
     }
     const { limit, evicts } = table.settings;
-    if (table.classifier.size >= limit && !(evicts && this.evict(id))) {
+    if (table.classifier.size - table.hidden >= limit && !(evicts && this.evict(id))) {
       throw bad("OFPFMFC_TABLE_FULL", `table ${id} holds ${limit} rules`);
     }
     const rule = new Rule(spec, this.store.clock.now());

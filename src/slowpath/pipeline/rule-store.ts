@@ -24,6 +24,8 @@ export const MAX_RULES = 1_000_000;
 export interface Table {
   readonly classifier: Classifier<Rule>;
   readonly settings: TableSettings;
+  /** Rules of the switch's own among them. */
+  hidden: number;
   matched: number;
   missed: number;
 }
@@ -32,6 +34,7 @@ export class RuleStore {
   readonly tables: readonly Table[] = Array.from({ length: TABLE_OWN + 1 }, () => ({
     classifier: new Classifier<Rule>(true),
     settings: new TableSettings(MAX_RULES),
+    hidden: 0,
     matched: 0,
     missed: 0,
   }));
@@ -95,12 +98,16 @@ export class RuleStore {
   }
 
   private enter(rule: Rule, match: Match): void {
-    this.tables[rule.table]!.classifier.insert(rule, match);
+    const table = this.tables[rule.table]!;
+    table.classifier.insert(rule, match);
+    if (rule.hidden) table.hidden++;
     this.index.add(rule);
   }
 
   private leave(rule: Rule): void {
-    this.tables[rule.table]!.classifier.remove(rule);
+    const table = this.tables[rule.table]!;
+    table.classifier.remove(rule);
+    if (rule.hidden) table.hidden--;
     this.index.remove(rule);
   }
 }

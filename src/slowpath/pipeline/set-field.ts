@@ -19,6 +19,7 @@ import {
   writeMasked,
   writeSubfield,
 } from "./bits.ts";
+import { setKind } from "./commit.ts";
 import type { Xlate } from "./xlate.ts";
 
 const ones = (bits: number): bigint => (1n << BigInt(bits)) - 1n;
@@ -38,6 +39,9 @@ export function setField(
       "warn",
       `unmet prerequisites for ${field.name}, set_field ignored`,
     );
+  }
+  if (field.name === "eth_type" || field.name === "nw_proto") {
+    return setKind(x, field.name, value);
   }
   writeMasked(x.mask, place, bits, bits);
   writeMasked(x.key, place, value, bits);

@@ -165,7 +165,7 @@ export class FlowTables {
     this.store.beforeRead?.();
     return this.store.tables.slice(0, USER_TABLES).map((t, table) => ({
       table,
-      active: t.classifier.size,
+      active: t.classifier.size - t.hidden,
       limit: t.settings.limit,
       matched: t.matched,
       lookups: t.matched + t.missed,

@@ -50,7 +50,7 @@ describe("actions", () => {
     ["push of no tag", 4, "0011 0008 0800 0000", "OFPBAC_BAD_ARGUMENT"],
     ["unknown field", 4, "0019 0010 8000fc04 00000000 00000000", "OFPBAC_BAD_SET_TYPE"],
     ["field of a wrong length", 4, "0019 0010 80000602 0000 0000 00000000", "OFPBAC_BAD_SET_LEN"],
-    ["read-only field", 4, "0019 0010 80000a02 0800 0000 00000000", "OFPBAC_BAD_SET_ARGUMENT"],
+    ["read-only field", 4, "0019 0010 0001d204 00000001 00000000", "OFPBAC_BAD_SET_ARGUMENT"],
     ["mask in 1.3", 4, "0019 0010 80000d04 1001 1fff 00000000", "OFPBAC_BAD_SET_MASK"],
     [
       "VID without the present bit",
