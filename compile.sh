@@ -3,6 +3,7 @@
 #
 #   ./compile.sh                  install the build tools if they are missing, then build
 #   ./compile.sh --install-only   only the first half
+#   ./compile.sh --deb            also dist/solovs_VERSION_ARCH.deb: with a service and a manual page
 #
 # SOLOVS_OUT=FILE writes the executable there, and leaves dist/solovs alone.
 #
@@ -13,7 +14,7 @@ set -eu
 cd "$(dirname "$0")"
 
 case "${1:-}" in
-"" | --install-only) ;;
+"" | --install-only | --deb) ;;
 *)
   sed -n 's/^#   //p' "$0" >&2
   exit 2
@@ -81,3 +82,35 @@ trap 'rm -rf "$build"' EXIT
 out=${SOLOVS_OUT:-dist/solovs}
 mv "$build/solovs" "$out"
 say "built $out ($("$(realpath "$out")" --version))"
+
+if [ "${1:-}" != --deb ]; then exit 0; fi
+command -v dpkg-deb >/dev/null 2>&1 || die "dpkg-deb was not found: packages are made on Debian and its kin."
+version=$(node -p 'require("./package.json").version')
+arch=$(dpkg --print-architecture)
+root=$build/deb
+install -D -m 755 "$out" "$root/usr/bin/solovs"
+install -D -m 644 packaging/solovs.service "$root/lib/systemd/system/solovs.service"
+install -D -m 644 packaging/default "$root/etc/default/solovs"
+install -D -m 644 LICENSE "$root/usr/share/doc/solovs/copyright"
+mkdir -p "$root/usr/share/man/man8" "$root/DEBIAN"
+"$(realpath "$out")" manual | gzip -9n >"$root/usr/share/man/man8/solovs.8.gz"
+echo /etc/default/solovs >"$root/DEBIAN/conffiles"
+cat >"$root/DEBIAN/control" <<EOF
+Package: solovs
+Version: $version
+Architecture: $arch
+Maintainer: solovs <solovs@localhost>
+Depends: libc6
+Recommends: libpcap0.8
+Conflicts: openvswitch-switch
+Section: net
+Priority: optional
+Installed-Size: $(du -sk "$root" | cut -f1)
+Description: Open vSwitch in one executable
+ Configuration database, OpenFlow switch, packet fast path, HTTP API and web
+ console in one process. Behaves as Open vSwitch 3.1 and speaks its protocols.
+EOF
+deb=dist/solovs_${version}_$arch.deb
+# xz would take minutes over it.
+dpkg-deb -Zgzip --root-owner-group --build "$root" "$deb" >/dev/null
+say "built $deb"

@@ -188,6 +188,12 @@ function declareProgram(outcome: Outcome): Command {
   declareConfig(program, outcome);
   declareDb(program, outcome);
   declareCompletion(program);
+  program.command("manual", { hidden: true })
+    .description("the manual page, solovs(8), for who makes packages")
+    .action(async () => {
+      const { manualPage } = await import("./manual.ts");
+      process.stdout.write(manualPage(program, new Date().toISOString().slice(0, 10)));
+    });
   return program;
 }
 
