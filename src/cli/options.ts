@@ -62,10 +62,10 @@ export function defaultRunDir(environment: Environment): string {
   return environment["OVS_RUNDIR"] || "/var/run/openvswitch";
 }
 
-/** `$SOLOVS_DATAPATH`, else userspace. */
+/** `$SOLOVS_DATAPATH`, else in the kernel where it allows that. */
 export function defaultDatapath(environment: Environment): DatapathChoice {
   const chosen = environment["SOLOVS_DATAPATH"];
-  return DATAPATH_CHOICES.find((each) => each === chosen) ?? "userspace";
+  return DATAPATH_CHOICES.find((each) => each === chosen) ?? "auto";
 }
 
 /**

@@ -90,7 +90,7 @@ export class SolovsSwitch implements RunningSwitch {
 
   /** What it forwards in the kernel outlives it unless it is told to clean up. */
   private get inKernel(): boolean {
-    return (this.datapath ?? process.env.SOLOVS_DATAPATH ?? "userspace") !== "userspace";
+    return (this.datapath ?? process.env.SOLOVS_DATAPATH ?? "auto") !== "userspace";
   }
 
   get pid(): number {
@@ -112,7 +112,7 @@ export class SolovsSwitch implements RunningSwitch {
     }
     this.earlierLogs = this.log();
     const words = [...solovsCommand(), ...this.arguments()];
-    const child = this.inKernel
+    const child = this.datapath === "ebpf"
       ? this.ns.spawnUnmounted(words, { cwd: ROOT })
       : this.ns.spawn(words, { cwd: ROOT });
     this.process = child;
