@@ -128,7 +128,15 @@ function matchMore(match: Match, key: FlowKey): void {
     for (const name of TUNNEL) matchSlot(match, key, name);
     if (key.bytes[slot("tun_flags").offset + 1]! & TUN_F_KEY) matchSlot(match, key, "tun_id");
   } else if (!isZero(key, "tun_id")) matchSlot(match, key, "tun_id");
-  if (isZero(key, "ct_nw_proto")) return;
+  if (isZero(key, "ct_nw_proto")) {
+    // Of packets without an Ethernet header Open vSwitch tells addresses of a connection in any case.
+    if (packetType === (1 << 16 | 0x0800)) {
+      for (const name of ["ct_nw_src", "ct_nw_dst"] as const) matchSlot(match, key, name);
+    } else if (packetType === (1 << 16 | 0x86dd)) {
+      for (const name of ["ct_ipv6_src", "ct_ipv6_dst"] as const) matchSlot(match, key, name);
+    }
+    return;
+  }
   if (type === 0x0800) {
     for (const name of ["ct_nw_src", "ct_nw_dst", ...CONNECTION] as const) {
       matchSlot(match, key, name);
