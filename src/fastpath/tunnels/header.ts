@@ -7,7 +7,7 @@
  * - the IPv4 checksum is that of the header with a length of 0.
  *
  * References: RFC 7348 §5 (VXLAN), draft-ietf-nvo3-vxlan-gpe (GPE), RFC 8926 §3 (Geneve), RFC 2784 and
- * 2890 (GRE), 3GPP TS 29.281 §5.1 (GTP-U).
+ * 2890 (GRE), 3GPP TS 29.281 §5.1 (GTP-U), draft-foschiano-erspan-03 (ERSPAN).
  */
 import { checksum } from "../../packet/checksum.ts";
 import { TUN_F_CSUM, TUN_F_DF, TUN_F_KEY, TUN_F_OAM } from "../../packet/layout.ts";
@@ -30,6 +30,10 @@ export const VXLAN_F_GPE = 0x04000000;
 export const VXLAN_F_GBP = 0x80000000;
 export const GRE_F_CSUM = 0x8000;
 export const GRE_F_KEY = 0x2000;
+export const ETH_ERSPAN_1 = 0x88be;
+export const ETH_ERSPAN_2 = 0x22eb;
+/** Flags, protocol, sequence number. */
+export const ERSPAN_GRE_BYTES = 8;
 export const GRE_F_SEQ = 0x1000;
 export const GENEVE_F_OAM = 0x80;
 export const GENEVE_F_CRITICAL = 0x40;
@@ -74,7 +78,7 @@ export function buildHeader(
   const ipv6 = tunnel.dst.length === 16;
   const flags = tunnel.flags ?? 0;
   const own = tunnelHeader(format, tunnel);
-  const overUdp = format.kind !== "gre";
+  const overUdp = format.kind !== "gre" && format.kind !== "erspan";
   const ipBytes = ipv6 ? 40 : 20;
   const header = new Uint8Array(
     ETHERNET_BYTES + ipBytes + (overUdp ? UDP_BYTES : 0) + own.length,
@@ -125,7 +129,7 @@ export function tunnelHeader(format: TunnelFormat, tunnel: DpTunnel): Uint8Array
     case "gtpu":
       return gtpu(format, tunnel);
     case "erspan":
-      throw new DatapathError("not-supported", "ERSPAN tunnels are not supported yet");
+      return erspan(tunnel);
     default: {
       const never: never = kind;
       throw new Error(`tunnel kind ${never}`);
@@ -185,6 +189,29 @@ function gre({ inner, sequence }: TunnelFormat, tunnel: DpTunnel): Uint8Array {
 export function greBytes(flags: number): number {
   return 4 + (flags & GRE_F_CSUM ? 4 : 0) + (flags & GRE_F_KEY ? 4 : 0) +
     (flags & GRE_F_SEQ ? 4 : 0);
+}
+
+/**
+ * A GRE header with a sequence number, and behind it the session and, of type II (version 1), the
+ * mirror's index; of type III (version 2) a timestamp, hardware id and direction.
+ */
+function erspan(tunnel: DpTunnel): Uint8Array {
+  const { version = 0, index = 0, direction = 0, hardwareId = 0 } = tunnel.erspan ?? {};
+  if (version !== 1 && version !== 2) {
+    throw new DatapathError("not-supported", `ERSPAN has no version ${version}`);
+  }
+  const session = tunnel.id ?? 0n;
+  if (session > 0x3ffn) {
+    throw new DatapathError("not-supported", `ERSPAN session ${session} is longer than 10 bits`);
+  }
+  const { header, view } = room(ERSPAN_GRE_BYTES + (version === 1 ? 8 : 12));
+  view.setUint16(0, GRE_F_SEQ);
+  view.setUint16(2, version === 1 ? ETH_ERSPAN_1 : ETH_ERSPAN_2);
+  view.setUint16(ERSPAN_GRE_BYTES, version << 12);
+  view.setUint16(ERSPAN_GRE_BYTES + 2, Number(session));
+  if (version === 1) view.setUint32(ERSPAN_GRE_BYTES + 4, index);
+  else view.setUint16(ERSPAN_GRE_BYTES + 10, (hardwareId << 4) | (direction << 3));
+  return header;
 }
 
 function gtpu({ inner, sequence }: TunnelFormat, tunnel: DpTunnel): Uint8Array {

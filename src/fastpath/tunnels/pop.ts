@@ -17,6 +17,9 @@ import { slot, type SlotName, TUN_F_CSUM, TUN_F_KEY, TUN_F_OAM } from "../../pac
 import { closeGap } from "../../packet/rewrite.ts";
 import type { TunnelKind } from "../actions.ts";
 import {
+  ERSPAN_GRE_BYTES,
+  ETH_ERSPAN_1,
+  ETH_ERSPAN_2,
   ETH_IPV4,
   ETH_IPV6,
   ETH_TEB,
@@ -64,6 +67,10 @@ const AT = {
   tpDst: at("tun_tp_dst"),
   gbpId: at("tun_gbp_id"),
   gbpFlags: at("tun_gbp_flags"),
+  erspanVersion: at("tun_erspan_ver"),
+  erspanIndex: at("tun_erspan_idx"),
+  erspanDirection: at("tun_erspan_dir"),
+  erspanHardware: at("tun_erspan_hwid"),
   gtpuFlags: at("tun_gtpu_flags"),
   gtpuType: at("tun_gtpu_msgtype"),
   optionsLength: at("tun_options_length"),
@@ -95,8 +102,9 @@ export function popTunnel(frame: Frame, kind: TunnelKind): PopResult {
   key.bytes.fill(0, AT.id, TUNNEL_END);
   frame.keyWords = Math.max(frame.keyWords, TUNNEL_END / 4);
   readIp(frame, ip, ipv6);
-  const result = kind === "gre" ? gre(frame, l4, end) : overUdp(frame, kind, ip, l4, end, ipv6);
-  return result;
+  if (kind === "gre") return gre(frame, l4, end);
+  if (kind === "erspan") return erspan(frame, l4, end);
+  return overUdp(frame, kind, ip, l4, end, ipv6);
 }
 
 function readIp({ key, bytes }: Frame, ip: number, ipv6: boolean): void {
@@ -235,6 +243,31 @@ function gre(frame: Frame, l4: number, end: number): PopResult {
   const inner = read16(bytes, l4 + 2);
   if (inner < 0x600) return "tunnel_unknown_protocol";
   return strip(frame, l4 + length, inner);
+}
+
+function erspan(frame: Frame, l4: number, end: number): PopResult {
+  const { key, bytes } = frame;
+  if (key.bytes[slot("nw_proto").offset] !== PROTOCOL_GRE) return "tunnel_unknown_protocol";
+  const base = l4 + ERSPAN_GRE_BYTES;
+  if (base + 8 > end) return "tunnel_truncated";
+  const protocol = read16(bytes, l4 + 2);
+  if (protocol !== ETH_ERSPAN_1 && protocol !== ETH_ERSPAN_2) return "tunnel_unknown_protocol";
+  if (read16(bytes, l4) & ~GRE_F_SEQ) return "tunnel_reserved_bits";
+  const version = bytes[base]! >> 4;
+  if (version !== 1 && version !== 2) return "tunnel_bad_version";
+  key.bytes[AT.id + 6] = bytes[base + 2]! & 3;
+  key.bytes[AT.id + 7] = bytes[base + 3]!;
+  key.bytes[AT.flags + 1]! |= TUN_F_KEY;
+  key.bytes[AT.erspanVersion] = version;
+  if (version === 1) {
+    for (let i = 0; i < 4; i++) key.bytes[AT.erspanIndex + i] = bytes[base + 4 + i]!;
+    return strip(frame, base + 8, ETH_TEB);
+  }
+  if (base + 12 > end) return "tunnel_truncated";
+  const word = read16(bytes, base + 10);
+  key.bytes[AT.erspanHardware] = (word >> 4) & 0x3f;
+  key.bytes[AT.erspanDirection] = (word >> 3) & 1;
+  return strip(frame, base + 12, ETH_TEB);
 }
 
 function setId24({ key, bytes }: Frame, from: number): void {

@@ -11,6 +11,8 @@ import { extractAgain } from "../../packet/extract.ts";
 import type { Frame } from "../../packet/frame.ts";
 import { openGap } from "../../packet/rewrite.ts";
 import {
+  ERSPAN_GRE_BYTES,
+  ETH_ERSPAN_2,
   ETH_IPV6,
   ETHERNET_BYTES,
   GRE_F_CSUM,
@@ -85,6 +87,11 @@ function finishGre(bytes: Uint8Array, gre: number, end: number, sequence: Sequen
     const number = sequence.next++;
     put16(bytes, at, number >>> 16);
     put16(bytes, at + 2, number);
+  }
+  if (read16(bytes, gre + 2) === ETH_ERSPAN_2) {
+    const hundredsOfMicroseconds = Math.floor(performance.now() * 10) >>> 0;
+    put16(bytes, gre + ERSPAN_GRE_BYTES + 4, hundredsOfMicroseconds >>> 16);
+    put16(bytes, gre + ERSPAN_GRE_BYTES + 6, hundredsOfMicroseconds);
   }
   if (flags & GRE_F_CSUM) put16(bytes, gre + 4, ~fold(sumBytes(bytes, gre, end)) & 0xffff);
 }

@@ -77,6 +77,28 @@ const CASES: readonly Case[] = [
     tunnel: { ...V4, id: 0xdeadbeefn, flags: TUN_F_KEY | TUN_F_CSUM },
     overhead: 14 + 20 + 12,
   },
+  {
+    name: "ERSPAN type II",
+    kind: "erspan",
+    tunnel: {
+      ...V4,
+      id: 0x2ffn,
+      flags: TUN_F_KEY,
+      erspan: { version: 1, index: 5, direction: 0, hardwareId: 0 },
+    },
+    overhead: 14 + 20 + 8 + 8,
+  },
+  {
+    name: "ERSPAN type III over IPv6",
+    kind: "erspan",
+    tunnel: {
+      ...V6,
+      id: 1n,
+      flags: TUN_F_KEY,
+      erspan: { version: 2, index: 0, direction: 1, hardwareId: 0x2a },
+    },
+    overhead: 14 + 40 + 8 + 12,
+  },
 ];
 
 for (const { name, kind, tunnel, overhead } of CASES) {
@@ -88,7 +110,10 @@ for (const { name, kind, tunnel, overhead } of CASES) {
     expect(pushTunnel(frame, header, 0, header.length, 0x80000000, false, { next: 0 })).toBe(0);
     expect(frame.length).toBe(INNER.length + overhead);
     expect(frame.result).toBe(0);
-    if (kind !== "gre" && (tunnel.flags! & TUN_F_CSUM || tunnel.dst.length === 16)) {
+    if (
+      kind !== "gre" && kind !== "erspan" &&
+      (tunnel.flags! & TUN_F_CSUM || tunnel.dst.length === 16)
+    ) {
       expect(transportChecksumOk(frame)).toBe(true);
     }
     expect(popTunnel(frame, kind)).toBe("ok");
@@ -100,6 +125,7 @@ for (const { name, kind, tunnel, overhead } of CASES) {
     expect(read.ttl).toBe(tunnel.ttl);
     expect(read.tos).toBe(tunnel.tos ?? 0);
     expect(read.options).toEqual(tunnel.options);
+    expect(read.erspan).toEqual(tunnel.erspan);
   });
 
   test(`${name}: cut anywhere, it is dropped or whole, and nothing throws`, () => {
