@@ -75,9 +75,17 @@ export class Reader {
 
   /** `count` bytes as a big-endian number. */
   big(count: number): bigint {
-    let value = 0n;
     const start = this.take(count);
-    for (let i = 0; i < count; i++) value = (value << 8n) | BigInt(this.bytes[start + i]!);
+    const end = start + count;
+    let value = 0n;
+    for (let at = start; at < end;) {
+      // 48 bits are exact as a number; arithmetic on bigints is what takes the time.
+      const size = Math.min(6, end - at);
+      let part = 0;
+      for (let i = 0; i < size; i++) part = part * 256 + this.bytes[at + i]!;
+      value = at === start ? BigInt(part) : (value << BigInt(8 * size)) | BigInt(part);
+      at += size;
+    }
     return value;
   }
 
@@ -222,9 +230,13 @@ export class Writer {
   big(value: bigint, count: number): this {
     const start = this.take(count);
     let rest = value;
-    for (let i = count - 1; i >= 0; i--) {
-      this.bytes[start + i] = Number(rest & 0xffn);
-      rest >>= 8n;
+    for (let end = start + count; end > start; end -= 4) {
+      let part = Number(BigInt.asUintN(32, rest));
+      for (let at = end - 1; at >= start && at >= end - 4; at--) {
+        this.bytes[at] = part & 0xff;
+        part >>>= 8;
+      }
+      if (end - start > 4) rest >>= 32n;
     }
     return this;
   }

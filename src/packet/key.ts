@@ -53,21 +53,45 @@ export class FlowKey {
 
   /** The field's value as a bigint, any width. */
   getBig(field: Field): bigint {
+    const { slotBytes, offset } = field;
+    if (slotBytes <= 4) return BigInt(this.get(field));
+    // By 32 bits at a time: arithmetic on bigints is what takes the time.
     let value = 0n;
-    for (let i = 0; i < field.slotBytes; i++) {
-      value = (value << 8n) | BigInt(this.bytes[field.offset + i]!);
+    let at = offset;
+    for (const end = offset + slotBytes; at < end;) {
+      const count = (end - at) % 4 || 4;
+      let part = 0;
+      for (let i = 0; i < count; i++) part = part * 256 + this.bytes[at + i]!;
+      value = at === offset ? BigInt(part) : (value << 32n) | BigInt(part);
+      at += count;
     }
-    return (value >> BigInt(field.shift)) & ((1n << BigInt(field.bits)) - 1n);
+    if (field.shift === 0 && field.bits === slotBytes * 8) return value;
+    return BigInt.asUintN(field.bits, value >> BigInt(field.shift));
   }
 
   /** Sets a field of any width. */
   setBig(field: Field, value: bigint): void {
+    const { slotBytes, offset } = field;
+    if (slotBytes <= 4) return this.set(field, Number(BigInt.asUintN(field.bits, value)));
+    const { bytes } = this;
+    if (field.shift === 0 && field.bits === slotBytes * 8) {
+      let rest = value;
+      for (let end = offset + slotBytes; end > offset; end -= 4) {
+        let part = Number(BigInt.asUintN(32, rest));
+        for (let at = end - 1; at >= end - 4 && at >= offset; at--) {
+          bytes[at] = part & 0xff;
+          part >>>= 8;
+        }
+        rest >>= 32n;
+      }
+      return;
+    }
     const ones = (1n << BigInt(field.bits)) - 1n;
     let rest = (value & ones) << BigInt(field.shift);
     let keep = ~(ones << BigInt(field.shift));
-    for (let i = field.slotBytes - 1; i >= 0; i--) {
-      const at = field.offset + i;
-      this.bytes[at] = Number((BigInt(this.bytes[at]!) & keep & 0xffn) | (rest & 0xffn));
+    for (let i = slotBytes - 1; i >= 0; i--) {
+      const at = offset + i;
+      bytes[at] = Number((BigInt(bytes[at]!) & keep & 0xffn) | (rest & 0xffn));
       rest >>= 8n;
       keep >>= 8n;
     }
@@ -86,7 +110,8 @@ export class FlowKey {
 
 /** All bits of `field` set in a mask. */
 export function maskField(mask: FlowKey, field: Field): void {
-  mask.setBig(field, (1n << BigInt(field.bits)) - 1n);
+  if (field.slotBytes <= 4) mask.set(field, 0xffffffff);
+  else mask.setBig(field, (1n << BigInt(field.bits)) - 1n);
 }
 
 export interface Match {

@@ -88,7 +88,8 @@ function formatWhole(
   try {
     const decoded = decode(bytes, { loose: true, flowModTableId: true, tunnelFields });
     const body = formatBody(decoded, bytes, verbosity, names, log);
-    return { text: `${header}${body}`.replace(/ $/, ""), failed: false };
+    const text = body.endsWith(" ") ? body.slice(0, -1) : body;
+    return { text: body === "" ? header.replace(/ $/, "") : header + text, failed: false };
   } catch (error) {
     if (!(error instanceof OfError)) throw error;
     // A list of ports that ends early is not a message of its kind at all.

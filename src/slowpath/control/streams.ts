@@ -42,8 +42,18 @@ export interface StreamListener {
   close(): void;
 }
 
+/** What is written in one turn goes out together, in pieces of about this many bytes … */
+const PIECE_BYTES = 65_536;
+/** … or writes: what waits here counts as waiting, and much of that is not meant to. */
+const PIECE_WRITES = 64;
+
 export class SocketStream implements Stream {
   private queue: Uint8Array[] = [];
+  /** Those of the queue before it have gone. */
+  private head = 0;
+  /** The socket takes no more until it says so. */
+  private blocked = false;
+  private scheduled = false;
   private ending = false;
   private done = false;
   private reason: string | undefined;
@@ -53,7 +63,7 @@ export class SocketStream implements Stream {
   constructor(readonly peer: string, private readonly socket: Socket<StreamHolder>) {}
 
   get queuedWrites(): number {
-    return this.queue.length;
+    return this.queue.length - this.head;
   }
 
   pause(): void {
@@ -66,28 +76,70 @@ export class SocketStream implements Stream {
 
   write(bytes: Uint8Array): void {
     if (this.done || this.ending || bytes.length === 0) return;
-    if (this.queue.length > 0) return this.enqueue(bytes);
-    const sent = Math.max(0, this.socket.write(bytes));
-    if (sent < bytes.length) this.enqueue(bytes.subarray(sent));
-  }
-
-  private enqueue(bytes: Uint8Array): void {
     this.queue.push(bytes);
     this.queuedBytes += bytes.length;
+    if (this.blocked) return;
+    if (this.queuedBytes >= PIECE_BYTES || this.queuedWrites >= PIECE_WRITES) return this.flush();
+    if (this.scheduled) return;
+    this.scheduled = true;
+    queueMicrotask(() => {
+      this.scheduled = false;
+      if (!this.blocked) this.flush();
+    });
+  }
+
+  /** Hands over what the socket takes. */
+  private flush(): void {
+    while (this.queuedBytes > 0 && !this.done) {
+      const piece = this.piece();
+      const sent = Math.max(0, this.socket.write(piece));
+      this.advance(sent);
+      if (sent < piece.length) {
+        this.blocked = true;
+        return;
+      }
+    }
+  }
+
+  private piece(): Uint8Array {
+    const first = this.queue[this.head]!;
+    let length = first.length;
+    let end = this.head + 1;
+    for (; end < this.queue.length && length < PIECE_BYTES; end++) {
+      length += this.queue[end]!.length;
+    }
+    if (end === this.head + 1) return first;
+    const piece = new Uint8Array(length);
+    let at = 0;
+    for (let i = this.head; i < end; i++) {
+      piece.set(this.queue[i]!, at);
+      at += this.queue[i]!.length;
+    }
+    return piece;
+  }
+
+  private advance(sent: number): void {
+    this.queuedBytes -= sent;
+    for (let rest = sent; rest > 0;) {
+      const first = this.queue[this.head]!;
+      if (first.length > rest) {
+        this.queue[this.head] = first.subarray(rest);
+        break;
+      }
+      rest -= first.length;
+      this.head++;
+    }
+    // Taking them off the front one by one would move all others each time.
+    if (this.head * 2 < this.queue.length) return;
+    this.queue = this.queue.slice(this.head);
+    this.head = 0;
   }
 
   drain(): void {
-    if (this.queue.length === 0) return;
-    while (this.queue.length > 0) {
-      const head = this.queue[0]!;
-      const sent = Math.max(0, this.socket.write(head));
-      this.queuedBytes -= sent;
-      if (sent < head.length) {
-        this.queue[0] = head.subarray(sent);
-        return;
-      }
-      this.queue.shift();
-    }
+    if (!this.blocked) return;
+    this.blocked = false;
+    this.flush();
+    if (this.queuedBytes > 0) return;
     if (this.ending) this.socket.end();
     else this.events?.drained?.();
   }
@@ -96,13 +148,16 @@ export class SocketStream implements Stream {
     if (this.done || this.ending) return;
     this.ending = true;
     this.reason ??= "closed by this side";
-    if (this.queue.length === 0) this.socket.end();
+    if (!this.blocked) this.flush();
+    if (this.queuedBytes === 0) this.socket.end();
   }
 
   abort(reason: string): void {
     if (this.done) return;
     this.reason = reason;
+    if (!this.blocked) this.flush();
     this.queue = [];
+    this.head = 0;
     this.queuedBytes = 0;
     this.socket.terminate();
     queueMicrotask(() => this.finish(reason));
@@ -112,6 +167,7 @@ export class SocketStream implements Stream {
     if (this.done) return;
     this.done = true;
     this.queue = [];
+    this.head = 0;
     this.queuedBytes = 0;
     this.events?.closed(this.reason ?? reason);
   }

@@ -310,7 +310,7 @@ export class Session {
         const error = await firstError(client, xids, barrier);
         if (error) await this.fail(target, error);
         xids = new Set();
-        size = Math.min(256, size * 2);
+        size = Math.min(1024, size * 2);
       };
       for (const message of messages) {
         const xid = client.nextXid();
