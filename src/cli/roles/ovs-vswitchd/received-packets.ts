@@ -6,7 +6,7 @@ import { parseDpFlow } from "../../../fastpath/text/flow-parse.ts";
 import { composePacket } from "../../../packet/compose.ts";
 import { TextError } from "../../../packet/text.ts";
 
-const SHORTEST_LENGTH = 64;
+const SHORTEST_LENGTH = 60;
 const ETH_HEADER_BYTES = 14;
 const PAYLOAD_BYTES = 64;
 
