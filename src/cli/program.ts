@@ -179,9 +179,9 @@ function declareProgram(outcome: Outcome): Command {
     .exitOverride();
   // Set on the parent before the commands are declared: they inherit it.
   declareRun(program, outcome);
-  declareEnds(program, outcome);
   declareLab(program, outcome);
   declareOvsdb(program, outcome);
+  declareEnds(program, outcome);
   // For the help only: these read their own command lines.
   for (const { word, help } of clients) program.command(word).description(help);
   declareStatus(program, outcome);
