@@ -21,6 +21,7 @@ import { existsSync, readFileSync } from "node:fs";
 import type { Replica } from "../db/replica.ts";
 import type { Tls } from "../db/tls/tls.ts";
 import type { Datapath } from "../fastpath/datapath.ts";
+import { coverageOf } from "../fastpath/engine/coverage.ts";
 import type { Devices } from "../fastpath/devices.ts";
 import type { HostNetwork } from "../fastpath/host-network.ts";
 import type { Loggers } from "../log/log.ts";
@@ -213,6 +214,7 @@ class SlowPath implements Vswitch {
         datapath,
         clock,
         log: log.logger("ofproto_dpif"),
+        translationLog: log.logger("ofproto_dpif_xlate"),
         portLost: (port, reason) => this.reconciler.portLost(port, reason),
         // The dummy datapath has no kernel under it, and so this process's clock.
         ...(datapath.type === "dummy" && { datapathNow: () => performance.now() }),
@@ -245,6 +247,7 @@ class SlowPath implements Vswitch {
     }
     return Object.fromEntries([
       ...named("dp", this.backend?.datapath.counters() ?? {}),
+      ...coverageOf(this.backend?.datapath.counters() ?? {}),
       ...Object.entries(this.backend?.cache.counters() ?? {}),
       ...named("reconciler", this.reconciler.counters),
       ...named("openflow_connections", connections),

@@ -26,6 +26,8 @@ export interface BackendOptions {
   readonly datapath: Datapath;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where it is said what is wrong with flow tables; `log` unless given. */
+  readonly translationLog?: Logger;
   /** The datapath lost a port that a bridge used. */
   readonly portLost: (port: BridgePort, reason: string) => void;
   /** The clock of the datapath's statistics, where it is not CLOCK_MONOTONIC. */
@@ -57,11 +59,13 @@ export class Backend {
     this.datapath = datapath;
     this.types = options.types ?? datapathTypes(datapath);
     this.clock = clock;
-    this.features = new DpFeatures(() => this.cache.changed());
+    // Other actions take other recirculation ids: all flows begin anew.
+    this.features = new DpFeatures(() => this.cache.purge());
     this.cache = new FlowCache({
       datapath,
       clock,
       log,
+      translationLog: options.translationLog,
       attachment: (dpPort, key) => {
         const port = this.portOf(dpPort, key);
         return port && { bridge: port.bridge, port };

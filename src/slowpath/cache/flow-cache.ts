@@ -42,6 +42,8 @@ export interface FlowCacheOptions {
   readonly datapath: Datapath;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where it is said what is wrong with flow tables; `log` unless given. */
+  readonly translationLog?: Logger | undefined;
   /** The bridge and port of a datapath port number; undefined: of none (yet). */
   readonly attachment: (dpPort: number, key: FlowKey) => Attachment | undefined;
   /** Runs its argument in a later turn, soon; `setImmediate` unless a test says otherwise. */
@@ -107,6 +109,7 @@ export class FlowCache {
       defer,
       () => Math.min(this.limits.flowLimit, datapath.maxFlows),
       (flow) => this.revalidator.isStale(flow),
+      options.translationLog ?? log,
     );
   }
 
@@ -133,6 +136,7 @@ export class FlowCache {
     for (const stop of this.stopTimers) stop();
     this.stopTimers = [];
     this.revalidator.purge();
+    void this.flows.collect().catch((error) => this.log.warn(`flow removal: ${error}`));
     await this.flows.collect();
   }
 

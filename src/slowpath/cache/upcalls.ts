@@ -115,6 +115,8 @@ export class Upcalls {
     private readonly flowLimit: () => number,
     /** True while the megaflow waits to be translated again. */
     private readonly isStale: (flow: Megaflow) => boolean,
+    /** Where it is said what is wrong with flow tables. */
+    private readonly complaints: Logger,
   ) {}
 
   /** From the datapath. */
@@ -187,7 +189,7 @@ export class Upcalls {
       packetLength: length,
       ...begin,
     });
-    this.tell(translation, key);
+    this.tell(translation);
     return {
       send: () => {
         credit(translation.effects, 1, length, this.clock.now(), key.get(TCP_FLAGS));
@@ -279,7 +281,7 @@ export class Upcalls {
       learns: true,
       packetLength: packet.data.length,
     });
-    this.tell(translation, key);
+    this.tell(translation);
     // The packet goes first: it should not wait for the flow. Later ones of its flow cannot overtake
     // it, commands to the datapath act in order.
     this.send(packet, dpKey, translation.actions, dpPort);
@@ -324,17 +326,17 @@ export class Upcalls {
   }
 
   /** Counts a packet that was dropped, and logs what it came upon, a few times in some minutes. */
-  private tell({ error, complaints }: Translation, key: FlowKey): void {
+  private tell({ error, complaints }: Translation): void {
     if (error) this.counters.failed++;
-    for (const { bridge, text } of complaints) {
+    for (const { bridge, text, flow } of complaints) {
       const now = this.clock.now();
       if (now - this.complainedMs > COMPLAINTS_MS) {
         this.complainedMs = now;
         this.complained = 0;
       }
       if (++this.complained > MAX_COMPLAINTS) return;
-      const flow = formatMatch(matchOfKey(key));
-      this.log.warn(`${text} on bridge ${bridge} while processing ${flow}`);
+      const processed = formatMatch(matchOfKey(flow));
+      this.complaints.warn(`${text} on bridge ${bridge} while processing ${processed}`);
     }
   }
 }

@@ -64,6 +64,8 @@ export interface MacDependency {
 export interface Complaint {
   readonly bridge: string;
   readonly text: string;
+  /** The packet as the datapath had it by then. */
+  readonly flow: FlowKey;
 }
 
 /** What a datapath is asked to compute before it looks the packet up again. */
@@ -219,7 +221,9 @@ export class Xlate {
   /** Something is wrong with the configuration: a trace shows it, or the log, if there is a packet. */
   complain(text: string): void {
     if (this.tracer) this.tracer.report("error", text);
-    else if (this.learns) this.complaints.push({ bridge: this.bridge.name, text });
+    else if (this.learns) {
+      this.complaints.push({ bridge: this.bridge.name, text, flow: this.base.clone() });
+    }
   }
 
   /** Brings the datapath's packet up to date before something is done with it. */
