@@ -10,11 +10,12 @@
  * - Rules that name a meter go when it goes (OpenFlow 1.3.5 §6.4); a rule may not name one that is
  *   not there.
  *
- * Limits: Open vSwitch's numbers. As there, a band without a burst size has one second's worth.
+ * Limits: Open vSwitch's numbers. A band without a burst size has one second's worth; where bursts
+ * are spoken of (OFPMF_BURST), that is told as its size, as there.
  */
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type { DpMeterStats } from "../../fastpath/meters.ts";
-import type { MeterConfig } from "../../openflow/messages/types.ts";
+import { METER_FLAGS, type MeterConfig } from "../../openflow/messages/types.ts";
 import type { Clock } from "../clock.ts";
 
 export const MAX_METERS = 1 << 18;
@@ -173,6 +174,7 @@ function check(config: MeterConfig): MeterConfig {
       throw bad("OFPMMFC_BAD_BAND", `bands that ${type} are not supported`);
     }
   }
+  if (!(config.flags & METER_FLAGS.BURST)) return config;
   return { ...config, bands: bands.map((band) => ({ ...band, burst: band.burst || band.rate })) };
 }
 

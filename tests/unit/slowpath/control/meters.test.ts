@@ -49,7 +49,7 @@ describe("meters", () => {
       bands: [{ type: "drop", rate: 10, burst: 20 }],
     });
     other.modify({ meter: 5, flags: PKTPS, bands: [drop(7)] });
-    expect(set.get(1)).toMatchObject({ unit: "pktps", bands: [{ rate: 7, burst: 7 }] });
+    expect(set.get(1)).toMatchObject({ unit: "pktps", bands: [{ rate: 7, burst: 0 }] });
     const [it] = other.select(5);
     expect([it!.packets, it!.bytes, it!.buckets]).toEqual([2, 100, [{ packets: 1, bytes: 60 }]]);
     one.delete(5);
@@ -72,7 +72,7 @@ describe("an agent", () => {
     const c = rig.connect(OF13);
     expect(c.ask(meterMod({}))).toEqual([]);
     expect(c.ask({ type: "meter_config_request", meter: METER_ALL })).toMatchObject([{
-      meters: [{ meter: 1, flags: PKTPS, bands: [drop(10, 10)] }],
+      meters: [{ meter: 1, flags: PKTPS, bands: [drop(10)] }],
     }]);
     expect(c.ask(meterMod({ command: "modify", bands: [] }))).toEqual([]);
     rig.clock.advance(2500);
