@@ -136,7 +136,6 @@ export class FlowCache {
     for (const stop of this.stopTimers) stop();
     this.stopTimers = [];
     this.revalidator.purge();
-    void this.flows.collect().catch((error) => this.log.warn(`flow removal: ${error}`));
     await this.flows.collect();
   }
 
@@ -250,6 +249,7 @@ export class FlowCache {
   /** Removes all megaflows; traffic brings them back. */
   purge(): void {
     this.revalidator.purge();
+    void this.flows.collect().catch((error) => this.log.warn(`flow removal: ${error}`));
   }
 
   counters(): Readonly<Record<string, number>> {
