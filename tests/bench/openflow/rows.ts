@@ -243,6 +243,7 @@ export const ROWS: readonly Row[] = [
     phase: "large",
     async measure(server, { flows }) {
       const file = flowFile(server, flows);
+      await withWire(server, (wire) => wire.settle(deleteAll()));
       await Bun.sleep(1500);
       before.set(server, server.residentBytes());
       return await withClient(server, ["add-flows", bridgeOf(server), file], flows);
