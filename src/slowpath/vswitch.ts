@@ -247,7 +247,7 @@ class SlowPath implements Vswitch {
     }
     return Object.fromEntries([
       ...named("dp", this.backend?.datapath.counters() ?? {}),
-      ...coverageOf(this.backend?.datapath.counters() ?? {}),
+      ...Object.entries(coverageOf(this.backend?.datapath.counters() ?? {})),
       ...Object.entries(this.backend?.cache.counters() ?? {}),
       ...named("reconciler", this.reconciler.counters),
       ...named("openflow_connections", connections),
