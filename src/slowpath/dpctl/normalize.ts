@@ -8,7 +8,7 @@
 import type { DpAction } from "../../fastpath/actions.ts";
 import { formatDpActions } from "../../fastpath/text/actions-format.ts";
 import { parseDpActions } from "../../fastpath/text/actions-parse.ts";
-import { formatDpKey } from "../../fastpath/text/flow-format.ts";
+import { formatDpMatch } from "../../fastpath/text/flow-format.ts";
 import { parseDpFlow } from "../../fastpath/text/flow-parse.ts";
 import { isMplsType } from "../../fastpath/text/headers.ts";
 import type { FlowKey } from "../../packet/key.ts";
@@ -49,20 +49,22 @@ export function normalizeActions(
     ports.set(found[1]!, Number(found[2]));
   }
   const portNumber = (name: string): number | undefined => ports.get(name);
-  const key = parsed(
-    () => parseDpFlow(flowText!, portNumber).key,
+  const match = parsed(
+    () => parseDpFlow(flowText!, portNumber),
     (text) => `odp_flow_key_from_string (${text})`,
-  ).clone();
-  let output = `input flow: ${formatDpKey(key, undefined, { verbose })}\n`;
+  );
+  const key = match.key.clone();
+  // Only what was said: flows of a datapath always have a recirculation id.
+  const shown = formatDpMatch(match).replace(/^recirc_id\(0\),/, "");
+  let output = `input flow: ${shown}\n`;
   const actions = parsed(
     () => parseDpActions(actionsText!, portNumber),
     () => "odp_actions_from_string",
   );
   if (verbose) output += `input actions: ${formatDpActions(actions, { key })}\n`;
+  // No newline between them: as Open vSwitch answers.
   for (const form of sorted(formsOf(key, actions))) {
-    output += `${describe(form.key)}${
-      formatDpActions(sortOutputs(form.actions), { key: form.key })
-    }\n`;
+    output += describe(form.key) + formatDpActions(sortOutputs(form.actions), { key: form.key });
   }
   return output;
 }

@@ -10,10 +10,12 @@ import type { Action, LearnAction } from "../../openflow/actions/types.ts";
 import { OfError } from "../../openflow/errors.ts";
 import { FLOW_FLAGS } from "../../openflow/messages/types.ts";
 import { formatActions } from "../../openflow/text/actions-format.ts";
+import { DEFAULT_PRIORITY, formatMatch } from "../../openflow/text/match.ts";
 import { anyMatch, type FlowKey } from "../../packet/key.ts";
 import { GROUP_ANY, PORTS } from "../../openflow/version.ts";
 import { lookSubfield, readSubfield, writeSubfield } from "./bits.ts";
 import type { Rule } from "./rule.ts";
+import { reportSubfield } from "./set-field.ts";
 import type { FlowTables } from "./tables.ts";
 import type { FlowModBody } from "./table-change.ts";
 import type { Xlate } from "./xlate.ts";
@@ -73,10 +75,15 @@ export class Learned {
 }
 
 export function learn(x: Xlate, action: LearnAction): void {
+  if (x.tracer && !x.learns) {
+    return x.tracer.report("warn", "suppressing side effects, so learn action ignored");
+  }
   for (const { source } of action.specs) {
     if (source.type === "field") lookSubfield(x.mask, source.subfield);
   }
-  const learned = new Learned(x.bridge.tables, flowModOf(action, x.key), action.limit);
+  const mod = flowModOf(action, x.key);
+  x.tracer?.report("detail", modText(mod));
+  const learned = new Learned(x.bridge.tables, mod, action.limit);
   let success = true;
   if (x.learns) {
     const result = learned.refresh(-Infinity);
@@ -88,14 +95,26 @@ export function learn(x: Xlate, action: LearnAction): void {
     if (action.limit !== 0 && !learned.exists) x.uncacheable = true;
   }
   if (success) x.effect({ type: "taught", learned });
-  else {
-    x.effect({ type: "untaught", tables: x.bridge.tables, table: action.table });
-    x.tracer?.report("detail", "Limit exceeded, learn failed");
-  }
+  else x.effect({ type: "untaught", tables: x.bridge.tables, table: action.table });
   const { resultDestination } = action;
-  if (!resultDestination) return;
-  lookSubfield(x.mask, resultDestination);
-  writeSubfield(x.key, resultDestination, success ? 1n : 0n);
+  if (resultDestination) {
+    lookSubfield(x.mask, resultDestination);
+    writeSubfield(x.key, resultDestination, success ? 1n : 0n);
+    reportSubfield(x, resultDestination);
+  }
+  if (!success) x.tracer?.report("detail", "Limit exceeded, learn failed");
+}
+
+/** For a trace. */
+function modText(mod: FlowModBody): string {
+  const { table, match, priority, newCookie, idleTimeout, hardTimeout, flags, actions } = mod;
+  const shown = formatMatch(match, DEFAULT_PRIORITY);
+  let text = `table=${table}${shown === "" ? "" : ` ${shown}`} priority=${priority}`;
+  if (newCookie !== 0n) text += ` cookie=0x${newCookie.toString(16)}`;
+  if (idleTimeout !== 0) text += ` idle=${idleTimeout}`;
+  if (hardTimeout !== 0) text += ` hard=${hardTimeout}`;
+  if (flags & FLOW_FLAGS.SEND_FLOW_REM) text += " send_flow_rem";
+  return `${text} actions=${formatActions(actions)}`;
 }
 
 /** The flow-mod that puts in what `action` learns from a packet. */

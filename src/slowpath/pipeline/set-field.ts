@@ -146,7 +146,7 @@ export function pop(x: Xlate, { subfield }: ActionOf<"stack_pop">): void {
 }
 
 /** What a run of bits holds now, for a trace. */
-function reportSubfield({ tracer, key }: Xlate, subfield: Subfield): void {
+export function reportSubfield({ tracer, key }: Xlate, subfield: Subfield): void {
   if (!tracer) return;
   const { field, start, bits } = subfield;
   const value = readSubfield(key, subfield);
