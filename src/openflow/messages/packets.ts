@@ -1,10 +1,11 @@
 /** Packet-in in its three forms and packet-out. */
 import { anyMatch, type Match } from "../../packet/key.ts";
-import { FIELDS } from "../../packet/layout.ts";
+import { type Field, FIELD_LIST, FIELDS } from "../../packet/layout.ts";
 import { readActions, writeActions } from "../actions/codec.ts";
 import { REASONS } from "../actions/controller.ts";
 import type { PacketInReason } from "../actions/types.ts";
 import { OfError } from "../errors.ts";
+import { fieldIsZero } from "../field-bits.ts";
 import { readMatch, readNxMatch, writeMatch, writeNxMatch } from "../match.ts";
 import { setMatchExact } from "../match-set.ts";
 import { readOxmFields, writeOxmFields } from "../oxm.ts";
@@ -301,6 +302,18 @@ function checkInPort(port: number, at: number): number {
   return port;
 }
 
+/** Fields that the packet itself does not tell (OpenFlow 1.5.1 §7.2.3.9). */
+const isPipelineField = ({ name }: Field): boolean =>
+  /^(?:tun_|x{0,2}reg|metadata$|in_port|packet_type$)/.test(name);
+
+function checkPipelineOnly({ mask }: Match, at: number): void {
+  for (const field of FIELD_LIST) {
+    if (isPipelineField(field) || fieldIsZero(mask, field)) continue;
+    const detail = `${field.name} is of the packet itself`;
+    throw new OfError("OFPBRC_PIPELINE_FIELDS_ONLY", at, detail);
+  }
+}
+
 function packetOut(
   buffer: number,
   metadata: Match,
@@ -356,6 +369,7 @@ const PACKET_OUT_ROWS: readonly MessageRow[] = [
         throw new OfError("OFPBRC_BAD_PORT", at, "there is no input port");
       }
       checkInPort(inPortOf(metadata), at);
+      checkPipelineOnly(metadata, at);
       return packetOut(buffer, metadata, readActions(reader, version, length), reader);
     },
     write: (writer, message, { version }) => {
@@ -394,8 +408,10 @@ export const PACKET_ROWS: readonly MessageRow[] = [
         reader,
         context,
       );
-      if (!continuation) return reader.fail("there is nothing to resume", "NXR_STALE");
-      return { type: "resume", ...pin, continuation };
+      if (!continuation && !context.loose) {
+        return reader.fail("there is nothing to resume", "NXR_STALE");
+      }
+      return { type: "resume", ...pin, continuation: continuation ?? new Uint8Array(0) };
     },
     write: writePin2,
   }),

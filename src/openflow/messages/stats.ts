@@ -221,7 +221,8 @@ const NO_RATE = 0xffff;
 
 function readQueue(reader: Reader, version: OfVersion, port: number): QueueConfig {
   const queue = reader.u32();
-  const on = version >= OF12 ? readPort(reader, version, "OFPBRC_BAD_PORT") : port;
+  // Switches put anything here (Open vSwitch did): the header says which port it is.
+  if (version >= OF12) reader.skip(4);
   const at = reader.offset;
   const length = reader.u16();
   reader.skip(version >= OF12 ? 6 : 2);
@@ -242,7 +243,7 @@ function readQueue(reader: Reader, version: OfVersion, port: number): QueueConfi
     if (type === MIN_RATE) rates.minRate = rate;
     else rates.maxRate = rate;
   }
-  return { port: on, queue, ...rates };
+  return { port, queue, ...rates };
 }
 
 function writeQueue(writer: Writer, queue: QueueConfig, version: OfVersion): void {

@@ -76,6 +76,9 @@ const CONTROLS: readonly BundleControl["control"][] = [
   "discard_reply",
 ];
 
+/** Vendors' messages, packet-out, flow-mod, group-mod, port-mod, by the numbers of 1.3 and later. */
+const BUNDLED_TYPES: ReadonlySet<number> = new Set([4, 13, 14, 15, 16]);
+
 function bundleRows(prefix: string, form: { form?: "onf" }, first: number): MessageRow[] {
   const when = form.form ? isOnf : isStandard;
   return [
@@ -116,6 +119,9 @@ function bundleRows(prefix: string, form: { form?: "onf" }, first: number): Mess
           throw new OfError("OFPBFC_MSG_BAD_XID", at, "inner and outer xid differ");
         }
         const inner = reader.copy(length);
+        if (!BUNDLED_TYPES.has(inner[1]!)) {
+          throw new OfError("OFPBFC_MSG_UNSUP", at, `type ${inner[1]} cannot be in a bundle`);
+        }
         // Properties may follow; none is known.
         reader.skip(reader.left);
         return { type: "bundle_add", ...form, bundle, flags, inner };
