@@ -104,6 +104,12 @@ describePrivileged("HTTP", SWITCH_TOOLS, () => {
     expect(await sw.clients.ofctl("dump-flows", "br0")).not.toContain("tcp");
   }, 20_000);
 
+  test("bridges as text are what ovs-vsctl shows", async () => {
+    const { body } = await get("/api/v1/bridges", { headers: { accept: "text/plain" } });
+    expect(body.trimEnd()).toBe((await sw.clients.vsctl("show")).trimEnd());
+    expect(body).toContain("Interface gone0");
+  }, 20_000);
+
   test("what is not there is 404, what cannot be done is 405", async () => {
     expect((await get("/nosuch")).status).toBe(404);
     expect((await get("/api/v1/bridges/nosuch")).status).toBe(404);

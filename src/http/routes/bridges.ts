@@ -3,9 +3,14 @@
  * the switch made of it. A port that could not be set up is there with its error.
  */
 import { z } from "zod";
+import { type OutlineRow, printOutline } from "../../db/outline.ts";
+import type { Row, Table } from "../../db/table.ts";
+import type { Datum } from "../../db/values/datum.ts";
 import { HttpProblem } from "../problem.ts";
+import { tableOf } from "../rows/find.ts";
 import type { HttpSource } from "../source.ts";
 import { operation } from "./route.ts";
+import { acceptHeader, TEXT, wantsText } from "./running.ts";
 
 const interfaceSchema = z.object({
   name: z.string(),
@@ -118,9 +123,34 @@ function readPort({ replica }: HttpSource, uuid: string): Port[] {
 export const listBridges = operation({
   tag: "Bridges",
   summary: "All bridges with their ports",
+  headers: acceptHeader,
   response: bridgesSchema,
-  handle: ({ source }) => ({ json: readBridges(source) }),
+  alsoAnswers: TEXT,
+  handle: (call) =>
+    wantsText(call) ? { text: outlineOf(call.source) } : { json: readBridges(call.source) },
 });
+
+/** The text of `ovs-vsctl show`. */
+function outlineOf({ database }: HttpSource): string {
+  const shownRow = ({ schema: table }: Table, { uuid, fields }: Row): OutlineRow => ({
+    uuid,
+    table,
+    read: ({ index }) => fields[index] as Datum,
+  });
+  const resolve = (name: string, uuids: readonly string[]): OutlineRow[] => {
+    const table = tableOf(database, name);
+    return uuids.flatMap((uuid) => {
+      const row = table.rows.get(uuid);
+      return row === undefined ? [] : [shownRow(table, row)];
+    });
+  };
+  let text = "";
+  const root = tableOf(database, "Open_vSwitch");
+  for (const row of root.rows.values()) {
+    printOutline(shownRow(root, row), resolve, (line) => text += line);
+  }
+  return text;
+}
 
 export const showBridge = operation({
   tag: "Bridges",
