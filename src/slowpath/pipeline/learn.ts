@@ -75,11 +75,11 @@ export class Learned {
 }
 
 export function learn(x: Xlate, action: LearnAction): void {
-  if (x.tracer && !x.learns) {
-    return x.tracer.report("warn", "suppressing side effects, so learn action ignored");
-  }
   for (const { source } of action.specs) {
     if (source.type === "field") lookSubfield(x.mask, source.subfield);
+  }
+  if (x.tracer && !x.learns) {
+    return x.tracer.report("warn", "suppressing side effects, so learn action ignored");
   }
   const mod = flowModOf(action, x.key);
   x.tracer?.report("detail", modText(mod));
