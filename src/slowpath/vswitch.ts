@@ -172,6 +172,7 @@ class SlowPath implements Vswitch {
       registerCommands(unixctl, {
         bridges: () => this.reconciler.all,
         backend: () => this.backend,
+        devices: this.options.devices,
       });
     }
     this.reconciler.start();

@@ -4,6 +4,7 @@
  * belong to whoever made the process. Texts are laid out as Open vSwitch lays them out, because
  * scripts read them.
  */
+import type { Devices } from "../../fastpath/devices.ts";
 import { formatActions } from "../../openflow/text/actions-format.ts";
 import { formatMatch } from "../../openflow/text/match.ts";
 import { GROUP_ANY, PORTS, TABLE_ALL } from "../../openflow/version.ts";
@@ -22,6 +23,7 @@ import { registerUpcallCommands } from "./upcall-commands.ts";
 export interface AppctlContext {
   readonly bridges: () => ReadonlyMap<string, Bridge>;
   readonly backend: () => Backend | undefined;
+  readonly devices: Devices;
 }
 
 export function registerCommands(server: UnixctlServer, context: AppctlContext): void {

@@ -12,6 +12,7 @@ import {
   putFlow,
 } from "./flows.ts";
 import { normalizeActions, parseActionsCommand } from "./normalize.ts";
+import { deletePorts } from "./ports.ts";
 import {
   type DpctlContext,
   dpctlError,
@@ -31,7 +32,7 @@ export function registerDpctl(server: UnixctlServer, context: DpctlContext): voi
     name: string,
     usage: string,
     [least, most]: readonly [number, number],
-    run: (options: DpctlOptions, args: readonly string[]) => string,
+    run: (options: DpctlOptions, args: readonly string[]) => string | Promise<string>,
   ): void => {
     names.push([name, usage]);
     server.register(`dpctl/${name}`, {
@@ -58,6 +59,7 @@ export function registerDpctl(server: UnixctlServer, context: DpctlContext): voi
     [0, MANY],
     (options, args) => showDatapaths(context, options, args),
   );
+  dpctl("del-if", "dp netdev...", [2, MANY], (_options, args) => deletePorts(context, args));
   dpctl(
     "dump-flows",
     "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]",

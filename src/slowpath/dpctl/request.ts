@@ -4,6 +4,7 @@
  *
  * Errors are told as ovs-dpctl tells them: `ovs-vswitchd: WHAT (WHY)`.
  */
+import type { Devices } from "../../fastpath/devices.ts";
 import type { PortNamer } from "../../fastpath/text/flow-format.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
@@ -12,6 +13,7 @@ import { CommandError } from "../unixctl.ts";
 export interface DpctlContext {
   readonly bridges: () => ReadonlyMap<string, Bridge>;
   readonly backend: () => Backend | undefined;
+  readonly devices: Devices;
 }
 
 export interface DpctlOptions {
