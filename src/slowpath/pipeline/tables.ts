@@ -309,7 +309,8 @@ export class FlowTables {
 
   private publish(changes: readonly TablesChange[]): void {
     for (const listener of this.listeners) listener(changes);
-    for (const [table, { settings, classifier }] of this.store.tables.entries()) {
+    for (const table of tablesOf(changes)) {
+      const { settings, classifier } = this.store.tables[table]!;
       const reason = settings.vacancyEvent(classifier.size);
       if (!reason) continue;
       for (const listener of this.listeners) listener([{ event: "vacancy", table, reason }]);
@@ -342,4 +343,14 @@ export class FlowTables {
 
 function bad(error: ErrorName, detail: string): OfError {
   return new OfError(error, 0, detail);
+}
+
+/** The tables whose rules or settings changed. */
+function tablesOf(changes: readonly TablesChange[]): Iterable<number> {
+  const tables = new Set<number>();
+  for (const change of changes) {
+    if ("rule" in change) tables.add(change.rule.table);
+    else if (change.event === "settings") return Array.from({ length: USER_TABLES }, (_, i) => i);
+  }
+  return tables;
 }
