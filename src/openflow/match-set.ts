@@ -72,6 +72,16 @@ export function requireNoTag(match: Match): void {
   match.mask.set(FIELDS.vlan_tci, 0xffff);
 }
 
+/** The type of what an Ethernet header would say, also of packets that have none. */
+function payloadType(key: FlowKey): number {
+  const type = key.get(FIELDS.packet_type);
+  if (type === 0) return key.get(FIELDS.eth_type);
+  return type >>> 16 === NAMESPACE_ETHERTYPE ? type & 0xffff : 0;
+}
+
+/** OFPHTN_ETHERTYPE: the type of a packet without Ethernet header is that of its first header. */
+const NAMESPACE_ETHERTYPE = 1;
+
 /**
  * Whether packets with `key` have what a field of this prerequisite needs. `mask` tells a packet
  * that is known not to be an invalid connection's from one that is not known.
@@ -82,7 +92,7 @@ export function prerequisiteMet(
   mask?: FlowKey,
 ): boolean {
   if (prerequisite === undefined) return true;
-  const ethType = key.get(FIELDS.eth_type);
+  const ethType = payloadType(key);
   const ip = ethType === ETH_TYPE.IPV4 || ethType === ETH_TYPE.IPV6;
   const protocol = (number: number): boolean => ip && key.get(FIELDS.nw_proto) === number;
   const transport = (number: number): boolean =>

@@ -72,6 +72,8 @@ const setTag = (key: FlowKey): void =>
 /** Tags that a packet can carry here. */
 const MAX_TAGS = 2;
 const CT_INVALID = 0x10;
+/** A packet type that stands for none. */
+const UNKNOWN_TYPE = 0xffffffff;
 const hasTag = (key: FlowKey): boolean => (key.get(FIELDS.vlan_tci) & VLAN_PRESENT) !== 0;
 
 function isIp(key: FlowKey): boolean {
@@ -184,7 +186,8 @@ function checkOne(action: Action, state: State): void {
       return checkList(action.actions, { ...state, key: copy });
     }
     case "write_actions":
-      return checkList(action.actions, state);
+      // In what order a set's actions will run on what packet, nobody knows yet.
+      return checkList(action.actions, { ...state, options: { ...options, lenient: true } });
     case "ct":
       return checkCt(action, key);
     case "resubmit":
@@ -204,10 +207,16 @@ function checkOne(action: Action, state: State): void {
       return;
     }
     case "encap":
-    case "decap":
-      // What the packet becomes is not followed here: its later fields are checked when it runs.
-      key.words.fill(0);
+      key.set(FIELDS.packet_type, action.packetType);
+      if (action.packetType >>> 16 === 1) key.set(FIELDS.eth_type, action.packetType & 0xffff);
       return;
+    case "decap":
+      if (key.get(FIELDS.packet_type) === 0) {
+        return key.set(FIELDS.packet_type, 0x10000 | key.get(FIELDS.eth_type));
+      }
+      // What comes to light is known when the packet is there: nothing can be said of its fields.
+      key.set(FIELDS.packet_type, UNKNOWN_TYPE);
+      return key.set(FIELDS.eth_type, 0xffff);
     case "nat":
     case "ct_clear":
     case "controller":
