@@ -7,8 +7,8 @@ import { toInstant } from "./names.ts";
 import { caller, operation, queryInteger } from "./route.ts";
 
 const tag = "Captures";
-/** Of each packet, to a page; the file has more. */
-const SHOWN_BYTES = 512;
+/** Of each packet: all that is kept, so that it can be traced. */
+const SHOWN_BYTES = 1900;
 
 export const captureSchema = z.object({
   id: z.string(),

@@ -162,7 +162,7 @@ function Packets({ id, onChanged }: { readonly id: string; readonly onChanged: (
     let stopped = false;
     const read = async (): Promise<void> => {
       try {
-        const path = `/captures/${part(id)}?after=${after}&limit=500`;
+        const path = `/captures/${part(id)}?after=${after}&limit=200`;
         const { list: more, ...rest } = await api.get<CapturedJson>(path);
         if (stopped) return;
         setState(rest);
@@ -175,7 +175,7 @@ function Packets({ id, onChanged }: { readonly id: string; readonly onChanged: (
           setList((old) => [...old, ...shown]);
         }
         if (rest.ended === null || after < rest.packets) {
-          timer = setTimeout(() => void read(), more.length === 500 ? 0 : READ_EVERY_MS);
+          timer = setTimeout(() => void read(), more.length === 200 ? 0 : READ_EVERY_MS);
         } else onChanged();
       } catch (failure) {
         if (!(failure instanceof Refused)) throw failure;
