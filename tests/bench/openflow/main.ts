@@ -106,11 +106,12 @@ async function measure(row: Row, server: SwitchUnderTest): Promise<number> {
 try {
   for (let round = 1; round <= rounds; round++) {
     for (const phase of ["small", "large"] as const) {
-      const some = rows.some((row) => row.phase === phase);
-      // Each of the large phase needs what the one before it did.
-      const measured = phase === "large" && some
-        ? ROWS.filter((row) => row.phase === phase)
-        : rows.filter((row) => row.phase === phase);
+      const some = rows.filter((row) => row.phase === phase);
+      // Each of the large phase needs what those before it did.
+      const last = some.at(-1);
+      const measured = phase === "large" && last
+        ? ROWS.slice(ROWS.findIndex((row) => row.phase === phase), ROWS.indexOf(last) + 1)
+        : some;
       if (measured.length === 0) continue;
       const servers: SwitchUnderTest[] = [];
       for (const name of round % 2 === 1 ? names : names.toReversed()) {
