@@ -88,7 +88,9 @@ function remove(
   value: readonly number[],
   length: number,
 ): Node | undefined {
-  if (!node || node.length > length) throw new Error("prefix trie: no such prefix");
+  if (!node || node.length > length || sameBits(node.value, value, node.length) < node.length) {
+    throw new Error("prefix trie: no such prefix");
+  }
   if (node.length === length) {
     if (node.rules === 0) throw new Error("prefix trie: no such prefix");
     node.rules--;
