@@ -78,6 +78,9 @@ const ANY: readonly Choice[] = [
   (r) => `output(port=${r.pick(["1", "2", "3"])},max_len=64)`,
   (r) => `set_tunnel:${r.next(9)}`,
   () => "note:01.02.03",
+  (r) =>
+    `learn(table=${r.next(TABLES)},priority=${900 + r.next(9)},` +
+    "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])",
   () => "exit",
 ];
 
