@@ -354,7 +354,7 @@ function parseNote(text: string): Action {
 
 function stackSubfield(text: string): Subfield {
   const { subfield, rest } = takeSubfield(text);
-  if (rest !== "") throw new TextError(`${text}: trailing garbage following push or pop`);
+  if (rest !== "") throw new TextError(`${rest}: trailing garbage following push or pop`);
   return subfield;
 }
 
