@@ -3,18 +3,12 @@ import type { FieldName } from "../../packet/fields.ts";
 import type { Field } from "../../packet/layout.ts";
 import { OfError } from "../errors.ts";
 import { fullMask } from "../field-bits.ts";
-import {
-  type OxmVersion,
-  readOxmField,
-  readOxmValue,
-  writeOxmEntry,
-  writeOxmHeader,
-} from "../oxm.ts";
-import type { Reader, Writer } from "../wire.ts";
+import { readOxmField, readOxmValue, writeOxmEntry } from "../oxm.ts";
+import type { Reader } from "../wire.ts";
+import { readMove, stack, writeMove } from "./copy.ts";
 import { type ActionRow, bare, integer, row } from "./rows.ts";
 import {
   checkDestination,
-  checkSubfield,
   hasShortHeader,
   loadSegments,
   ofsBits,
@@ -24,7 +18,7 @@ import {
   subfieldMask,
   writeFieldHeader,
 } from "./subfield.ts";
-import type { ActionOf, ActionType, Subfield } from "./types.ts";
+import type { ActionOf, ActionType } from "./types.ts";
 
 function inRange(value: number, limit: number, at: number, what: string): number {
   if (value > limit) {
@@ -97,58 +91,6 @@ function readSetHeader(reader: Reader, mayMask: boolean): { field: Field; masked
 }
 
 const isWhole = (action: ActionOf<"set_field">): boolean => action.mask === fullMask(action.field);
-
-function readMove(reader: Reader, padding: number): ActionOf<"move"> {
-  const at = reader.offset;
-  const bits = reader.u16();
-  const sourceStart = reader.u16();
-  const destinationStart = reader.u16();
-  reader.skip(padding);
-  const source = checkSubfield({ field: readFieldHeader(reader), start: sourceStart, bits }, at);
-  const destination = checkDestination(
-    { field: readFieldHeader(reader), start: destinationStart, bits },
-    at,
-  );
-  reader.zeros(reader.left, "NXBRC_MUST_BE_ZERO");
-  return { type: "move", source, destination };
-}
-
-function writeMove(
-  writer: Writer,
-  { source, destination }: ActionOf<"move">,
-  padding: number,
-  version: OxmVersion,
-): void {
-  writer.u16(destination.bits).u16(source.start).u16(destination.start).zeros(padding);
-  writeOxmHeader(writer, source.field, version, false);
-  writeOxmHeader(writer, destination.field, version, false);
-}
-
-function stack<T extends "stack_push" | "stack_pop">(type: T, ids: string): ActionRow {
-  return row<T>({
-    type,
-    ids,
-    bytes: 24,
-    read: (reader) => {
-      const at = reader.offset;
-      const start = reader.u16();
-      const field = readFieldHeader(reader);
-      const subfield: Subfield = { field, start, bits: reader.u16() };
-      reader.zeros(reader.left, "NXBRC_MUST_BE_ZERO");
-      checkSubfield(subfield, at);
-      if (type === "stack_pop") checkDestination(subfield, at);
-      return { type, subfield } as unknown as ActionOf<T>;
-    },
-    write: (writer, action) => {
-      const { subfield } = action as { subfield: Subfield };
-      writer.u16(subfield.start);
-      const start = writer.length;
-      writeFieldHeader(writer, subfield.field);
-      writer.u16(subfield.bits);
-      writer.zeros(12 - (writer.length - start));
-    },
-  });
-}
 
 /** Numbers of the actions of OpenFlow 1.0 that 1.1 renumbered and 1.2 deprecated. */
 function legacy<T extends ActionType>(
