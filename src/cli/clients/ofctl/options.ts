@@ -149,12 +149,11 @@ const asFatal = <T>(parse: () => T): T => {
   }
 };
 
-function parseVersions(text: string, log: ClientLog): number {
+function parseVersions(text: string): number {
   let versions = 0;
   for (const word of text.split(/[\s,]+/).filter((part) => part !== "")) {
     const version = parseVersion(word);
     if (version === undefined) {
-      log.log("ofp_protocol", "emer", `Unknown OpenFlow version: "${word}"`);
       throw new Fatal(`Unknown OpenFlow version: "${word}"`);
     }
     versions |= 1 << version;
@@ -290,7 +289,7 @@ function takeOption(
       options.color = wantsColor(value);
       return;
     case "protocols":
-      options.versions = parseVersions(text, log);
+      options.versions = parseVersions(text);
       options.findsVersion = false;
       return;
     case "verbose":
