@@ -487,6 +487,10 @@ class UserspaceDatapath implements Datapath {
       this.forgetPort(portNo);
       for (const listener of this.listeners) listener.portLost(portNo, error.message);
     }
+    // Nothing is forwarded from here on: the process ends, for whoever watches it to start it anew.
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 
   private rejectAll(error: Error): void {

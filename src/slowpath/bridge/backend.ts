@@ -175,8 +175,11 @@ export class Backend {
 
   async close(): Promise<void> {
     this.tunnels.close();
-    await this.cache.stop();
-    await this.datapath.close();
+    try {
+      await this.cache.stop();
+    } finally {
+      await this.datapath.close();
+    }
   }
 }
 
