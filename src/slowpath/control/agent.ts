@@ -29,6 +29,7 @@ import { OF13, type OfVersion } from "../../openflow/version.ts";
 import type { Agents } from "./agents.ts";
 import { type AsyncTable, defaultAsync, NO_ASYNC } from "./async-config.ts";
 import { PacketBuffers } from "./buffers.ts";
+import { FlowModLog } from "./flow-mod-log.ts";
 import { FlowMonitors } from "./flow-monitors.ts";
 import { Bundles } from "./bundles.ts";
 import type { Connection } from "./connection.ts";
@@ -91,6 +92,7 @@ export class Agent {
   readonly bundles: Bundles;
   readonly monitors: FlowMonitors;
   readonly rateLimits: RateLimits;
+  readonly flowMods: FlowModLog;
   /** Of the request that is being answered. */
   requestXid = 0;
   role: Exclude<Role, "nochange"> = "equal";
@@ -118,6 +120,7 @@ export class Agent {
       (opening) => this.connection.sendError(opening, "OFPBFC_TIMEOUT"),
       () => options.bridge.bundleIdleMs,
     );
+    this.flowMods = new FlowModLog(options.bridge.clock, options.log, () => this.name);
     this.rateLimits = new RateLimits(options.bridge.clock, options.rateLimit);
     this.monitors = new FlowMonitors(options.bridge.tables, this);
     this.missSendLength = options.kind === "primary" ? DEFAULT_MISS_SEND_LENGTH : 0;
@@ -137,6 +140,7 @@ export class Agent {
     this.monitors.clear();
     this.multipart.clear();
     this.rateLimits.close();
+    this.flowMods.close();
   }
 
   /** True if the connection wants asynchronous messages of this kind and reason. */

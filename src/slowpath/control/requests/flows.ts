@@ -18,6 +18,7 @@ export function answerFlowMod(agent: Agent, request: FlowMod, bytes: Uint8Array)
 export function applyFlowMod(agent: Agent, request: FlowMod, checked = false): void {
   if (!checked) checkFlowMod(agent, request);
   agent.bridge.tables.apply(request, agent);
+  agent.flowMods.count(request.command);
 }
 
 /** Throws if the request cannot be good, whatever the tables hold. */
