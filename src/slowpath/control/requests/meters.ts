@@ -3,8 +3,8 @@ import type { MeterMod, MeterRequest } from "../../../openflow/messages/types.ts
 import { MAX_BANDS, MAX_METERS, type Meter } from "../../pipeline/meters.ts";
 import type { Agent } from "../agent.ts";
 
-/** OFPMBT_DROP. */
-const BAND_TYPES = 1 << 1;
+/** OFPMBT_DROP and OFPMBT_DSCP_REMARK. */
+const BAND_TYPES = (1 << 1) | (1 << 2);
 /** OFPMF_KBPS, PKTPS, BURST, STATS. */
 const CAPABILITIES = 0b1111;
 
