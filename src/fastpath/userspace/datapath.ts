@@ -488,9 +488,7 @@ class UserspaceDatapath implements Datapath {
       for (const listener of this.listeners) listener.portLost(portNo, error.message);
     }
     // Nothing is forwarded from here on: the process ends, for whoever watches it to start it anew.
-    queueMicrotask(() => {
-      throw error;
-    });
+    void Promise.reject(error);
   }
 
   private rejectAll(error: Error): void {
