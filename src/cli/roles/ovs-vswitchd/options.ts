@@ -13,6 +13,14 @@ import {
 } from "../daemon.ts";
 import type { Directories } from "../directories.ts";
 import { LOG_OPTIONS, type LogKey, type LogOptions, takeLogOption } from "../log-options.ts";
+import {
+  BOOTSTRAP_CA_OPTION,
+  PEER_CA_OPTION,
+  takeTlsOption,
+  TLS_OPTIONS,
+  type TlsKey,
+  type TlsOptions,
+} from "../tls-options.ts";
 import type { Vlog } from "../vlog.ts";
 
 export const PROGRAM = "ovs-vswitchd";
@@ -38,17 +46,11 @@ export interface SwitchOptions {
 type Key =
   | DaemonKey
   | LogKey
+  | TlsKey
   | "unixctl"
   | "help"
   | "version"
   | "mlockall"
-  | "privateKey"
-  | "certificate"
-  | "caCertificate"
-  | "bootstrapCaCertificate"
-  | "peerCaCertificate"
-  | "protocols"
-  | "ciphers"
   | "enableDummy"
   | "disableSystem"
   | "disableSystemRoute"
@@ -62,13 +64,9 @@ const OPTIONS: readonly OptionDeclaration<Key>[] = [
   { name: "unixctl", value: "required", key: "unixctl" },
   ...DAEMON_OPTIONS,
   ...LOG_OPTIONS,
-  { name: "private-key", letter: "p", value: "required", key: "privateKey" },
-  { name: "certificate", letter: "c", value: "required", key: "certificate" },
-  { name: "ca-cert", letter: "C", value: "required", key: "caCertificate" },
-  { name: "ssl-protocols", value: "required", key: "protocols" },
-  { name: "ssl-ciphers", value: "required", key: "ciphers" },
-  { name: "peer-ca-cert", value: "required", key: "peerCaCertificate" },
-  { name: "bootstrap-ca-cert", value: "required", key: "bootstrapCaCertificate" },
+  ...TLS_OPTIONS,
+  PEER_CA_OPTION,
+  BOOTSTRAP_CA_OPTION,
   { name: "enable-dummy", value: "optional", key: "enableDummy" },
   { name: "disable-system", value: "none", key: "disableSystem" },
   { name: "disable-system-route", value: "none", key: "disableSystemRoute" },
@@ -87,7 +85,7 @@ export function parseSwitchOptions(
 ): SwitchOptions {
   const daemon = noDaemonOptions();
   const log: LogOptions = { file: undefined };
-  const tls: { -readonly [K in keyof TlsSettings]: TlsSettings[K] } = {};
+  const tls: TlsOptions = {};
   let unixctl: string | undefined;
   let lockMemory = false;
   let dummy: DummyLevel | undefined;
@@ -109,25 +107,13 @@ export function parseSwitchOptions(
         unixctl = value;
         return;
       case "privateKey":
-        tls.privateKey = value;
-        return;
       case "certificate":
-        tls.certificate = value;
-        return;
       case "caCertificate":
       case "bootstrapCaCertificate":
-        tls.caCert = key === "caCertificate" ? value : undefined;
-        tls.bootstrapCaCert = key === "bootstrapCaCertificate" ? value : undefined;
-        return;
       case "peerCaCertificate":
-        tls.peerCaCert = value;
-        return;
       case "protocols":
-        tls.protocols = value;
-        return;
       case "ciphers":
-        tls.ciphers = value;
-        return;
+        return takeTlsOption(tls, key, value);
       case "enableDummy":
         dummy = dummyLevel(value);
         return;

@@ -14,6 +14,14 @@ import {
 } from "../daemon.ts";
 import type { Directories } from "../directories.ts";
 import { LOG_OPTIONS, type LogKey, type LogOptions, takeLogOption } from "../log-options.ts";
+import {
+  BOOTSTRAP_CA_OPTION,
+  PEER_CA_OPTION,
+  takeTlsOption,
+  TLS_OPTIONS,
+  type TlsKey,
+  type TlsOptions,
+} from "../tls-options.ts";
 import type { Vlog } from "../vlog.ts";
 
 export const PROGRAM = "ovsdb-server";
@@ -33,18 +41,12 @@ export interface ServerOptions {
 type Key =
   | DaemonKey
   | LogKey
+  | TlsKey
   | "remote"
   | "unixctl"
   | "run"
   | "help"
   | "version"
-  | "privateKey"
-  | "certificate"
-  | "caCertificate"
-  | "bootstrapCaCertificate"
-  | "peerCaCertificate"
-  | "protocols"
-  | "ciphers"
   | "noDatabases"
   | "noColumnDifferences"
   | "replication"
@@ -58,13 +60,9 @@ const OPTIONS: readonly OptionDeclaration<Key>[] = [
   { name: "version", letter: "V", value: "none", key: "version" },
   ...DAEMON_OPTIONS,
   ...LOG_OPTIONS,
-  { name: "bootstrap-ca-cert", value: "required", key: "bootstrapCaCertificate" },
-  { name: "peer-ca-cert", value: "required", key: "peerCaCertificate" },
-  { name: "private-key", letter: "p", value: "required", key: "privateKey" },
-  { name: "certificate", letter: "c", value: "required", key: "certificate" },
-  { name: "ca-cert", letter: "C", value: "required", key: "caCertificate" },
-  { name: "ssl-protocols", value: "required", key: "protocols" },
-  { name: "ssl-ciphers", value: "required", key: "ciphers" },
+  BOOTSTRAP_CA_OPTION,
+  PEER_CA_OPTION,
+  ...TLS_OPTIONS,
   { name: "record", value: "optional", key: "replay" },
   { name: "replay", value: "optional", key: "replay" },
   { name: "sync-from", value: "required", key: "replication" },
@@ -85,7 +83,7 @@ export function parseServerOptions(
 ): ServerOptions {
   const daemon = noDaemonOptions();
   const log: LogOptions = { file: undefined };
-  const tls: { -readonly [K in keyof TlsSettings]: TlsSettings[K] } = {};
+  const tls: TlsOptions = {};
   const remotes = new Set<string>();
   let unixctl: string | undefined;
   let run: string | undefined;
@@ -109,25 +107,13 @@ export function parseServerOptions(
         toStdout(`${PROGRAM} (Open vSwitch) ${OVS_VERSION}\n`);
         throw new Exit(0);
       case "privateKey":
-        tls.privateKey = value;
-        return;
       case "certificate":
-        tls.certificate = value;
-        return;
       case "caCertificate":
       case "bootstrapCaCertificate":
-        tls.caCert = key === "caCertificate" ? value : undefined;
-        tls.bootstrapCaCert = key === "bootstrapCaCertificate" ? value : undefined;
-        return;
       case "peerCaCertificate":
-        tls.peerCaCert = value;
-        return;
       case "protocols":
-        tls.protocols = value;
-        return;
       case "ciphers":
-        tls.ciphers = value;
-        return;
+        return takeTlsOption(tls, key, value);
       case "noDatabases":
         defaultDatabase = false;
         return;
