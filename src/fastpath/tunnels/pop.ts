@@ -2,7 +2,8 @@
  * `tnl_pop`: takes the outer headers off a packet, in place, and leaves what they said as tunnel
  * metadata in the frame's key. The frame has been parsed; it begins with the outer Ethernet header.
  *
- * Whatever is wrong with the outer headers drops the packet under a name of its own (PopDrop).
+ * Whatever is wrong with the outer headers has a name (PopResult); datapaths drop such a packet and
+ * count them all as `drop_tunnel_header`.
  * References: header.ts.
  */
 import { fold, pseudoSum, sumBytes } from "../../packet/checksum.ts";
@@ -41,7 +42,7 @@ import {
   VXLAN_F_VNI,
 } from "./header.ts";
 
-/** Names of drop counters, but for `ok`. */
+/** `ok`, or what is wrong with the outer headers. */
 export const POP_RESULTS = [
   "ok",
   "tunnel_not_ip",

@@ -14,6 +14,7 @@ import {
   TUN_F_OAM,
 } from "../../packet/layout.ts";
 import { isMappedIpv4 } from "../../packet/prefix.ts";
+import { lookSlot } from "../pipeline/bits.ts";
 import type { TunnelConfig } from "./config.ts";
 import { TUNNEL_TYPES } from "./kinds.ts";
 import { encodeOptions, type OptionMap } from "./options.ts";
@@ -89,16 +90,16 @@ export function copyTunnel(from: FlowKey, to: FlowKey): void {
  */
 export function lookTunnel(key: FlowKey, mask: FlowKey): void {
   if (!hasTunnel(key)) return;
-  ones(mask, "tun_id");
+  lookSlot(mask, "tun_id");
   if (key.bytes.subarray(AT.dst, AT.dst + 4).some((byte) => byte !== 0)) {
-    ones(mask, "tun_src");
-    ones(mask, "tun_dst");
+    lookSlot(mask, "tun_src");
+    lookSlot(mask, "tun_dst");
   } else {
-    ones(mask, "tun_ipv6_src");
-    ones(mask, "tun_ipv6_dst");
+    lookSlot(mask, "tun_ipv6_src");
+    lookSlot(mask, "tun_ipv6_dst");
   }
   setTunFlags(mask, TUN_F_DF | TUN_F_CSUM | TUN_F_KEY);
-  ones(mask, "tun_tos");
+  lookSlot(mask, "tun_tos");
   if (isIp(key) && (key.get(FIELDS.tun_tos) & ECN) === ECN_CE) mask.bytes[AT.nwTos]! |= ECN;
 }
 
@@ -146,7 +147,7 @@ export function fillTunnel(config: TunnelConfig, key: FlowKey, mask: FlowKey): v
   );
   if (config.egressMark !== undefined) {
     key.set(FIELDS.pkt_mark, config.egressMark);
-    ones(mask, "pkt_mark");
+    lookSlot(mask, "pkt_mark");
   }
   const { version, index, direction, hardwareId } = config.erspan;
   if (version !== "flow") key.set(FIELDS.tun_erspan_ver, version);
@@ -217,9 +218,4 @@ function setTunFlags(key: FlowKey, flags: number): void {
   key.bytes[AT.flags] = 0;
   // OAM is the flow's own: `tun_flags=oam` sets it.
   key.bytes[AT.flags + 1] = (key.bytes[AT.flags + 1]! & TUN_F_OAM) | flags;
-}
-
-function ones(mask: FlowKey, name: SlotName): void {
-  const { offset, bytes } = slot(name);
-  mask.bytes.fill(0xff, offset, offset + bytes);
 }

@@ -6,6 +6,7 @@
 import type { FlowKey } from "../../packet/key.ts";
 import { FIELDS, slot, type SlotName } from "../../packet/layout.ts";
 import { mapIpv4, sameAddress } from "../../packet/prefix.ts";
+import { lookSlot } from "../pipeline/bits.ts";
 import type { PortModel } from "../pipeline/model.ts";
 import type { Xlate } from "../pipeline/xlate.ts";
 import type { Tunnels } from "./tunnels.ts";
@@ -39,12 +40,12 @@ export function terminates<P>(
 
 /** Everything by which `Tunnels.listening` tells. */
 function look(mask: FlowKey, key: FlowKey): void {
-  ones(mask, "eth_dst");
+  lookSlot(mask, "eth_dst");
   const type = key.get(FIELDS.eth_type);
   if (type !== IPV4 && type !== IPV6) return;
-  ones(mask, type === IPV4 ? "nw_dst" : "ipv6_dst");
-  ones(mask, "nw_proto");
-  if (key.get(FIELDS.nw_proto) === 17) ones(mask, "tp_dst");
+  lookSlot(mask, type === IPV4 ? "nw_dst" : "ipv6_dst");
+  lookSlot(mask, "nw_proto");
+  if (key.get(FIELDS.nw_proto) === 17) lookSlot(mask, "tp_dst");
 }
 
 function snoop<P>(x: Xlate, tunnels: Tunnels<P>, port: PortModel): void {
@@ -52,26 +53,26 @@ function snoop<P>(x: Xlate, tunnels: Tunnels<P>, port: PortModel): void {
   const bridge = x.bridge.name;
   const type = key.get(FIELDS.eth_type);
   if (type === ARP) {
-    ones(mask, "nw_dst");
-    ones(mask, "nw_src");
+    lookSlot(mask, "nw_dst");
+    lookSlot(mask, "nw_src");
     const from = mapIpv4(bytesOf(key, "nw_src"));
     const to = mapIpv4(bytesOf(key, "nw_dst"));
     const gratuitous = sameAddress(from, to);
     if (!gratuitous && !owns(x, tunnels, port, to)) return;
-    ones(mask, "nw_proto");
-    ones(mask, "arp_sha");
+    lookSlot(mask, "nw_proto");
+    lookSlot(mask, "arp_sha");
     const sender = bytesOf(key, "arp_sha");
     if (!gratuitous && key.get(FIELDS.arp_op) !== 2) return;
     if (sender.every((byte) => byte === 0)) return;
     if (x.learns) tunnels.neighbours.set(bridge, from, sender);
   } else if (type === IPV6 && key.get(FIELDS.nw_proto) === ICMPV6) {
-    ones(mask, "nw_proto");
-    ones(mask, "tp_src");
+    lookSlot(mask, "nw_proto");
+    lookSlot(mask, "tp_src");
     if (bytesOf(key, "tp_src")[1] !== NEIGHBOUR_ADVERTISEMENT) return;
-    ones(mask, "ipv6_dst");
-    ones(mask, "ipv6_src");
-    ones(mask, "nd_target");
-    ones(mask, "arp_tha");
+    lookSlot(mask, "ipv6_dst");
+    lookSlot(mask, "ipv6_src");
+    lookSlot(mask, "nd_target");
+    lookSlot(mask, "arp_tha");
     const target = bytesOf(key, "arp_tha");
     if (target.every((byte) => byte === 0)) return;
     if (!owns(x, tunnels, port, bytesOf(key, "ipv6_dst"))) return;
@@ -98,9 +99,4 @@ function isSolicitedNode(group: Uint8Array, address: Uint8Array): boolean {
 function bytesOf(key: FlowKey, name: SlotName): Uint8Array {
   const { offset, bytes } = slot(name);
   return key.bytes.slice(offset, offset + bytes);
-}
-
-function ones(mask: FlowKey, name: SlotName): void {
-  const { offset, bytes } = slot(name);
-  mask.bytes.fill(0xff, offset, offset + bytes);
 }
