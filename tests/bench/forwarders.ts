@@ -4,6 +4,7 @@
  */
 import { readdirSync } from "node:fs";
 import { addHost, type Host, reaches } from "../support/hosts.ts";
+import type { Clients } from "../support/clients.ts";
 import { Libc } from "../support/libc.ts";
 import type { Namespace, Sandbox } from "../support/netns.ts";
 import { StockSwitch } from "../support/stock.ts";
@@ -11,6 +12,8 @@ import { type RunningSwitch, SolovsSwitch } from "../support/switch.ts";
 
 export const FORWARDERS = ["solovs-ebpf", "solovs", "ovs", "bridge"] as const;
 export type ForwarderName = (typeof FORWARDERS)[number];
+
+const PORTS = [1, 2, 3, 4];
 
 export const TITLES: Readonly<Record<ForwarderName, string>> = {
   "solovs-ebpf": "solovs, in the kernel",
@@ -23,6 +26,12 @@ export interface Forwarder {
   readonly name: ForwarderName;
   readonly from: Host;
   readonly to: Host;
+  /** Another pair of hosts, for a second sender. */
+  readonly more: { readonly from: Host; readonly to: Host };
+  /** Open vSwitch's clients; undefined for the bridge. */
+  readonly clients: Clients | undefined;
+  /** The process of the switch, also if flows are in the kernel. */
+  readonly process: number | undefined;
   /** The process that forwards; undefined when the kernel does. */
   readonly pid: number | undefined;
   stop(): Promise<void>;
@@ -32,12 +41,23 @@ export async function startForwarder(sandbox: Sandbox, name: ForwarderName): Pro
   const ns = await sandbox.netns(name);
   const from = await addHost(sandbox, ns, 1);
   const to = await addHost(sandbox, ns, 2);
+  const more = { from: await addHost(sandbox, ns, 3), to: await addHost(sandbox, ns, 4) };
   const sw = await connect(sandbox, name, ns);
-  if (!(await reaches(from.ns, to.ip))) {
-    throw new Error(`${name}: no ping between the hosts\n${sw?.log() ?? ""}`);
+  for (const pair of [{ from, to }, more]) {
+    if (!(await reaches(pair.from.ns, pair.to.ip))) {
+      throw new Error(`${name}: no ping between the hosts\n${sw?.log() ?? ""}`);
+    }
   }
-  const pid = name === "solovs-ebpf" ? undefined : sw?.pid;
-  return { name, from, to, pid, stop: async () => await sw?.stop() };
+  return {
+    name,
+    from,
+    to,
+    more,
+    clients: sw?.clients,
+    process: sw?.pid,
+    pid: name === "solovs-ebpf" ? undefined : sw?.pid,
+    stop: async () => await sw?.stop(),
+  };
 }
 
 async function connect(
@@ -49,8 +69,7 @@ async function connect(
     case "bridge":
       await ns.ip("link add br0 type bridge");
       await ns.ip("link set br0 up");
-      await ns.ip("link set p1 master br0");
-      await ns.ip("link set p2 master br0");
+      for (const n of PORTS) await ns.ip(`link set p${n} master br0`);
       return undefined;
     case "ovs":
     case "solovs":
@@ -59,7 +78,9 @@ async function connect(
         ? await StockSwitch.start(sandbox, ns)
         : await SolovsSwitch.start(sandbox, ns, name === "solovs" ? "userspace" : "ebpf");
       await sw.addBridge("br0");
-      await sw.clients.vsctl("add-port br0 p1 -- add-port br0 p2");
+      for (const n of PORTS) {
+        await sw.clients.vsctl(`add-port br0 p${n} -- set interface p${n} ofport_request=${n}`);
+      }
       return sw;
     }
     default: {

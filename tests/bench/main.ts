@@ -20,7 +20,7 @@ import { type Forwarder, type ForwarderName, FORWARDERS, startForwarder } from "
 import { describeMachine } from "./machine.ts";
 import { markdown, type Samples, summarise } from "./report.ts";
 import { quietMoment } from "./quiet.ts";
-import { type Effort, quantile, ROWS } from "./rows.ts";
+import { type Effort, FlowNumbers, MEASUREMENTS, quantile } from "./rows.ts";
 
 const args = process.argv.slice(2);
 const { values } = parseArgs({
@@ -49,19 +49,16 @@ const names = values.forwarders.split(",").map((name): ForwarderName =>
   FORWARDERS.find((each) => each === name) ?? fail(`no forwarder is called ${name}`)
 );
 const wanted = new RegExp(values.rows);
-const rows = ROWS.filter((row) => wanted.test(row.name));
+const rows = MEASUREMENTS.flatMap((each) => each.rows).filter((row) => wanted.test(row.name));
 if (rows.length === 0) fail(`no row is called ${values.rows}`);
-// The two RTT rows come from one measurement, listed under the first.
-const measured = ROWS.filter((row) =>
-  rows.includes(row) && row.name !== "rtt-p99" ||
-  row.name === "rtt-median" && rows.some((each) => each.name === "rtt-p99")
-);
+const measured = MEASUREMENTS.filter((each) => each.rows.some((row) => rows.includes(row)));
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 7));
 const packetSeconds = Number(values.seconds ?? (values.quick ? 0.8 : 1.5));
 const effort: Effort = {
   packetSeconds,
   tcpSeconds: Math.max(1, Math.round(packetSeconds * 1.5)),
   pings: values.quick ? 200 : 500,
+  numbers: new FlowNumbers(),
 };
 
 const waitMs = 1000 * Number(values.wait ?? (values.quick ? 0 : 3));
@@ -91,31 +88,32 @@ try {
   const total = rounds * measured.length;
   let step = 0;
   for (let round = 1; round <= rounds; round++) {
-    for (const row of measured) {
+    for (const measurement of measured) {
+      const [head] = measurement.rows;
       const shown: string[] = [];
       for (const forwarder of forwarders) {
         idleBefore.push(await quietMoment(waitMs));
         let taken: Readonly<Record<string, number>> = {};
         try {
-          taken = await row.measure(forwarder, effort);
+          taken = await measurement.measure(forwarder, effort);
         } catch (error) {
-          const text = `${forwarder.name}, ${row.title}: ${
+          const text = `${forwarder.name}, ${head!.title}: ${
             error instanceof Error ? error.message : error
           }`;
           problems.push(text);
           console.error(text);
-          taken = { [row.name]: Number.NaN };
         }
-        for (const [name, value] of Object.entries(taken)) {
+        const values: string[] = [];
+        for (const { name, unit } of measurement.rows) {
           const byForwarder = samples.get(name) ?? new Map<ForwarderName, number[]>();
           samples.set(name, byForwarder);
+          const value = taken[name] ?? Number.NaN;
           byForwarder.set(forwarder.name, [...byForwarder.get(forwarder.name) ?? [], value]);
-          shown.push(`${forwarder.name} ${value.toFixed(row.unit === "kpps" ? 0 : 3)}`);
+          if (Number.isFinite(value)) values.push(`${value.toFixed(value < 100 ? 3 : 0)} ${unit}`);
         }
+        if (values.length > 0) shown.push(`${forwarder.name} ${values.join(" / ")}`);
       }
-      console.log(
-        `[${++step}/${total}] round ${round}, ${row.title}: ${shown.join(", ")} ${row.unit}`,
-      );
+      console.log(`[${++step}/${total}] round ${round}, ${head!.title}: ${shown.join(", ")}`);
     }
   }
   for (const forwarder of forwarders) {
@@ -134,7 +132,8 @@ const idle = quantile(idleBefore, 0.5);
 const table = markdown(results, machine, rounds, idle);
 mkdirSync(values.out, { recursive: true });
 const base = join(values.out, machine.date.slice(0, 19).replaceAll(":", ""));
-const json = { machine, rounds, effort, idleBefore: idle, results, problems };
+const { numbers: _, ...plainEffort } = effort;
+const json = { machine, rounds, effort: plainEffort, idleBefore: idle, results, problems };
 writeFileSync(`${base}.json`, `${JSON.stringify(json, null, 2)}\n`);
 writeFileSync(`${base}.md`, table);
 console.log(`\n${table}`);

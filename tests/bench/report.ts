@@ -41,6 +41,13 @@ export function summarise(rows: readonly Row[], samples: Samples): RowResult[] {
       median[name] = quantile(values, 0.5);
     }
     const ratio: Partial<Record<Ratio, number>> = {};
+    // A ratio already.
+    if (row.unit === "×") {
+      results.push(
+        { ...heading(row), median, rounds: Object.fromEntries(byForwarder), ratio },
+      );
+      continue;
+    }
     for (const our of OURS) {
       for (const other of OTHERS) {
         const [ours, theirs] = [byForwarder.get(our), byForwarder.get(other)];
@@ -50,15 +57,18 @@ export function summarise(rows: readonly Row[], samples: Samples): RowResult[] {
         ratio[`${our}/${other}`] = quantile(each, 0.5);
       }
     }
-    const rounds = Object.fromEntries(byForwarder);
-    results.push({ row: row.name, title: row.title, unit: row.unit, median, rounds, ratio });
+    results.push({ ...heading(row), median, rounds: Object.fromEntries(byForwarder), ratio });
   }
   return results;
 }
 
+function heading({ name, title, unit }: Row): Pick<RowResult, "row" | "title" | "unit"> {
+  return { row: name, title, unit };
+}
+
 function figure(value: number | undefined, unit: string): string {
   if (value === undefined || Number.isNaN(value)) return "–";
-  return unit === "kpps" ? value.toFixed(0) : value.toFixed(unit === "ms" ? 3 : 2);
+  return value.toFixed(value >= 100 ? 0 : unit === "ms" ? 3 : 2);
 }
 
 function times(ratio: number | undefined): string {

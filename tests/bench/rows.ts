@@ -1,106 +1,83 @@
-/** The rows of the bench, and how one value of each is measured on one forwarder. */
-import { readFileSync } from "node:fs";
-import { cpus } from "node:os";
-import { resolve } from "node:path";
-import { iperf, ping } from "../support/hosts.ts";
-import type { Namespace } from "../support/netns.ts";
-import { confine, type Forwarder } from "./forwarders.ts";
-
-const GENERATOR = resolve(import.meta.dir, "generator.ts");
+/**
+ * The rows of the bench, and how one value of each is measured on one forwarder. BENCHMARKS.md says
+ * what each means.
+ */
+import { ping } from "../support/hosts.ts";
+import type { Forwarder } from "./forwarders.ts";
+import { accessList, everyFlowIsNew, tracked, underRules } from "./rules.ts";
+import {
+  busySeconds,
+  floodRate,
+  generate,
+  processorMs,
+  rate,
+  receiverOf,
+  tcpRate,
+} from "./traffic.ts";
 
 export interface Effort {
   /** Measured time of a packet-rate value, after a third of it as warm-up. */
   readonly packetSeconds: number;
   readonly tcpSeconds: number;
   readonly pings: number;
+  readonly numbers: FlowNumbers;
 }
+
+/** Gives out numbers of new flows: those of earlier measurements never come again. */
+export class FlowNumbers {
+  private next = 0;
+
+  take(count: number): number {
+    this.next += count;
+    return this.next - count;
+  }
+}
+
+/** Of times less is better, of all others more. */
+export type Unit = "kpps" | "Gbit/s" | "ms" | "µs" | "kflows/s" | "kconn/s" | "×";
 
 export interface Row {
   /** What `--rows` selects by. */
   readonly name: string;
   readonly title: string;
-  readonly unit: "kpps" | "Gbit/s" | "ms";
-  /** Several values may come from one measurement: row name → value. */
+  readonly unit: Unit;
+}
+
+/** What gives the values of one row or of several at once. */
+export interface Measurement {
+  readonly rows: readonly Row[];
+  /** Row name → value. A row that means nothing for this forwarder is left out. */
   measure(forwarder: Forwarder, effort: Effort): Promise<Readonly<Record<string, number>>>;
 }
 
-const allCpus = (): number[] => cpus().map((_, index) => index);
+/** Offered where processor time is compared: what every forwarder sustains. */
+const OFFERED = 50_000;
+/** Packets of new flows on their way at once. */
+const WINDOW = 256;
+/** New flows a measurement at most: with those of the round before within the usual flow limit. */
+const NEW_FLOWS = 80_000;
 
-/** Packets the device has received, as the kernel counts them. */
-function received(ns: Namespace, device: string): { packets: number; at: number } {
-  const text = ns.inside(() => readFileSync("/proc/thread-self/net/dev", "utf8"));
-  const at = performance.now();
-  const line = text.split("\n").find((each) => each.trim().startsWith(`${device}:`));
-  if (line === undefined) throw new Error(`no ${device} in /proc/net/dev`);
-  return { packets: Number(line.slice(line.indexOf(":") + 1).trim().split(/\s+/)[1]), at };
-}
-
-/** The sender is alone on CPU 0, a forwarder in user space on the others. */
-async function packetRate(
-  forwarder: Forwarder,
-  flows: number,
-  size: number,
-  effort: Effort,
-): Promise<number> {
-  const { from, to, pid } = forwarder;
-  const others = allCpus().filter((cpu) => cpu !== 0);
-  if (pid !== undefined && others.length > 0) confine(pid, others);
-  const warmUp = effort.packetSeconds / 3;
-  const seconds = warmUp + effort.packetSeconds + 0.8;
-  const sender = from.ns.spawn([
-    ...["taskset", "-c", "0", process.execPath, GENERATOR, from.device, to.mac],
-    ...[String(flows), String(size), String(seconds)],
-  ]);
-  try {
-    const idle = received(to.ns, to.device).packets;
-    const deadline = performance.now() + 5000;
-    while (received(to.ns, to.device).packets < idle + 100) {
-      if (performance.now() > deadline || sender.exitCode !== undefined) {
-        throw new Error(`nothing comes through ${forwarder.name}: ${sender.log}`);
-      }
-      await Bun.sleep(10);
-    }
-    await Bun.sleep(warmUp * 1000);
-    const first = received(to.ns, to.device);
-    await Bun.sleep(effort.packetSeconds * 1000);
-    const last = received(to.ns, to.device);
-    return (last.packets - first.packets) / (last.at - first.at);
-  } finally {
-    await sender.stop();
-    if (pid !== undefined) confine(pid, allCpus());
-  }
-}
-
-function packets(name: string, size: number, flows: number): Row {
+function packets(name: string, size: number, flows: number): Measurement {
   const flowText = flows === 1 ? "1 flow" : `${flows.toLocaleString("en")} flows`;
   return {
-    name,
-    title: `${size} B, ${flowText}`,
-    unit: "kpps",
-    measure: async (forwarder, effort) => ({
-      [name]: await packetRate(forwarder, flows, size, effort),
+    rows: [{ name, title: `${size} B, ${flowText}`, unit: "kpps" }],
+    measure: async (forwarder, { packetSeconds }) => ({
+      [name]: await floodRate({
+        forwarder,
+        job: { mode: "flood", flows, size },
+        seconds: packetSeconds,
+      }),
     }),
   };
 }
 
-/**
- * Open vSwitch in user space hands partial checksums on unfinished, and TCP fails; for this
- * row, and for Open vSwitch only, the hosts' transmit checksum offload (and with it segmentation)
- * is switched off.
- */
-async function tcp(forwarder: Forwarder, effort: Effort): Promise<number> {
-  const hosts = [forwarder.from, forwarder.to];
-  const offload = async (state: "on" | "off") => {
-    if (forwarder.name !== "ovs") return;
-    for (const host of hosts) await host.ns.must(["ethtool", "-K", host.device, "tx", state]);
+function throughAccessList(name: string, flows: number, title: string): Measurement {
+  const plain = packets(name, 64, flows);
+  return {
+    rows: [{ name, title: `64 B, ${title}, 100 rules in 3 tables`, unit: "kpps" }],
+    measure: (forwarder, effort) =>
+      underRules(forwarder, accessList(), () => plain.measure(forwarder, effort)),
   };
-  await offload("off");
-  try {
-    const result = await iperf(forwarder.to, forwarder.from.ns, { seconds: effort.tcpSeconds });
-    return result.gbitPerSec;
-  } finally {
-    await offload("on");
-  }
 }
 
 /** Of the values that are numbers, between neighbours by proportion; NaN when there is none. */
@@ -123,17 +100,164 @@ async function roundTrip(
   return { "rtt-median": quantile(rtts, 0.5), "rtt-p99": quantile(rtts, 0.99) };
 }
 
-export const ROWS: readonly Row[] = [
+async function machineTime(
+  forwarder: Forwarder,
+  { packetSeconds }: Effort,
+): Promise<Readonly<Record<string, number>>> {
+  const { from, to } = forwarder;
+  const job = { mode: "flood", flows: 100, rate: OFFERED } as const;
+  const { packets, around } = await rate(forwarder, [{ job, from, to, cpu: 0 }], {
+    seconds: packetSeconds * 1.5,
+    confined: true,
+    begin: busySeconds,
+    end: (begun) => {
+      const now = busySeconds();
+      return { at: now.at - begun.at, idle: now.idle - begun.idle };
+    },
+  });
+  const busy = around.at * navigator.hardwareConcurrency - around.idle;
+  if (packets < 0.95 * OFFERED * around.at) {
+    throw new Error(`only ${Math.round(packets / around.at)} of ${OFFERED} packets/s came`);
+  }
+  return { "cpu-64": busy / packets * 1e6 };
+}
+
+async function twoSenders(
+  forwarder: Forwarder,
+  { packetSeconds }: Effort,
+): Promise<Readonly<Record<string, number>>> {
+  const job = { mode: "flood", flows: 1 } as const;
+  const second = { ...job, sender: 3 };
+  const none = () => undefined;
+  const options = { seconds: packetSeconds, confined: false, begin: none, end: none };
+  const { from, to, more } = forwarder;
+  const one = await rate(forwarder, [{ job, from, to, cpu: 0 }], options);
+  const both = [{ job, from, to, cpu: 0 }, { ...more, job: second, cpu: 1 }];
+  const two = await rate(forwarder, both, options);
+  return { "two-senders": two.perMs, "two-senders-scale": two.perMs / one.perMs };
+}
+
+async function newFlows(
+  forwarder: Forwarder,
+  { packetSeconds, numbers }: Effort,
+): Promise<Readonly<Record<string, number>>> {
+  const { clients, process } = forwarder;
+  if (!clients || process === undefined) return {};
+  return await underRules(forwarder, everyFlowIsNew(), async () => {
+    const burst = async (seconds: number) => {
+      const job = { mode: "fresh", seconds, window: WINDOW, count: NEW_FLOWS } as const;
+      const first = numbers.take(NEW_FLOWS);
+      return await generate(forwarder, { ...job, first, receiver: receiverOf(forwarder) });
+    };
+    await burst(packetSeconds / 2);
+    await clients.appctl("dpctl/del-flows");
+    const before = processorMs(process);
+    const { received = 0, seconds } = await burst(packetSeconds);
+    const spent = processorMs(process) - before;
+    return {
+      "new-flows": received / seconds / 1000,
+      "new-flows-cpu": spent * 1000 / Math.max(1, received),
+    };
+  });
+}
+
+function firstPacket(
+  forwarder: Forwarder,
+  { pings, numbers }: Effort,
+): Promise<Readonly<Record<string, number>>> {
+  return underRules(forwarder, everyFlowIsNew(), async () => {
+    const count = Math.round(pings / 2);
+    const first = numbers.take(count);
+    const job = { mode: "one", seconds: 0, count, pauseMs: 3, first } as const;
+    const report = await generate(forwarder, { ...job, receiver: receiverOf(forwarder) });
+    const took = report.tookMs ?? [];
+    return { "first-packet": quantile(took, 0.5), "first-packet-p99": quantile(took, 0.99) };
+  });
+}
+
+async function newConnections(
+  forwarder: Forwarder,
+  { packetSeconds, numbers }: Effort,
+): Promise<Readonly<Record<string, number>>> {
+  const { clients, process } = forwarder;
+  if (!clients || process === undefined) return {};
+  return await underRules(forwarder, tracked(), async () => {
+    await clients.appctl("dpctl/flush-conntrack");
+    const { from, to } = forwarder;
+    const job = { mode: "fresh", tcp: true, first: numbers.take(4_000_000) } as const;
+    const { packets, perMs, around } = await rate(forwarder, [{ job, from, to, cpu: 0 }], {
+      seconds: packetSeconds,
+      confined: true,
+      begin: () => processorMs(process),
+      end: (begun) => processorMs(process) - begun,
+    });
+    await clients.appctl("dpctl/flush-conntrack");
+    return { "ct-new": perMs, "ct-new-cpu": around * 1000 / packets };
+  });
+}
+
+async function trackedTcp(
+  forwarder: Forwarder,
+  { tcpSeconds }: Effort,
+): Promise<Readonly<Record<string, number>>> {
+  if (!forwarder.clients) return {};
+  return await underRules(forwarder, tracked(), async () => ({
+    "ct-tcp": await tcpRate(forwarder, tcpSeconds),
+  }));
+}
+
+export const MEASUREMENTS: readonly Measurement[] = [
   packets("64-1", 64, 1),
   packets("64-10k", 64, 10_000),
   packets("1500-1", 1500, 1),
   packets("1500-10k", 1500, 10_000),
+  throughAccessList("acl-1", 1, "1 flow"),
+  throughAccessList("acl-10k", 10_000, "10,000 flows"),
   {
-    name: "tcp",
-    title: "TCP, one stream",
-    unit: "Gbit/s",
-    measure: async (forwarder, effort) => ({ tcp: await tcp(forwarder, effort) }),
+    rows: [
+      { name: "two-senders", title: "64 B, two senders on two cores", unit: "kpps" },
+      { name: "two-senders-scale", title: "two senders ÷ one sender", unit: "×" },
+    ],
+    measure: twoSenders,
   },
-  { name: "rtt-median", title: "ping RTT, median", unit: "ms", measure: roundTrip },
-  { name: "rtt-p99", title: "ping RTT, p99", unit: "ms", measure: () => Promise.resolve({}) },
+  {
+    rows: [{ name: "cpu-64", title: "processor time a packet, whole machine", unit: "µs" }],
+    measure: machineTime,
+  },
+  {
+    rows: [{ name: "tcp", title: "TCP, one stream", unit: "Gbit/s" }],
+    measure: async (forwarder, { tcpSeconds }) => ({ tcp: await tcpRate(forwarder, tcpSeconds) }),
+  },
+  {
+    rows: [
+      { name: "rtt-median", title: "ping RTT, median", unit: "ms" },
+      { name: "rtt-p99", title: "ping RTT, p99", unit: "ms" },
+    ],
+    measure: roundTrip,
+  },
+  {
+    rows: [
+      { name: "first-packet", title: "first packet of a flow, one way, median", unit: "ms" },
+      { name: "first-packet-p99", title: "first packet of a flow, one way, p99", unit: "ms" },
+    ],
+    measure: firstPacket,
+  },
+  {
+    rows: [
+      { name: "new-flows", title: "new flows, every packet misses", unit: "kflows/s" },
+      { name: "new-flows-cpu", title: "– the switch's processor time a flow", unit: "µs" },
+    ],
+    measure: newFlows,
+  },
+  {
+    rows: [
+      { name: "ct-new", title: "new connections through ct(commit)", unit: "kconn/s" },
+      { name: "ct-new-cpu", title: "– the switch's processor time a connection", unit: "µs" },
+    ],
+    measure: newConnections,
+  },
+  {
+    rows: [{ name: "ct-tcp", title: "TCP through ct(commit)", unit: "Gbit/s" }],
+    measure: trackedTcp,
+  },
 ];

@@ -73,6 +73,16 @@ export function udp(f: UdpFrame): Uint8Array {
   return ethernet(f.dstMac, f.srcMac, 0x0800, ipv4(f, 17, segment), f.tags);
 }
 
+/** A TCP segment that asks for a connection, with right checksums. */
+export function tcpSyn(f: Omit<UdpFrame, "payload">): Uint8Array {
+  const segment = concat(
+    u16(f.srcPort ?? 1000, f.dstPort ?? 80, 0, 1, 0, 0, 0x5002, 64240, 0, 0),
+  );
+  const pseudo = concat(ipBytes(f.srcIp), ipBytes(f.dstIp), u16(6, segment.length));
+  segment.set(u16(checksum(pseudo, segment)), 16);
+  return ethernet(f.dstMac, f.srcMac, 0x0800, ipv4(f, 6, segment), f.tags);
+}
+
 function ipv4(
   f: { srcIp: string; dstIp: string; ttl?: number },
   protocol: number,

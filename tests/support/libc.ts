@@ -15,6 +15,7 @@ const SYMBOLS = {
   bind: { args: [i32, pointer, u32], returns: i32 },
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
   send: { args: [i32, pointer, u64, i32], returns: i64 },
+  recv: { args: [i32, pointer, u64, i32], returns: i64 },
   recvmsg: { args: [i32, pointer, i32], returns: i64 },
   sendmmsg: { args: [i32, pointer, u32, i32], returns: i32 },
   if_nametoindex: { args: [pointer], returns: u32 },
@@ -59,6 +60,17 @@ export class Libc {
   /** Bytes sent, or −1 with `errno` set. */
   send(fd: number, data: Uint8Array): number {
     return Number(this.symbols.send(fd, ptr(data), BigInt(data.length), 0));
+  }
+
+  /** `recv` gives up after so long. */
+  setReceiveTimeout(fd: number, ms: number): void {
+    const timeval = new BigInt64Array([BigInt(Math.floor(ms / 1000)), BigInt(ms % 1000) * 1000n]);
+    this.checked("SO_RCVTIMEO", this.symbols.setsockopt(fd, 1, 20, ptr(timeval), 16));
+  }
+
+  /** Bytes received, or −1 with `errno` set. */
+  recv(fd: number, buffer: Uint8Array): number {
+    return Number(this.symbols.recv(fd, ptr(buffer), BigInt(buffer.length), 0));
   }
 
   /** Bytes received, or −1 with `errno` set. */

@@ -91,15 +91,15 @@ function packetIns(server: SwitchUnderTest, { seconds }: Effort): Promise<Measur
     await wire.wantPackets();
     const [from, to] = server.hosts;
     const sender = from.ns.spawn([
-      ...[
-        process.execPath,
-        GENERATOR,
-        from.device,
-        to.mac,
-        "100",
-        "64",
-        String(seconds + 2 + WARM_UP_MS / 1000),
-      ],
+      process.execPath,
+      GENERATOR,
+      JSON.stringify({
+        device: from.device,
+        mac: to.mac,
+        mode: "flood",
+        flows: 100,
+        seconds: seconds + 2 + WARM_UP_MS / 1000,
+      }),
     ]);
     try {
       await wire.until(PACKET_IN, 10);
