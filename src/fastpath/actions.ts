@@ -177,8 +177,16 @@ export type DpAction =
   | { readonly type: "copy_ttl_in" }
   /** From the next-to-outermost header with a TTL to the outermost one. */
   | { readonly type: "copy_ttl_out" }
-  /** Fills dp_hash from the packet's 5-tuple; `sym_l4` gives both directions the same. */
-  | { readonly type: "hash"; readonly algorithm: "l4" | "sym_l4"; readonly basis: number }
+  /**
+   * Fills dp_hash from the packet's 5-tuple; `sym_l4` gives both directions the same. `wide` (with
+   * `sym_l4`; its text does not tell): other addresses and labels count too.
+   */
+  | {
+    readonly type: "hash";
+    readonly algorithm: "l4" | "sym_l4";
+    readonly basis: number;
+    readonly wide?: boolean;
+  }
   | { readonly type: "recirc"; readonly id: number }
   /** `probability`: of 2^32 - 1. */
   | {

@@ -12,6 +12,7 @@ import { encodeCt } from "./encode-ct.ts";
 import {
   HASH_L4,
   HASH_SYM_L4,
+  HASH_WIDE,
   IN_PLACE,
   KEEP_FRAME,
   KEEP_METADATA,
@@ -90,6 +91,11 @@ function nestedLists(
   action: Extract<DpAction, { type: "clone" | "sample" | "check_pkt_len" }>,
 ): readonly (readonly DpAction[])[] {
   return action.type === "check_pkt_len" ? [action.greater, action.lessEqual] : [action.actions];
+}
+
+function hashKind({ algorithm, wide }: Extract<DpAction, { type: "hash" }>): number {
+  if (algorithm === "l4") return HASH_L4;
+  return wide ? HASH_WIDE : HASH_SYM_L4;
 }
 
 function unsupported(what: string): DatapathError {
@@ -243,7 +249,7 @@ class Encoder {
         code.push(OP_TTL_OUT);
         return;
       case "hash":
-        code.push(OP_HASH, action.algorithm === "l4" ? HASH_L4 : HASH_SYM_L4, action.basis | 0);
+        code.push(OP_HASH, hashKind(action), action.basis | 0);
         return;
       case "recirc":
         code.push(OP_RECIRC, action.id | 0);

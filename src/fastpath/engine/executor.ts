@@ -30,10 +30,11 @@ import type { TunnelKind } from "../actions.ts";
 import { popTunnel } from "../tunnels/pop.ts";
 import { encapSize, encapsulate } from "./encapsulate.ts";
 import { counterIndex, CT_COUNTER_BASE, DROP_ACTION_BASE } from "./counters.ts";
-import { hashFiveTupleWithBasis, hashSymmetric } from "./flow-hash.ts";
+import { hashFiveTupleWithBasis, hashSymmetric, hashWide } from "./flow-hash.ts";
 import { METER_DROP, METER_REMARK, type MeterTable, remark } from "./meters.ts";
 import {
   HASH_L4,
+  HASH_WIDE,
   IN_PLACE,
   KEEP_FRAME,
   OP_CHECK_LEN,
@@ -238,6 +239,8 @@ export abstract class Executor {
         const basis = code[pc + 2]!;
         const hash = code[pc + 1] === HASH_L4
           ? hashFiveTupleWithBasis(frame.key, basis)
+          : code[pc + 1] === HASH_WIDE
+          ? hashWide(frame.key, basis >>> 0)
           : hashSymmetric(frame.key, basis >>> 0);
         setWord(frame, W_DP_HASH, swap32(hash));
         return pc + 3;

@@ -16,6 +16,10 @@ const IPV6_DST = slot("ipv6_dst").offset >> 2;
 const TP = slot("tp_src").offset >> 2;
 const TP_SRC = slot("tp_src").offset;
 const NW_FRAG = slot("nw_frag").offset;
+const MPLS = slot("mpls_lse0").offset >> 2;
+const MPLS_ENTRIES = 3;
+/** The label of an entry, in a word read little endian. */
+const LABEL = 0x00f0ffff;
 
 function ethType(key: FlowKey): number {
   return (key.bytes[ETH_TYPE]! << 8) | key.bytes[ETH_TYPE + 1]!;
@@ -66,6 +70,26 @@ export function hashSymmetric(key: FlowKey, basis: number): number {
     const ports = ((bytes[TP_SRC]! ^ bytes[TP_SRC + 2]!) | // little endian, as a word is read
       ((bytes[TP_SRC + 1]! ^ bytes[TP_SRC + 3]!) << 8)) >>> 0;
     hash = hashAdd(hash, ports);
+  }
+  return hashFinish(hash, basis);
+}
+
+/**
+ * `hashSymmetric`, and whatever else may tell two flows apart that Open vSwitch's hash does not look
+ * at: Ethernet addresses also of IP packets, addresses in ARP, MPLS labels.
+ */
+export function hashWide(key: FlowKey, basis: number): number {
+  const { words } = key;
+  let hash = hashSymmetric(key, basis);
+  const dst = words[ETH_WORD]!;
+  const middle = words[ETH_WORD + 1]!;
+  const last = words[ETH_WORD + 2]!;
+  hash = hashAdd(hash, (dst ^ ((middle >>> 16) | (last << 16))) >>> 0);
+  hash = hashAdd(hash, (middle & 0xffff) ^ (last >>> 16));
+  const type = ethType(key);
+  if (type === 0x0806) hash = hashAdd(hash, (words[NW_SRC]! ^ words[NW_DST]!) >>> 0);
+  else if (type === 0x8847 || type === 0x8848) {
+    for (let i = 0; i < MPLS_ENTRIES; i++) hash = hashAdd(hash, words[MPLS + i]! & LABEL);
   }
   return hashFinish(hash, basis);
 }

@@ -60,6 +60,7 @@ export const KEEP_FRAME = 2;
 
 export const HASH_L4 = 0;
 export const HASH_SYM_L4 = 1;
+export const HASH_WIDE = 2;
 
 /** The record that `CT` points at, in words. Addresses are as in a flow key: IPv4 in the first word. */
 export const CT_FLAGS = 0;

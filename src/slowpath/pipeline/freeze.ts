@@ -136,7 +136,10 @@ function complete(x: Xlate, table: number): number | undefined {
     // A trace without a packet has nobody to send it to.
     if (!x.tracer || x.learns) putPause(x, pause, frozen, recircId);
   } else {
-    if (hash) x.emit({ type: "hash", ...hash });
+    if (hash) {
+      const { algorithm, basis, wide } = hash;
+      x.emit({ type: "hash", algorithm, basis, ...(wide && { wide }) });
+    }
     x.emit({ type: "recirc", id: recircId });
   }
   cancelFreeze(x);

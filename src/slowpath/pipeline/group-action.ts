@@ -102,7 +102,8 @@ function select(x: Xlate, group: Group): number {
     case "dp_hash": {
       const hash = x.key.get(FIELDS.dp_hash);
       if (hash === 0 && !x.hashed) {
-        triggerHash(x, { algorithm: choice.algorithm, basis: choice.basis });
+        const { algorithm, basis, wide } = choice;
+        triggerHash(x, { algorithm, basis, wide });
         return -1;
       }
       const { shares } = choice;

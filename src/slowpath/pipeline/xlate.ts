@@ -72,6 +72,8 @@ export interface Complaint {
 export interface HashRequest {
   readonly algorithm: "l4" | "sym_l4";
   readonly basis: number;
+  /** More than Open vSwitch's hash looks at. */
+  readonly wide: boolean;
 }
 
 const TUNNEL = [...SLOTS.values()].filter(({ name }) => name.startsWith("tun_"));

@@ -8,7 +8,7 @@ import { ManualClock } from "../../../../src/slowpath/clock.ts";
 import type { GroupModBody } from "../../../../src/slowpath/pipeline/groups.ts";
 import { BUCKETS } from "../../../../src/slowpath/pipeline/group-check.ts";
 import { FlowTables } from "../../../../src/slowpath/pipeline/tables.ts";
-import { udp } from "../../../support/frames.ts";
+import { arpRequest, ethernet, udp } from "../../../support/frames.ts";
 import { ALL, flowMod, Lab, out, resubmit, set } from "./lab.ts";
 
 const bucket = (id: number, columns: Partial<Bucket> = {}): Bucket => ({
@@ -133,6 +133,37 @@ describe("packets", () => {
     br.ports.get(2)!.linkUp = false;
     l.cache.changed();
     for (let i = 0; i < 20; i++) expect(await send(packet(5, `10.0.1.${i}`))).toEqual([3]);
+  });
+
+  test("select tells flows apart by whatever differs, and by no more where it is told", async () => {
+    const shares = async (method: string, data: (i: number) => Uint8Array) => {
+      const { br, send } = await lab(mod({
+        groupType: "select",
+        ...(method && { selection: { method, parameter: 0n, fields: [] } }),
+        buckets: [
+          bucket(0, { weight: 1, actions: [out(2)] }),
+          bucket(1, { weight: 2, actions: [out(3)] }),
+        ],
+      }));
+      br.add({ actions: [group(1)] });
+      let first = 0;
+      for (let i = 0; i < 300; i++) if ((await send(data(i)))[0] === 2) first++;
+      return first / 300;
+    };
+    const mac = (i: number) => `02:00:00:00:${(i >> 8).toString(16)}:${(i & 0xff).toString(16)}`;
+    const dstMac = "02:00:00:00:00:0b";
+    const addresses = { srcIp: "10.0.0.1", dstIp: "10.0.0.2", srcPort: 5, dstPort: 6 };
+    const byMac = (i: number) => udp({ srcMac: mac(i), dstMac, ...addresses });
+    const byArp = (i: number) => arpRequest(dstMac, "10.0.0.1", `10.0.${i >> 8}.${i & 0xff}`);
+    const byLabel = (i: number) =>
+      ethernet(dstMac, mac(1), 0x8847, new Uint8Array([0, i >> 4, (i << 4) | 1, 64, 0x45, 0]));
+    for (const data of [byMac, byArp, byLabel]) {
+      const share = await shares("", data);
+      expect(share).toBeGreaterThan(0.22);
+      expect(share).toBeLessThan(0.45);
+    }
+    // Values that Open vSwitch's hash has, too.
+    expect([0, 1]).toContain(await shares("dp_hash", byMac));
   });
 
   test("select by chosen fields looks at nothing else", async () => {
