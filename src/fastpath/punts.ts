@@ -17,12 +17,9 @@
  * `PUNTS_IN_FLIGHT` packets on their way. The programs count what they send, the reader what it has
  * read, both in the port's record, which is memory that both see.
  *
- * A port's record, 128 bytes, all 64-bit numbers. The first line is written as the port's packets
- * come in, the second as others' go out of it: two CPUs, mostly.
+ * A port's record, 64 bytes, all 64-bit numbers:
  *
- *      0 rx packets     8 rx bytes     16 exact hits   24 masked hits
- *     32 dropped by empty actions      40 punted       48 read of them    56 dropped, in flight
- *     64 tx packets    72 tx bytes
+ *      0 punted      8 read of them     16 dropped, because too many were on their way
  */
 import type { TcAttachment } from "../linux/bpf.ts";
 import type { DpPort, DpPortSpec } from "./datapath.ts";
@@ -34,20 +31,9 @@ export const PUNTS_IN_FLIGHT = 512;
 /** Room in the TAP device's queue: some ports' worth. */
 export const PUNT_QUEUE = 8192;
 
-export const PORT_RECORD_BYTES = 128;
+export const PORT_RECORD_BYTES = 64;
 /** Indexes of 64-bit numbers in a port's record. */
-export const PORT_RECORD = {
-  rxPackets: 0,
-  rxBytes: 1,
-  exactHits: 2,
-  maskedHits: 3,
-  noActions: 4,
-  punted: 5,
-  read: 6,
-  puntDrops: 7,
-  txPackets: 8,
-  txBytes: 9,
-} as const;
+export const PORT_RECORD = { punted: 0, read: 1, puntDrops: 2 } as const;
 
 /** What the reader gets: plain numbers, valid in every thread of the process. */
 export interface Punts {

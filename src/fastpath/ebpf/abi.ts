@@ -11,10 +11,16 @@
  *     cb[0] port number | cb[1] flow id | cb[2] layer 3 offset u16, layer 4 offset u16 (0: none) |
  *     cb[3] IP protocol u16, TCP flags u16 | cb[4] slot in the arguments
  *
- * A flow's record, 64 bytes, one cache line:
+ * A flow's record, which packets only read:
  *
- *      0 generation u32    4 TCP flags u32   8 verdict u64: kind u16, aux u16, target u32
- *     16 packets u64      24 bytes u64      32 last use u64, nanoseconds of CLOCK_MONOTONIC
+ *      0 generation u32    4 zero            8 verdict u64: kind u16, aux u16, target u32
+ *
+ * Its counts, one record a shard (shards.ts), as number id × shards + shard:
+ *
+ *      0 packets u64       8 bytes u64      16 last use u64, nanoseconds of CLOCK_MONOTONIC
+ *     24 TCP flags u32    28 zero
+ *
+ * A port's counts, one record a shard, as number port × shards + shard: `PORT_COUNTS`.
  *
  * - The generation changes when the id stops to mean what it meant: entries of the exact-match cache
  *   name id and generation, and one that does not agree is stale.
@@ -42,13 +48,28 @@ export const TC_ACT_SHOT = 2;
 /** Flag of bpf_redirect and bpf_clone_redirect: into the host's stack, as if received there. */
 export const REDIRECT_INGRESS = 1;
 
-export const FLOW_RECORD_BYTES = 64;
+export const FLOW_RECORD_BYTES = 16;
 export const FLOW_GENERATION = 0;
-export const FLOW_TCP_FLAGS = 4;
 export const FLOW_VERDICT = 8;
-export const FLOW_PACKETS = 16;
-export const FLOW_BYTES = 24;
-export const FLOW_USED = 32;
+
+export const FLOW_COUNTS_BYTES = 32;
+export const FLOW_PACKETS = 0;
+export const FLOW_BYTES = 8;
+export const FLOW_USED = 16;
+export const FLOW_TCP_FLAGS = 24;
+
+export const PORT_COUNTS_BYTES = 64;
+/** Indexes of 64-bit numbers in a port's counts. */
+export const PORT_COUNTS = {
+  rxPackets: 0,
+  rxBytes: 1,
+  exactHits: 2,
+  maskedHits: 3,
+  /** Dropped by flows without actions. */
+  noActions: 4,
+  txPackets: 5,
+  txBytes: 6,
+} as const;
 
 /** The packet goes to the process. What an unused record says. */
 export const VERDICT_PUNT = 0;

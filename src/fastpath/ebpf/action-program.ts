@@ -22,12 +22,11 @@ import {
 } from "./abi.ts";
 import type { ChecksumRule, Step } from "./action-plan.ts";
 import { type Assembled, Assembler, type MapReference, reg } from "./assembler.ts";
-import { countFlow, countSent, packetBytes } from "./counting.ts";
+import { countFlow, type CountMaps, countSent, findShard, packetBytes } from "./counting.ts";
 import { R0, R1, R10, R2, R3, R4, R5, R6, R7, R8, R9, type Register } from "./instructions.ts";
 import { emitPunt, type PuntTarget } from "./punt.ts";
 
-export interface ActionMaps extends PuntTarget {
-  readonly flows: MapReference;
+export interface ActionMaps extends PuntTarget, CountMaps {
   readonly arguments: MapReference;
 }
 
@@ -38,8 +37,11 @@ const L3 = -24;
 const L4 = -32;
 const PROTOCOL = -40;
 const KEY = -48;
+const SHARD = -44;
 const OLD = -64;
 const NEW = -80;
+
+const COUNTING = { shard: SHARD, key: KEY, bytes: BYTES, tcpFlags: TCP_FLAGS };
 
 const TCP_CHECKSUM = 16;
 const UDP_CHECKSUM = 6;
@@ -98,19 +100,18 @@ function begin(asm: Assembler, steps: readonly Step[], maps: ActionMaps): void {
   asm.load(32, R2, R6, CB_ARGUMENTS).store(32, R10, KEY, reg(R2));
   asm.loadMap(R1, maps.arguments).mov(R2, reg(R10)).op("add", R2, KEY).call("map_lookup_elem");
   asm.jumpIf("eq", R0, 0, "punt").mov(R8, reg(R0));
-  asm.load(32, R2, R6, CB_FLOW).store(32, R10, KEY, reg(R2));
-  asm.loadMap(R1, maps.flows).mov(R2, reg(R10)).op("add", R2, KEY).call("map_lookup_elem");
-  asm.jumpIf("eq", R0, 0, "punt").mov(R7, reg(R0));
-  countFlow(asm, BYTES, TCP_FLAGS);
+  findShard(asm, maps, SHARD);
+  asm.load(32, R2, R6, CB_FLOW);
+  countFlow(asm, maps, COUNTING);
   asm.mov(R7, reg(R8));
 }
 
 /** The last output takes the packet itself, the others a clone. */
 function output(asm: Assembler, at: number, last: boolean, maps: ActionMaps): void {
   if (at + 8 > ARGUMENT_BYTES) throw new RangeError(`arguments end before ${at + 8}`);
-  asm.load(32, R2, R7, at + 4).op("rsh", R2, 1).store(32, R10, KEY, reg(R2));
   if (last) {
-    countSent(asm, maps.ports, KEY);
+    asm.load(32, R2, R7, at + 4).op("rsh", R2, 1);
+    countSent(asm, maps, COUNTING);
     asm.load(32, R1, R7, at).load(32, R2, R7, at + 4).op("and", R2, REDIRECT_INGRESS);
     asm.call("redirect").exit();
     return;
@@ -118,7 +119,8 @@ function output(asm: Assembler, at: number, last: boolean, maps: ActionMaps): vo
   const failed = asm.fresh("not_sent");
   asm.mov(R1, reg(R6)).load(32, R2, R7, at).load(32, R3, R7, at + 4);
   asm.op("and", R3, REDIRECT_INGRESS).call("clone_redirect").jumpIf("ne", R0, 0, failed);
-  countSent(asm, maps.ports, KEY);
+  asm.load(32, R2, R7, at + 4).op("rsh", R2, 1);
+  countSent(asm, maps, COUNTING);
   asm.label(failed);
 }
 

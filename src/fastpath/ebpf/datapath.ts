@@ -183,10 +183,10 @@ class EbpfDatapath implements Datapath {
     const stats = this.user.portStats(portNo);
     if (!stats || this.left) return undefined;
     const { ports } = this.kernel;
-    stats.rxPackets += ports.read(portNo, "rxPackets");
-    stats.rxBytes += ports.read(portNo, "rxBytes");
-    stats.txPackets += ports.read(portNo, "txPackets");
-    stats.txBytes += ports.read(portNo, "txBytes");
+    stats.rxPackets += ports.count(portNo, "rxPackets");
+    stats.rxBytes += ports.count(portNo, "rxBytes");
+    stats.txPackets += ports.count(portNo, "txPackets");
+    stats.txBytes += ports.count(portNo, "txBytes");
     stats.rxDropped += ports.read(portNo, "puntDrops");
     return stats;
   }
@@ -264,11 +264,11 @@ class EbpfDatapath implements Datapath {
       all[name] = (all[name] ?? 0) + by;
     };
     for (const portNo of this.user.ports().keys()) {
-      const [exact, masked] = [ports.read(portNo, "exactHits"), ports.read(portNo, "maskedHits")];
+      const [exact, masked] = [ports.count(portNo, "exactHits"), ports.count(portNo, "maskedHits")];
       add("exact_hit", exact);
       add("masked_hit", masked);
       add("kernel_hits", exact + masked);
-      add("drop_no_actions", ports.read(portNo, "noActions"));
+      add("drop_no_actions", ports.count(portNo, "noActions"));
       add("punts", ports.read(portNo, "punted"));
       add("drop_punt_in_flight", ports.read(portNo, "puntDrops"));
     }

@@ -1,8 +1,9 @@
-/** The flows' records (abi.ts), read and written in place in mapped memory. */
+/** The flows' records and counts (abi.ts), read and written in place in mapped memory. */
 import type { BpfMap } from "../../linux/bpf-map.ts";
 import type { DpFlowStats } from "../datapath.ts";
 import {
   FLOW_BYTES,
+  FLOW_COUNTS_BYTES,
   FLOW_GENERATION,
   FLOW_PACKETS,
   FLOW_RECORD_BYTES,
@@ -11,25 +12,28 @@ import {
   FLOW_VERDICT,
   VERDICT_PUNT,
 } from "./abi.ts";
+import type { Shards } from "./shards.ts";
 
 const WORDS = FLOW_RECORD_BYTES / 4;
+const COUNT_WORDS = FLOW_COUNTS_BYTES / 4;
 const HIGH = 0x1_0000_0000;
 
 export class FlowRecords {
   private readonly words: Uint32Array;
   private readonly verdicts: BigUint64Array;
+  private readonly counts: Uint32Array;
 
-  constructor(flows: BpfMap) {
+  constructor(flows: BpfMap, counts: BpfMap, private readonly shards: Shards) {
     const memory = flows.map();
     this.words = new Uint32Array(memory);
     this.verdicts = new BigUint64Array(memory);
+    this.counts = new Uint32Array(counts.map());
   }
 
   /** Zeroes the statistics: the id is another flow's from now on. */
   clearStats(id: number): void {
-    const at = id * WORDS;
-    this.words[at + FLOW_TCP_FLAGS / 4] = 0;
-    this.words.fill(0, at + FLOW_PACKETS / 4, at + (FLOW_USED + 8) / 4);
+    const stride = COUNT_WORDS * this.shards.count;
+    this.counts.fill(0, id * stride, (id + 1) * stride);
   }
 
   /** In one write: packets see the old verdict or the new one. */
@@ -48,23 +52,28 @@ export class FlowRecords {
     this.setVerdict(id, VERDICT_PUNT, 0, 0);
   }
 
+  /** Of all CPUs. */
   read(id: number): DpFlowStats {
-    const at = id * WORDS;
-    return {
-      packets: this.long(at + FLOW_PACKETS / 4),
-      bytes: this.long(at + FLOW_BYTES / 4),
-      lastUsedMs: this.long(at + FLOW_USED / 4) / 1e6,
-      tcpFlags: this.words[at + FLOW_TCP_FLAGS / 4] ?? 0,
-    };
-  }
-
-  /** A 64-bit number that others write: its halves must be of one moment. */
-  private long(word: number): number {
-    const { words } = this;
-    for (;;) {
-      const high = words[word + 1] ?? 0;
-      const low = words[word] ?? 0;
-      if ((words[word + 1] ?? 0) === high) return high * HIGH + low;
+    const stats = { packets: 0, bytes: 0, lastUsedMs: 0, tcpFlags: 0 };
+    const { counts, shards: { count } } = this;
+    for (let shard = 0; shard < count; shard++) {
+      const at = (id * count + shard) * COUNT_WORDS;
+      const packets = readLong(counts, at + FLOW_PACKETS / 4);
+      if (packets === 0) continue;
+      stats.packets += packets;
+      stats.bytes += readLong(counts, at + FLOW_BYTES / 4);
+      stats.lastUsedMs = Math.max(stats.lastUsedMs, readLong(counts, at + FLOW_USED / 4) / 1e6);
+      stats.tcpFlags |= counts[at + FLOW_TCP_FLAGS / 4]!;
     }
+    return stats;
+  }
+}
+
+/** A 64-bit number that others write: its halves must be of one moment. */
+export function readLong(words: Uint32Array, at: number): number {
+  for (;;) {
+    const high = words[at + 1] ?? 0;
+    const low = words[at] ?? 0;
+    if ((words[at + 1] ?? 0) === high) return high * HIGH + low;
   }
 }

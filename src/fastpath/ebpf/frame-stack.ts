@@ -1,11 +1,12 @@
 /**
  * Where the main program keeps what on its stack, below the frame pointer. Offsets are negative.
  *
- *     0          -K           -2K                        -2K - 72
+ *     0          -K           -2K                        -2K - 80
  *     | key      | masked key | locals, 8 bytes each ... |
  */
 import type { Assembler } from "./assembler.ts";
 import { R10, R7, R8 } from "./instructions.ts";
+import type { CountPlaces } from "./counting.ts";
 import type { KeyLayout } from "./key-layout.ts";
 
 const LOCALS = [
@@ -25,7 +26,10 @@ const LOCALS = [
   "pulled",
   /** A key or value for a helper; the flow's id after the lookup. */
   "scratch",
-  "scratch2",
+  /** This CPU's counters (shards.ts), u32. */
+  "shard",
+  /** Another key. */
+  "key2",
 ] as const;
 export type Local = (typeof LOCALS)[number];
 
@@ -40,6 +44,15 @@ export class FrameStack {
 
   local(name: Local): number {
     return this.maskedKey - 8 * (LOCALS.indexOf(name) + 1);
+  }
+
+  get counting(): CountPlaces {
+    return {
+      shard: this.local("shard"),
+      key: this.local("key2"),
+      bytes: this.local("bytes"),
+      tcpFlags: this.local("tcpFlags"),
+    };
   }
 
   /** Zeroes key and locals. */

@@ -96,6 +96,7 @@ export const HELPERS = {
   map_lookup_elem: 1,
   map_update_elem: 2,
   ktime_get_ns: 5,
+  get_smp_processor_id: 8,
   skb_store_bytes: 9,
   l3_csum_replace: 10,
   l4_csum_replace: 11,

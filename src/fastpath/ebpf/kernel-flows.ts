@@ -32,6 +32,7 @@ import { type KernelMask, KernelMasks } from "./kernel-masks.ts";
 import { kernelMask, KeyLayout } from "./key-layout.ts";
 import { assembleMain } from "./main-program.ts";
 import { closeMaps, createLayoutMaps, type DatapathMaps, type LayoutMaps } from "./maps.ts";
+import { machineShards, type Shards } from "./shards.ts";
 
 interface Entry {
   readonly mask: KernelMask;
@@ -62,6 +63,7 @@ export class KernelFlows {
   readonly masks: KernelMasks;
   readonly records: FlowRecords;
   readonly programs: ActionPrograms;
+  private readonly shards: Shards;
   private readonly entries = new Map<number, Entry>();
   /** Why a flow is not in the kernel. */
   private readonly reasons = new Map<number, string>();
@@ -80,14 +82,10 @@ export class KernelFlows {
     const { maps, puntIfindex, half } = options;
     this.held = options.held;
     this.masks = new KernelMasks(options.alwaysExact);
-    const actionMaps = {
-      ifindex: puntIfindex,
-      ports: maps.ports,
-      flows: maps.flows,
-      arguments: maps.arguments,
-    };
+    this.shards = machineShards();
+    const actionMaps = { ...maps, ifindex: puntIfindex, shards: this.shards };
     this.programs = new ActionPrograms(actionMaps, maps.arguments, maps.programs, half);
-    this.records = new FlowRecords(maps.flows);
+    this.records = new FlowRecords(maps.flows, maps.counts, this.shards);
     this.rebuild(this.layout);
   }
 
@@ -255,7 +253,7 @@ export class KernelFlows {
       this.fill(fresh);
       const { bytes } = assembleMain(
         layout,
-        { ...maps, ...fresh, ifindex: puntIfindex },
+        { ...maps, ...fresh, ifindex: puntIfindex, shards: this.shards },
         this.vlanLimit,
       );
       const program = loadTcProgram(bytes, "solovs_main");

@@ -8,7 +8,6 @@
  * Until `takeOver` the old main program forwards by the old flows. Nothing of it is changed meanwhile:
  * new action programs go into the other half of the slots.
  */
-import type { BpfMap } from "../../linux/bpf-map.ts";
 import { loadTcProgram } from "../../linux/bpf-program.ts";
 import type { TcAttachment } from "../../linux/bpf.ts";
 import { close, ifNameToIndex, SystemError } from "../../linux/libc.ts";
@@ -23,6 +22,7 @@ import { closeMaps, type DatapathMaps, MAX_KERNEL_PORTS } from "./maps.ts";
 import type { PinnedPort, PinnedState, Pins } from "./pins.ts";
 import { PortRecords } from "./port-records.ts";
 import type { PuntDevice } from "./punt-device.ts";
+import { machineShards } from "./shards.ts";
 import { releasePort } from "./sweep.ts";
 
 /** Tunnels' packets are read from the host's sockets, not from a device of their own. */
@@ -57,7 +57,7 @@ export class KernelParts implements KernelSide {
 
   constructor(private readonly options: KernelPartsOptions) {
     const { maps, device, logger, adopted } = options;
-    this.ports = new PortRecords(maps.ports);
+    this.ports = new PortRecords(maps.ports, maps.portCounts, machineShards());
     this.punts = { fd: device.fd, recordsFd: maps.ports.fd, ports: MAX_KERNEL_PORTS };
     for (const port of adopted?.ports ?? []) {
       this.kept.set(port.name, port);
@@ -209,8 +209,9 @@ export class KernelParts implements KernelSide {
 /** The map that links programs is the only one that outlives this process by a pin of its own. */
 export function pinMaps(
   pins: Pins,
-  { programs, ports }: { programs: BpfMap; ports: BpfMap },
+  { programs, ports, portCounts }: DatapathMaps,
 ): void {
   pins.pin("programs", programs.fd);
   pins.pin("ports", ports.fd);
+  pins.pin("port_counts", portCounts.fd);
 }

@@ -19,7 +19,6 @@
  * Limits: `MAX_KERNEL_MASKS` masks; flows with others stay in userspace.
  */
 import { slot } from "../../packet/layout.ts";
-import { PORT_RECORD } from "../punts.ts";
 import {
   CB_ARGUMENTS,
   CB_FLOW,
@@ -32,6 +31,7 @@ import {
   MASK_HEADER_BYTES,
   MASK_INVALID,
   MAX_KERNEL_MASKS,
+  PORT_COUNTS,
   SETTINGS_EXACT,
   SETTINGS_MASKS,
   SETTINGS_ZERO,
@@ -43,7 +43,7 @@ import {
   VERDICT_PROGRAM,
 } from "./abi.ts";
 import { type Assembled, Assembler, type MapReference, reg } from "./assembler.ts";
-import { countFlow, countSent, packetBytes } from "./counting.ts";
+import { add, countFlow, type CountMaps, countReceived, countSent, findShard } from "./counting.ts";
 import { FrameStack } from "./frame-stack.ts";
 import { R0, R1, R10, R2, R3, R4, R6, R7, R8, R9 } from "./instructions.ts";
 import type { KeyLayout } from "./key-layout.ts";
@@ -52,7 +52,7 @@ import { parseNetwork } from "./parse-network.ts";
 import { parseTransport } from "./parse-transport.ts";
 import { emitPunt, type PuntTarget } from "./punt.ts";
 
-export interface MainMaps extends PuntTarget {
+export interface MainMaps extends PuntTarget, CountMaps {
   readonly settings: MapReference;
   /** One value: the mask table. */
   readonly masks: MapReference;
@@ -105,13 +105,10 @@ function receive(asm: Assembler, stack: FrameStack, maps: MainMaps): void {
   const { layout } = stack;
   asm.mov(R6, reg(R1));
   stack.clear(asm);
-  asm.load(32, R2, R6, CB_PORT).store(32, R10, stack.local("scratch"), reg(R2));
-  lookup(asm, maps.ports, stack.local("scratch"));
-  asm.jumpIf("eq", R0, 0, "drop").store(64, R10, stack.local("port"), reg(R0));
-  packetBytes(asm, R3, R4);
-  asm.store(64, R10, stack.local("bytes"), reg(R3));
-  asm.mov(R2, 1).atomic("add", 64, R0, PORT_RECORD.rxPackets * 8, R2);
-  asm.atomic("add", 64, R0, PORT_RECORD.rxBytes * 8, R3);
+  findShard(asm, maps, stack.local("shard"));
+  asm.load(32, R2, R6, CB_PORT);
+  countReceived(asm, maps, stack.counting, "drop");
+  asm.store(64, R10, stack.local("port"), reg(R0));
   const place = layout.place(W_IN_PORT);
   if (place === undefined) return;
   asm.load(32, R2, R6, CB_PORT).toBigEndian(R2, 32);
@@ -153,7 +150,8 @@ function lookupExact(asm: Assembler, stack: FrameStack, maps: MainMaps): void {
   asm.jumpIf("eq", R0, 0, "masked");
   asm.load(32, R2, R0, FLOW_GENERATION).jumpIf("ne", R2, reg(R9), "masked");
   asm.mov(R7, reg(R0)).load(64, R1, R10, stack.local("port"));
-  asm.mov(R2, 1).atomic("add", 64, R1, PORT_RECORD.exactHits * 8, R2).jump("hit");
+  add(asm, maps, R1, PORT_COUNTS.exactHits * 8, 1);
+  asm.jump("hit");
 }
 
 /** Tries the masks in the table's order; r8 points at the settings. */
@@ -179,7 +177,7 @@ function lookupMasked(asm: Assembler, stack: FrameStack, maps: MainMaps): void {
   asm.load(32, R2, R0, 0).store(32, R10, stack.local("scratch"), reg(R2));
   lookup(asm, maps.flows, stack.local("scratch"));
   asm.jumpIf("eq", R0, 0, "punt").mov(R7, reg(R0)).load(64, R1, R10, stack.local("port"));
-  asm.mov(R2, 1).atomic("add", 64, R1, PORT_RECORD.maskedHits * 8, R2);
+  add(asm, maps, R1, PORT_COUNTS.maskedHits * 8, 1);
   // Remembered, if the cache is in use.
   asm.load(32, R2, R8, SETTINGS_EXACT).jumpIf("eq", R2, 0, "hit");
   asm.load(32, R2, R7, FLOW_GENERATION);
@@ -191,22 +189,23 @@ function lookupMasked(asm: Assembler, stack: FrameStack, maps: MainMaps): void {
 
 /** The flow's record is in r7, its id in `scratch`. */
 function act(asm: Assembler, stack: FrameStack, maps: MainMaps): void {
-  const [bytes, flags] = [stack.local("bytes"), stack.local("tcpFlags")];
+  const flags = stack.local("tcpFlags");
   // r8: the verdict, r9: its kind.
   asm.label("hit").load(64, R8, R7, FLOW_VERDICT).mov(R9, reg(R8)).op("and", R9, 0xffff);
   asm.jumpIf("eq", R9, VERDICT_PROGRAM, "program").jumpIf("eq", R9, VERDICT_DROP, "no_actions");
   asm.jumpIf("lt", R9, VERDICT_EGRESS, "punt").jumpIf("gt", R9, VERDICT_INGRESS, "punt");
-  countFlow(asm, bytes, flags);
+  asm.load(32, R2, R10, stack.local("scratch"));
+  countFlow(asm, maps, stack.counting);
   asm.mov(R2, reg(R8)).op("rsh", R2, 16).op("and", R2, 0xffff);
-  asm.store(32, R10, stack.local("scratch"), reg(R2));
-  countSent(asm, maps.ports, stack.local("scratch"));
+  countSent(asm, maps, stack.counting);
   asm.mov(R1, reg(R8)).op("rsh", R1, 32).mov(R2, reg(R9)).op("sub", R2, VERDICT_EGRESS);
   asm.call("redirect").exit();
 
-  asm.label("no_actions");
-  countFlow(asm, bytes, flags);
-  asm.load(64, R1, R10, stack.local("port")).mov(R2, 1);
-  asm.atomic("add", 64, R1, PORT_RECORD.noActions * 8, R2).jump("drop");
+  asm.label("no_actions").load(32, R2, R10, stack.local("scratch"));
+  countFlow(asm, maps, stack.counting);
+  asm.load(64, R1, R10, stack.local("port"));
+  add(asm, maps, R1, PORT_COUNTS.noActions * 8, 1);
+  asm.jump("drop");
 
   asm.label("program").load(32, R2, R10, stack.local("scratch")).store(32, R6, CB_FLOW, reg(R2));
   asm.load(32, R2, R10, stack.local("l4")).op("lsh", R2, 16).load(32, R3, R10, stack.local("l3"));

@@ -2,7 +2,9 @@
  * The maps that the programs use: which there are, how large, and how long they live.
  *
  *   ports      number → record (../punts.ts)             as long as the datapath
+ *   portCounts number and shard → counts (abi.ts)        "
  *   flows      flow id → record (abi.ts)                 "
+ *   counts     flow id and shard → counts (abi.ts)       "
  *   arguments  slot → arguments of an action program     "
  *   programs   slot → program; 0 is the main program     "
  *   masks      the mask table, one value                 as long as the key's layout
@@ -10,22 +12,24 @@
  *   exact      whole key → flow id, generation           "
  *   settings   how the main program is to look           "
  *
- * Those of a layout are replaced all at once, with the program that uses them. `ports` and `programs`
- * may be pinned (pins.ts).
+ * Those of a layout are replaced all at once, with the program that uses them. What is pinned: pins.ts.
  */
 import { BpfMap, type MapSpec } from "../../linux/bpf-map.ts";
 import { PORT_RECORD_BYTES } from "../punts.ts";
 import {
   ARGUMENT_BYTES,
   ARGUMENT_SLOTS,
+  FLOW_COUNTS_BYTES,
   FLOW_RECORD_BYTES,
   MAX_KERNEL_MASKS,
+  PORT_COUNTS_BYTES,
   PROGRAM_SLOTS,
   SETTINGS_BYTES,
 } from "./abi.ts";
 import type { KeyLayout } from "./key-layout.ts";
 import { maskEntryBytes } from "./main-program.ts";
 import type { Pins } from "./pins.ts";
+import { machineShards } from "./shards.ts";
 
 /** Ports that can have programs. */
 export const MAX_KERNEL_PORTS = 8192;
@@ -34,7 +38,9 @@ const EXACT_ENTRIES = 1 << 15;
 
 export interface DatapathMaps {
   readonly ports: BpfMap;
+  readonly portCounts: BpfMap;
   readonly flows: BpfMap;
+  readonly counts: BpfMap;
   readonly arguments: BpfMap;
   readonly programs: BpfMap;
 }
@@ -43,6 +49,11 @@ const array = (name: string, valueBytes: number, maxEntries: number) =>
   ({ kind: "array", name, keyBytes: 4, valueBytes, maxEntries, mapped: true }) as const;
 
 const PORTS = array("solovs_ports", PORT_RECORD_BYTES, MAX_KERNEL_PORTS);
+const portCounts = (shards: number) =>
+  array("solovs_pcounts", PORT_COUNTS_BYTES, MAX_KERNEL_PORTS * shards);
+const flowCounts = (maxFlows: number, shards: number) =>
+  array("solovs_counts", FLOW_COUNTS_BYTES, maxFlows * shards);
+const flowRecords = (maxFlows: number) => array("solovs_flows", FLOW_RECORD_BYTES, maxFlows);
 const PROGRAMS: MapSpec = {
   kind: "prog_array",
   name: "solovs_progs",
@@ -56,6 +67,7 @@ const PROGRAMS: MapSpec = {
  * nothing left open.
  */
 export function openDatapathMaps(maxFlows: number, pins?: Pins): DatapathMaps {
+  const { count } = machineShards();
   const made: BpfMap[] = [];
   const keep = (map: BpfMap): BpfMap => {
     made.push(map);
@@ -64,10 +76,16 @@ export function openDatapathMaps(maxFlows: number, pins?: Pins): DatapathMaps {
   try {
     return {
       ports: keep(pins ? BpfMap.openPinned(pins.path("ports"), PORTS) : BpfMap.create(PORTS)),
+      portCounts: keep(
+        pins
+          ? BpfMap.openPinned(pins.path("port_counts"), portCounts(count))
+          : BpfMap.create(portCounts(count)),
+      ),
       programs: keep(
         pins ? BpfMap.openPinned(pins.path("programs"), PROGRAMS) : BpfMap.create(PROGRAMS),
       ),
-      flows: keep(BpfMap.create(array("solovs_flows", FLOW_RECORD_BYTES, maxFlows))),
+      flows: keep(BpfMap.create(flowRecords(maxFlows))),
+      counts: keep(BpfMap.create(flowCounts(maxFlows, count))),
       arguments: keep(BpfMap.create(array("solovs_args", ARGUMENT_BYTES, ARGUMENT_SLOTS))),
     };
   } catch (error) {

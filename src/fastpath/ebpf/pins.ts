@@ -28,7 +28,7 @@ import { openPinned, pinObject } from "../../linux/bpf-syscall.ts";
 import { NAMESPACE } from "../userspace/commands.ts";
 
 /** Changes when records, slots or `skb->cb` change their meaning (abi.ts): then nothing is adopted. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** A port whose program is attached. */
 export interface PinnedPort {
@@ -49,6 +49,9 @@ export interface PinnedState {
   readonly half: number;
   readonly ports: readonly PinnedPort[];
 }
+
+/** Maps that are pinned as long as the datapath lives. */
+export type PinnedMap = "programs" | "ports" | "port_counts";
 
 const linkName = (portNo: number): string => `link-${portNo}`;
 
@@ -91,12 +94,12 @@ export class Pins {
     renameSync(`${this.stateFile}.new`, this.stateFile);
   }
 
-  pin(name: "programs" | "ports", fd: number): void {
+  pin(name: PinnedMap, fd: number): void {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     pinObject(fd, join(this.directory, name));
   }
 
-  path(name: "programs" | "ports"): string {
+  path(name: PinnedMap): string {
     return join(this.directory, name);
   }
 

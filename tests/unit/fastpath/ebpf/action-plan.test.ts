@@ -68,7 +68,8 @@ describe("plans", () => {
 
   test("every plan assembles", () => {
     const map = { name: "m", fd: 1 };
-    const maps = { ifindex: 5, ports: map, flows: map, arguments: map };
+    const shards = { count: 2, own: true };
+    const maps = { ifindex: 5, ports: map, portCounts: map, counts: map, arguments: map, shards };
     const { steps } = plan([
       set("nw_dst", 1n),
       set("tp_dst", 2n),

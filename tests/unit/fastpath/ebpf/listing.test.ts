@@ -20,6 +20,9 @@ const map = (name: string) => ({ name, fd: 1 });
 const MAPS = {
   ifindex: 99,
   ports: map("ports"),
+  portCounts: map("port_counts"),
+  counts: map("counts"),
+  shards: { count: 2, own: true },
   settings: map("settings"),
   masks: map("masks"),
   megaflows: map("megaflows"),
