@@ -199,7 +199,8 @@ export function planActions(
   match: Match,
   targetOf: (port: number) => PortTarget | undefined,
 ): KernelActions {
-  if (actions.length === 0) return { kind: "drop" };
+  // Which reason it is, the kernel does not count: all are drops of the pipeline.
+  if (actions.length === 0 || actions[0]!.type === "drop") return { kind: "drop" };
   const args = new ArgumentWriter();
   const steps: Step[] = [];
   let tags = knownTags(match);

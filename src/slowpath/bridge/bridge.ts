@@ -76,6 +76,7 @@ export interface AttachSpec {
 
 export interface BridgeSettings {
   readonly forwardBpdu: boolean;
+  readonly standardPush: boolean;
   readonly description: SwitchDescription;
   readonly tableNames: ReadonlyMap<number, string>;
 }
@@ -111,6 +112,7 @@ export class Bridge implements Switch {
   mac = new Uint8Array(6);
   description = DEFAULT_DESCRIPTION;
   forwardBpdu = false;
+  standardPush = false;
   fragMode: FragmentMode = "normal";
   mirrors: readonly MirrorModel[] = [];
   private tableNames: ReadonlyMap<number, string> = new Map();
@@ -286,8 +288,10 @@ export class Bridge implements Switch {
   configure(settings: BridgeSettings): void {
     this.description = settings.description;
     this.tableNames = settings.tableNames;
-    if (this.forwardBpdu === settings.forwardBpdu) return;
-    this.forwardBpdu = settings.forwardBpdu;
+    const { forwardBpdu, standardPush } = settings;
+    if (this.forwardBpdu === forwardBpdu && this.standardPush === standardPush) return;
+    this.forwardBpdu = forwardBpdu;
+    this.standardPush = standardPush;
     this.backend.changed();
   }
 

@@ -42,6 +42,7 @@ export function configureTables(
   const otherConfig = want.row.other_config;
   bridge.configure({
     forwardBpdu: otherConfig.get("forward-bpdu") === "true",
+    standardPush: otherConfig.get("standard-push") === "true",
     description: {
       ...DEFAULT_DESCRIPTION,
       serial: otherConfig.get("dp-sn") ?? DEFAULT_DESCRIPTION.serial,

@@ -143,7 +143,7 @@ export interface PacketIn {
 }
 
 /** What a datapath may lack, as Open vSwitch names it. */
-export type Feature = "clone" | "check_pkt_len" | "add_mpls";
+export type Feature = "clone" | "check_pkt_len" | "add_mpls" | "explicit_drop_action";
 
 export interface BridgeModel {
   readonly name: string;
@@ -166,6 +166,11 @@ export interface BridgeModel {
   readonly mirrors?: readonly MirrorModel[];
   /** `other_config:forward-bpdu`: 01:80:c2:00:00:0x is forwarded like any multicast. */
   readonly forwardBpdu: boolean;
+  /**
+   * `other_config:standard-push`: a tag or label that is pushed begins with the values that OpenFlow
+   * gives it (1.3.5 §5.12.1), not with Open vSwitch's.
+   */
+  readonly standardPush?: boolean;
   /** OFPC_FRAG_* of set-config: what happens to IP fragments. */
   readonly fragMode: "normal" | "drop" | "nx-match";
   /** True while some connection of a version before 1.3 wants packets that match nothing. */

@@ -161,7 +161,10 @@ export function pushMpls(x: Xlate, ethType: number): void {
     x.hashed = false;
   }
   if (n >= MAX_LABELS) return tooManyLabels(x, "MPLS push action can't be performed as it would");
+  const ttl = isIp(x.key) ? x.key.bytes[AT.nwTtl]! : 0;
   pushLabel(x.key, n, ethType, x.mask, true);
+  // OpenFlow 1.3.5 §5.12.1: what no header of the packet has is 0 in the new one.
+  if (n === 0 && x.bridge.standardPush) setLse(x.key, 0, LSE.BOTTOM | ttl);
 }
 
 export function popMpls(x: Xlate, ethType: number): void {

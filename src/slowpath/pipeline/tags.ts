@@ -45,12 +45,13 @@ function lookTag(mask: FlowKey, n: number): void {
 
 /**
  * A new outer tag of VLAN 0 and priority 0. OpenFlow (1.3.5 §5.12.1) would copy those of the tag that
- * was, Open vSwitch does not.
+ * was; Open vSwitch does not, nor a bridge that is not told to.
  */
-export function pushTag({ key, mask }: Xlate, tpid: number): void {
+export function pushTag({ key, mask, bridge }: Xlate, tpid: number): void {
   const list = tags(key);
   for (let n = 0; n < list.length; n++) lookTag(mask, n);
-  setTags(key, [{ tci: VLAN_CFI, tpid }, ...list]);
+  const tci = (bridge.standardPush && list[0]?.tci) || VLAN_CFI;
+  setTags(key, [{ tci, tpid }, ...list]);
 }
 
 export function popTag({ key, mask }: Xlate): void {

@@ -34,6 +34,7 @@ import { FIELDS } from "../../packet/layout.ts";
 import { runActions, runActionSet } from "./actions.ts";
 import { AT, inPort, isIp, lookBytes, u32 } from "./bits.ts";
 import { clearTunnel } from "../tunnels/metadata.ts";
+import { dropOf } from "./drop.ts";
 import type { Effect } from "./effects.ts";
 import { finishFreezing, thaw } from "./freeze.ts";
 import type { FrozenState, Recirculations, ThawAction } from "./frozen.ts";
@@ -74,7 +75,7 @@ export interface TranslationInput {
 }
 
 export interface Translation {
-  /** Empty: drop. */
+  /** Empty, or one `drop` with its reason where the datapath has that: drop. */
   readonly actions: readonly DpAction[];
   /** Datapath section only. */
   readonly mask: FlowKey;
@@ -131,8 +132,9 @@ export function translate(input: TranslationInput): Translation {
   bridge.finishTunnel?.(key, mask);
   // A trace of what failed shows all that was looked at until then.
   if (!x.error || !tracer) finishMask(x, key);
+  const actions = x.error ? [] : withoutLastClone(x.actions);
   return {
-    actions: x.error ? [] : withoutLastClone(x.actions),
+    actions: actions.length === 0 ? dropOf(x) : actions,
     mask,
     effects: x.effects,
     macs: x.macs,
@@ -180,7 +182,10 @@ function run(x: Xlate, { key, packetOut, resumes }: TranslationInput): void {
     if (rest.length > 0) actions = rest;
   } else {
     if (u32(key, AT.ctState) & CT_TRACKED) x.conntracked = true;
-    if (x.bridge.receiveTunnel?.(x.key, x.mask) === false) return;
+    if (x.bridge.receiveTunnel?.(x.key, x.mask) === false) {
+      x.congested = true;
+      return;
+    }
     // A tunnel that the packet came through is not one that it leaves by.
     clearTunnel(x.base);
     const from = x.port(inPort(key));

@@ -119,6 +119,8 @@ export class Xlate {
   /** The packet's key as it enters the tables; after a thaw there is none that says it all. */
   readonly initial: Uint32Array;
   thawed = false;
+  /** It came through a tunnel whose congestion it cannot carry on: it is dropped. */
+  congested = false;
   /** skb_priority as it came in. */
   readonly originalPriority: number;
   readonly puntNumbers: PuntNumbers;

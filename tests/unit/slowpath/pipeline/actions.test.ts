@@ -194,6 +194,56 @@ describe("VLAN tags", () => {
   }
 });
 
+describe("standard-push", () => {
+  const pushTag: Action = { type: "push_vlan", ethType: 0x88a8 };
+  const pushLabel: Action = { type: "push_mpls", ethType: 0x8847 };
+
+  /** What leaves by port 2 of a bridge that pushes as OpenFlow says, or as Open vSwitch does. */
+  async function pushed(standard: boolean, action: Action, data: Uint8Array): Promise<string> {
+    const lab = new Lab();
+    const br = await lab.bridge("br0", { 1: {}, 2: {} });
+    br.standardPush = standard;
+    br.add({ actions: [action, out(2)] });
+    const seen = await lab.send(br, 1, data);
+    return seen.get("br0:2")![0]!.toHex();
+  }
+
+  test("a tag begins as a copy of the one below", async () => {
+    const tagged = packet([{ vid: 7, pcp: 3 }]);
+    expect((await pushed(true, pushTag, tagged)).slice(24, 40)).toBe("88a8600781006007");
+    expect((await pushed(false, pushTag, tagged)).slice(24, 40)).toBe("88a8000081006007");
+    expect((await pushed(true, pushTag, packet())).slice(24, 32)).toBe("88a80000");
+  });
+
+  test("a first label is 0, its TTL what IP has", async () => {
+    expect((await pushed(true, pushLabel, packet([], 9))).slice(24, 36)).toBe("884700000109");
+    const arp = arpRequest(A, "10.0.0.1", "10.0.0.2");
+    expect((await pushed(true, pushLabel, arp)).slice(24, 36)).toBe("884700000100");
+    expect((await pushed(false, pushLabel, arp)).slice(24, 36)).toBe("884700000140");
+  });
+});
+
+describe("drops", () => {
+  test("say why where the datapath can", async () => {
+    const lab = new Lab();
+    const br = await lab.bridge("br0", { 1: {}, 2: {} });
+    const drops = async () => {
+      await lab.cache.settle();
+      await lab.send(br, 1, packet());
+      await lab.send(br, 1, packet());
+      const counters = lab.datapath.counters();
+      return {
+        plain: counters.drop_action_of_pipeline,
+        deep: counters.drop_action_recursion_too_deep,
+      };
+    };
+    br.add({ actions: [] });
+    expect(await drops()).toEqual({ plain: 2, deep: 0 });
+    br.add({ actions: [resubmit(0xff), out(2)] });
+    expect(await drops()).toEqual({ plain: 2, deep: 2 });
+  });
+});
+
 describe("tables", () => {
   test("resubmit comes back with what it changed; goto ends with the action set", async () => {
     const { frames, ports, rules } = await run([

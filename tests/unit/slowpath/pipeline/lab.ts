@@ -137,6 +137,7 @@ export class LabBridge implements BridgeModel {
   readonly tables: FlowTables;
   readonly macs: MacTable<BundleModel>;
   forwardBpdu = false;
+  standardPush = false;
   fragMode: "normal" | "drop" | "nx-match" = "normal";
   invalidTtlToController = false;
   oldController = false;
