@@ -72,6 +72,7 @@ export const LINK = {
   linkInfo: [18, { kind: [1, "string"], data: [2, "bytes"] }],
   netNsPid: [19, "u32"],
   stats64: [23, "bytes"],
+  families: [26, { inet6: [10, { addressMode: [8, "u8"] }] }],
   netNsFd: [28, "u32"],
   carrier: [33, "u8"],
   gsoMaxSize: [41, "u32"],
@@ -79,6 +80,8 @@ export const LINK = {
   maxMtu: [51, "u32"],
 } as const;
 export type LinkAttributes = Attributes<typeof LINK>;
+/** `families.inet6.addressMode`: the kernel gives the device no address of its own. */
+export const IN6_ADDR_GEN_MODE_NONE = 1;
 
 /** `struct ifinfomsg`: family u8 @0 · type u16 @2 · index i32 @4 · flags u32 @8 · change u32 @12. */
 export interface LinkHeader {

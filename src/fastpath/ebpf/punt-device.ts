@@ -1,10 +1,10 @@
 /**
  * The TAP device through which packets reach the process (../punts.ts). Nobody else is to send on it:
- * it has no addresses, and IPv6 is switched off on it before it goes up.
+ * it has no addresses, and the kernel is told to make none for IPv6 before it goes up.
  */
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { close, ERRNO, SystemError } from "../../linux/libc.ts";
-import { IFF_UP, RouteSocket } from "../../linux/rtnetlink.ts";
+import { IFF_UP, IN6_ADDR_GEN_MODE_NONE, RouteSocket } from "../../linux/rtnetlink.ts";
 import { openTap, setTapPersistent, type Tap } from "../../linux/tap.ts";
 import { PUNT_QUEUE } from "../punts.ts";
 
@@ -40,12 +40,15 @@ export function openPuntDevice(persistent: boolean, adopt?: string): PuntDevice 
 
 function prepare(name: string, tap: Tap, persistent: boolean): PuntDevice {
   try {
-    // Seen through this thread's network namespace.
-    const ipv6 = `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`;
-    if (existsSync(ipv6)) writeFileSync(ipv6, "1");
     const route = new RouteSocket();
     try {
       route.setLink(tap.ifindex, { mtu: MTU, txQueueLength: PUNT_QUEUE });
+      // Without an address nothing asks for routers. Not by disable_ipv6: containers have /proc/sys
+      // read-only. A kernel without IPv6 would refuse the attribute.
+      if (existsSync("/proc/sys/net/ipv6")) {
+        const families = { inet6: { addressMode: IN6_ADDR_GEN_MODE_NONE } };
+        route.setLink(tap.ifindex, { families });
+      }
       route.setLink(tap.ifindex, {}, IFF_UP | IFF_NOARP, IFF_UP | IFF_NOARP);
     } finally {
       route.close();
