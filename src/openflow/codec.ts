@@ -26,6 +26,7 @@
  * References: OpenFlow 1.0.1, 1.1, 1.2, 1.3.5, 1.4.1, 1.5.1; Open vSwitch 3.1
  * `include/openflow/nicira-ext.h`, `include/openvswitch/ofp-msgs.h`.
  */
+import type { CodecCache } from "./codec-cache.ts";
 import { type ErrorName, OfError } from "./errors.ts";
 import { MESSAGE_ROWS, UNSUPPORTED_ROWS } from "./messages/all.ts";
 import type { MessageContext, MessageRow } from "./messages/rows.ts";
@@ -46,6 +47,8 @@ export interface CodecOptions {
   readonly writer?: Writer;
   /** What the `tun_metadata` fields are; without it there are none. */
   readonly tunnelFields?: TunnelFields | undefined;
+  /** What was decoded and encoded before: matches then share their masks, flows their actions. */
+  readonly cache?: CodecCache | undefined;
   /** `encodeMany`: called for each item that is too long for any message. */
   readonly dropped?: (what: string) => void;
 }
@@ -117,6 +120,9 @@ function buildTables(): {
 }
 
 const TABLES = buildTables();
+const LIST_TYPES: ReadonlySet<string> = new Set(
+  MESSAGE_ROWS.filter(({ items }) => items).map(({ type }) => type),
+);
 
 const isStats = (version: OfVersion, type: number): boolean =>
   version === OF10
@@ -172,6 +178,7 @@ function knownVendor(reader: Reader): number {
 export function decode(bytes: Uint8Array, options: CodecOptions = {}): Decoded {
   const reader = new Reader(bytes, "OFPBRC_BAD_LEN");
   reader.tunnelFields = options.tunnelFields;
+  reader.cache = options.cache;
   const wireVersion = reader.u8();
   const type = reader.u8();
   const length = reader.u16();
@@ -216,6 +223,9 @@ function placeOf(message: OfMessage, context: MessageContext): Place {
   throw new OfError("OFPBRC_BAD_TYPE", 0, `${message.type} has no form in this version`);
 }
 
+/** Whether it may have to be said in several messages. */
+export const isList = (message: OfMessage): boolean => LIST_TYPES.has(message.type);
+
 /** Writes everything before the body; returns where the multipart flags are. */
 function writeHeaders(writer: Writer, version: OfVersion, xid: number, place: Place): number {
   const { shape, vendor, number } = place;
@@ -258,6 +268,7 @@ export function encode(
   const row = place.row!;
   const writer = options.writer ?? new Writer();
   writer.tunnelFields = options.tunnelFields;
+  writer.cache = options.cache;
   writer.truncate(0);
   const open = writer.open(2);
   const flagsAt = writeHeaders(writer, version, xid, place);
@@ -282,31 +293,46 @@ export function encodeMany(
   message: OfMessage,
   options: CodecOptions = {},
 ): Uint8Array[] {
+  return [...encodeParts(version, xid, message, options)];
+}
+
+/**
+ * As `encodeMany`, each message made when it is asked for. `items`, if given, is the list instead of
+ * the message's own: each is needed no longer than until the next is taken.
+ */
+export function* encodeParts(
+  version: OfVersion,
+  xid: number,
+  message: OfMessage,
+  options: CodecOptions = {},
+  items?: Iterable<unknown>,
+): Generator<Uint8Array, void> {
   const context = makeContext(version, options, NO_BYTES);
   const place = message.type === "unsupported" ? undefined : placeOf(message, context);
   const row = place?.row;
   if (!place || !row?.items || !row.writeItem) {
-    return [encode(version, xid, message, false, options)];
+    yield encode(version, xid, message, false, options);
+    return;
   }
-  const parts: Uint8Array[] = [];
   const writer = options.writer ?? new Writer(MAX_MESSAGE_BYTES + 1024);
   writer.tunnelFields = options.tunnelFields;
+  writer.cache = options.cache;
   writer.truncate(0);
   const flagsAt = writeHeaders(writer, version, xid, place);
   row.write(writer, message as never, context);
   const headLength = writer.length;
-  const finish = (more: boolean): void => {
+  const finish = (more: boolean): Uint8Array => {
     writer.patch16(2, writer.length);
     writer.patch16(flagsAt, more ? FLAG_MORE : 0);
-    parts.push(writer.finish());
+    return writer.finish();
   };
-  for (const item of row.items(message as never)) {
+  for (const item of items ?? row.items(message as never)) {
     const before = writer.length;
     row.writeItem(writer, item as never, context);
     if (writer.length <= MAX_MESSAGE_BYTES) continue;
     writer.truncate(before);
     if (before > headLength) {
-      finish(true);
+      yield finish(true);
       writer.truncate(headLength);
       row.writeItem(writer, item as never, context);
       if (writer.length <= MAX_MESSAGE_BYTES) continue;
@@ -314,8 +340,7 @@ export function encodeMany(
     }
     options.dropped?.(message.type);
   }
-  finish(false);
-  return parts;
+  yield finish(false);
 }
 
 /** What the headers alone say of a message, whether its body can be read or not. */

@@ -93,13 +93,6 @@ export function prerequisiteMet(
 ): boolean {
   if (prerequisite === undefined) return true;
   const ethType = payloadType(key);
-  const ip = ethType === ETH_TYPE.IPV4 || ethType === ETH_TYPE.IPV6;
-  const protocol = (number: number): boolean => ip && key.get(FIELDS.nw_proto) === number;
-  const transport = (number: number): boolean =>
-    protocol(number) && (key.get(FIELDS.ip_frag) & 2) === 0;
-  const icmpv6 = ethType === ETH_TYPE.IPV6 && protocol(58);
-  const discovery = (type: number): boolean =>
-    icmpv6 && key.get(FIELDS.icmpv6_type) === type && key.get(FIELDS.icmpv6_code) === 0;
   switch (prerequisite) {
     case "ethernet":
       return key.get(FIELDS.packet_type) === 0;
@@ -108,7 +101,7 @@ export function prerequisiteMet(
     case "mpls":
       return ethType === ETH_TYPE.MPLS || ethType === ETH_TYPE.MPLS_MULTICAST;
     case "ip":
-      return ip;
+      return isIp(ethType);
     case "ipv4":
       return ethType === ETH_TYPE.IPV4;
     case "ipv6":
@@ -116,21 +109,21 @@ export function prerequisiteMet(
     case "arp":
       return ethType === ETH_TYPE.ARP || ethType === ETH_TYPE.RARP;
     case "tcp":
-      return transport(6);
+      return isTransport(key, ethType, 6);
     case "udp":
-      return transport(17);
+      return isTransport(key, ethType, 17);
     case "sctp":
-      return transport(132);
+      return isTransport(key, ethType, 132);
     case "icmpv4":
-      return ethType === ETH_TYPE.IPV4 && protocol(1);
+      return ethType === ETH_TYPE.IPV4 && key.get(FIELDS.nw_proto) === 1;
     case "icmpv6":
-      return icmpv6;
+      return isIcmpv6(key, ethType);
     case "nd":
-      return discovery(135) || discovery(136);
+      return isDiscovery(key, ethType, 135) || isDiscovery(key, ethType, 136);
     case "nd_solicit":
-      return discovery(135);
+      return isDiscovery(key, ethType, 135);
     case "nd_advert":
-      return discovery(136);
+      return isDiscovery(key, ethType, 136);
     case "nsh":
       return ethType === ETH_TYPE.NSH;
     case "pbb":
@@ -147,6 +140,18 @@ export function prerequisiteMet(
     }
   }
 }
+
+const isIp = (ethType: number): boolean => ethType === ETH_TYPE.IPV4 || ethType === ETH_TYPE.IPV6;
+
+const isTransport = (key: FlowKey, ethType: number, protocol: number): boolean =>
+  isIp(ethType) && key.get(FIELDS.nw_proto) === protocol && (key.get(FIELDS.ip_frag) & 2) === 0;
+
+const isIcmpv6 = (key: FlowKey, ethType: number): boolean =>
+  ethType === ETH_TYPE.IPV6 && key.get(FIELDS.nw_proto) === 58;
+
+const isDiscovery = (key: FlowKey, ethType: number, type: number): boolean =>
+  isIcmpv6(key, ethType) && key.get(FIELDS.icmpv6_type) === type &&
+  key.get(FIELDS.icmpv6_code) === 0;
 
 /** Whether `value` is one that the field can have (bits beyond its width, unknown flags …). */
 export function valueIsValid(field: Field, value: bigint): boolean {

@@ -9,21 +9,21 @@
  *     | value … [mask … when M is set]           |
  *
  * `length` counts everything after the first four bytes. Entries come from the field table; the
- * order in which `writeOxmFields` emits them is `ORDER`, prerequisites first.
+ * order in which `writeOxmFields` emits them is oxm-order.ts's, prerequisites first.
  */
-import { type FieldName, OXM_CLASSES, type OxmId } from "../packet/fields.ts";
+import { OXM_CLASSES, type OxmId } from "../packet/fields.ts";
 import { type Field, FIELD_LIST, fieldByOxm, FIELDS } from "../packet/layout.ts";
-import { anyMatch, type Match } from "../packet/key.ts";
+import { anyMatch, type FlowKey, type MaskTopic, type Match, SharedMask } from "../packet/key.ts";
 import { type ErrorName, OfError } from "./errors.ts";
 import { fieldIsFull, fieldIsZero, fullMask, isWholeSlot } from "./field-bits.ts";
 import { prerequisiteMet, setMatchField, valueIsValid } from "./match-set.ts";
+import { fieldsInOrder, type OxmVersion } from "./oxm-order.ts";
 import { portFromWide, portToWide } from "./ports.ts";
-import { OF15, type OfVersion } from "./version.ts";
+import { OF15 } from "./version.ts";
 import { hasTunnelOption, tunnelIndex, tunnelOptions } from "./tunnel-fields.ts";
 import type { Reader, Writer } from "./wire.ts";
 
-/** The wire version, or 0 where NXM numbers are preferred to standard ones. */
-export type OxmVersion = OfVersion | 0;
+export type { OxmVersion };
 
 const EXPERIMENTER_CLASS = 0xffff;
 /** The flow cookie as a pseudo-field, in NXM flow mods and statistics requests only. */
@@ -191,7 +191,17 @@ export interface OxmMatch {
 
 /** Reads entries to the end of `reader`. Errors: OFPBMC_*. */
 export function readOxmFields(reader: Reader, options: OxmOptions = {}): OxmMatch {
+  const { cache, bytes, offset: start } = reader;
+  const end = start + reader.left;
+  const loose = options.loose === true;
+  const known = cache?.shapes.read(bytes, start, end, loose);
+  if (known) {
+    reader.skip(reader.left);
+    return { match: known, cookie: 0n, cookieMask: 0n };
+  }
   const match = anyMatch();
+  const fields: Field[] = [];
+  let unplaced = false;
   let cookie = 0n;
   let cookieMask = 0n;
   while (reader.left > 0) {
@@ -203,12 +213,15 @@ export function readOxmFields(reader: Reader, options: OxmOptions = {}): OxmMatc
       if (cookieMask !== 0n) throw new OfError("OFPBMC_DUP_FIELD", at, "cookie is given twice");
       cookie = body.u64();
       cookieMask = header.masked ? body.u64() : 0xffff_ffff_ffff_ffffn;
+      unplaced = true;
       continue;
     }
     if (!field) {
+      unplaced = true;
       if (options.loose) continue;
       throw new OfError("OFPBMC_BAD_FIELD", at, `no field is known by ${header.text}`);
     }
+    fields.push(field);
     if (!header.masked && PLAIN[field.id]) {
       if (!options.loose && !prerequisiteMet(field.prerequisite, match.key, match.mask)) {
         throw new OfError(
@@ -233,128 +246,15 @@ export function readOxmFields(reader: Reader, options: OxmOptions = {}): OxmMatc
       ? hasTunnelOption(match.mask, tunnelIndex(field))
       : !fieldIsZero(match.mask, field);
     if (twice) throw new OfError("OFPBMC_DUP_FIELD", at, `${field.name} is given twice`);
+    if (mask === 0n && !field.variable && field.prerequisite !== undefined) {
+      // It asks for nothing but that there be the Ethernet header that it needs.
+      match.mask.set(FIELDS.packet_type, 0xffffffff);
+    }
     setMatchField(match, field, value, mask);
   }
+  if (!unplaced) cache?.shapes.learn(bytes, start, end, loose, fields, match);
   return { match, cookie, cookieMask };
 }
-
-/** Fields in the order in which entries are written. */
-const ORDER: readonly Field[] = ([
-  "packet_type",
-  "dp_hash",
-  "recirc_id",
-  "conj_id",
-  "in_port",
-  "in_port_oxm",
-  "actset_output",
-  "eth_src",
-  "eth_dst",
-  "eth_type",
-  "vlan_vid",
-  "vlan_pcp",
-  "vlan_tci",
-  "mpls_tc",
-  "mpls_bos",
-  "mpls_ttl",
-  "mpls_label",
-  "pbb_isid",
-  "pbb_uca",
-  "ip_src",
-  "ip_dst",
-  "ipv6_src",
-  "ipv6_dst",
-  "ip_frag",
-  "ip_dscp",
-  "nw_tos",
-  "nw_ecn",
-  "nw_ttl",
-  "ipv6_label",
-  "ipv6_exthdr",
-  "nw_proto",
-  "tcp_src",
-  "tcp_dst",
-  "tcp_flags",
-  "udp_src",
-  "udp_dst",
-  "sctp_src",
-  "sctp_dst",
-  "icmp_type",
-  "icmp_code",
-  "icmpv6_type",
-  "icmpv6_code",
-  "nd_reserved",
-  "nd_target",
-  "nd_options_type",
-  "nd_sll",
-  "nd_tll",
-  "arp_op",
-  "arp_spa",
-  "arp_tpa",
-  "arp_sha",
-  "arp_tha",
-  "tun_id",
-  "tun_flags",
-  "tun_src",
-  "tun_dst",
-  "tun_ipv6_src",
-  "tun_ipv6_dst",
-  "tun_gbp_id",
-  "tun_gbp_flags",
-  "tun_erspan_idx",
-  "tun_erspan_ver",
-  "tun_erspan_dir",
-  "tun_erspan_hwid",
-  "tun_gtpu_flags",
-  "tun_gtpu_msgtype",
-  "nsh_flags",
-  "nsh_ttl",
-  "nsh_mdtype",
-  "nsh_np",
-  "nsh_spi",
-  "nsh_si",
-  "nsh_c1",
-  "nsh_c2",
-  "nsh_c3",
-  "nsh_c4",
-  ...Array.from({ length: 16 }, (_, n) => `reg${n}` as FieldName),
-  ...Array.from({ length: 8 }, (_, n) => `xreg${n}` as FieldName),
-  "pkt_mark",
-  "ct_state",
-  "ct_zone",
-  "ct_mark",
-  "ct_label",
-  "ct_nw_src",
-  "ct_ipv6_src",
-  "ct_nw_dst",
-  "ct_ipv6_dst",
-  "ct_nw_proto",
-  "ct_tp_src",
-  "ct_tp_dst",
-  "metadata",
-] satisfies FieldName[]).map((name) => FIELDS[name]);
-
-/** Of two forms of one thing, the one that this version does not use. */
-function isOtherForm(name: FieldName, version: OxmVersion): boolean {
-  switch (name) {
-    case "in_port":
-    case "vlan_tci":
-    case "nw_tos":
-      return version !== 0;
-    case "in_port_oxm":
-    case "vlan_vid":
-    case "vlan_pcp":
-    case "ip_dscp":
-      return version === 0;
-    default:
-      if (name.startsWith("reg")) return version >= OF15;
-      return name.startsWith("xreg") && version < OF15;
-  }
-}
-
-/** For NXM, for OXM before 1.5, and from 1.5 on: the fields that are written, in order. */
-const ORDERS: readonly (readonly Field[])[] = ([0, 4, 6] as const).map((version) =>
-  ORDER.filter((field) => !isOtherForm(field.name, version))
-);
 
 /** Writes the header of `field`; `payload` is the byte count of value and mask. */
 export function writeOxmHeader(
@@ -392,6 +292,16 @@ export function writeOxmEntry(
   if (masked) writer.big(mask, field.bytes);
 }
 
+/**
+ * Fields with bits in their bytes that nothing knows. Their entries always have a mask, as Open
+ * vSwitch's have; without one Open vSwitch would take the value of an ERSPAN field for its mask.
+ */
+const NARROW: ReadonlyMap<Field, bigint> = new Map([
+  [FIELDS.ct_state, 0xffn],
+  ...[FIELDS.tun_erspan_ver, FIELDS.tun_erspan_dir, FIELDS.tun_erspan_hwid]
+    .map((field) => [field, fullMask(field)] as const),
+]);
+
 /** Tunnel options come before it. */
 const AFTER_TUNNEL = FIELDS.nsh_flags;
 
@@ -403,6 +313,82 @@ function writeTunnelOptions(writer: Writer, version: OxmVersion, { key, mask }: 
   }
 }
 
+/** A field that all matches of some mask say something about. */
+interface Written {
+  readonly field: Field;
+  /** What it begins with, if value and mask stand there as they do in keys; else 0. */
+  readonly header: number;
+  readonly masked: boolean;
+}
+
+/** By version: what is written of the matches that have a mask. */
+const WRITTEN: readonly MaskTopic<readonly Written[]>[] = ([0, 1, 2, 3, 4, 5, 6] as const).map(
+  (version) => ({
+    find: (mask) =>
+      fieldsInOrder(version).filter((field) => field === AFTER_TUNNEL || !fieldIsZero(mask, field))
+        .map((field) => writtenAs(field, version, mask)),
+  }),
+);
+
+function writtenAs(field: Field, version: OxmVersion, mask: FlowKey): Written {
+  const masked = !fieldIsFull(mask, field);
+  const id = oxmIdOf(field, version);
+  const isOther = field === AFTER_TUNNEL || field === FIELDS.packet_type || !PLAIN[field.id] ||
+    (masked && field.maskable !== true);
+  if (!id || isOther || OXM_CLASSES[id[0]].class === EXPERIMENTER_CLASS) {
+    return { field, header: 0, masked };
+  }
+  const payload = masked ? 2 * field.bytes : field.bytes;
+  const number = (id[1] << 9) | (masked ? 0x100 : 0) | payload;
+  return { field, header: ((OXM_CLASSES[id[0]].class << 16) | number) >>> 0, masked };
+}
+
+function writeWritten(
+  writer: Writer,
+  version: OxmVersion,
+  match: Match,
+  { field, header, masked }: Written,
+): void {
+  if (header === 0) return writeField(writer, version, match, field);
+  const { key, mask } = match;
+  if (!prerequisiteMet(field.prerequisite, key, mask)) return;
+  writer.u32(header).putPart(key.bytes, field.offset, field.bytes);
+  if (masked) writer.putPart(mask.bytes, field.offset, field.bytes);
+}
+
+/** Packets are Ethernet frames where something is matched that only those have. */
+function isImplied(packetType: Field, { key, mask }: Match, version: OxmVersion): boolean {
+  if (key.get(packetType) !== 0) return false;
+  return fieldsInOrder(version).some((field) =>
+    field.prerequisite !== undefined && !fieldIsZero(mask, field) &&
+    prerequisiteMet(field.prerequisite, key, mask)
+  );
+}
+
+/** Writes the entry of a field, if the match says something about it. */
+function writeField(writer: Writer, version: OxmVersion, match: Match, field: Field): void {
+  const { key, mask } = match;
+  if (field === AFTER_TUNNEL) writeTunnelOptions(writer, version, match);
+  if (fieldIsZero(mask, field) || !prerequisiteMet(field.prerequisite, key, mask)) return;
+  if (field === FIELDS.packet_type && isImplied(field, match, version)) return;
+  if (isWholeSlot(field) && fieldIsFull(mask, field) && !NARROW.has(field)) {
+    writeOxmHeader(writer, field, version, false);
+    if (field.name === "actset_output") writer.u32(portToWide(key.get(field)));
+    else if (field.name === "in_port_oxm") writer.u32(portToWide(key.get(field)));
+    else writer.putPart(key.bytes, field.offset, field.bytes);
+    return;
+  }
+  let bits = mask.getBig(field);
+  // Open vSwitch's own masks of fields without masks are wider than the field; so be it.
+  if (!field.maskable) bits = fullMask(field);
+  const known = NARROW.get(field);
+  if (known === undefined) {
+    return writeOxmEntry(writer, field, version, key.getBig(field), bits);
+  }
+  writeOxmHeader(writer, field, version, true);
+  writer.big(key.getBig(field), field.bytes).big(bits & known, field.bytes);
+}
+
 /** Writes the entries of a match, and the cookie pseudo-field when its mask is not zero. */
 export function writeOxmFields(
   writer: Writer,
@@ -411,22 +397,12 @@ export function writeOxmFields(
   cookie = 0n,
   cookieMask = 0n,
 ): void {
-  const { key, mask } = match;
-  for (const field of ORDERS[version === 0 ? 0 : version < OF15 ? 1 : 2]!) {
-    if (field === AFTER_TUNNEL) writeTunnelOptions(writer, version, match);
-    if (fieldIsZero(mask, field) || !prerequisiteMet(field.prerequisite, key, mask)) continue;
-    if (isWholeSlot(field) && fieldIsFull(mask, field)) {
-      writeOxmHeader(writer, field, version, false);
-      if (field.name === "actset_output") writer.u32(portToWide(key.get(field)));
-      else if (field.name === "in_port_oxm") writer.u32(portToWide(key.get(field)));
-      else writer.put(key.bytes.subarray(field.offset, field.offset + field.bytes));
-    } else {
-      let bits = mask.getBig(field);
-      // Open vSwitch's own masks of fields without masks are wider than the field; so be it.
-      if (!field.maskable) bits = fullMask(field);
-      writeOxmEntry(writer, field, version, key.getBig(field), bits);
+  const { mask } = match;
+  if (mask instanceof SharedMask) {
+    for (const written of mask.about(WRITTEN[version]!)) {
+      writeWritten(writer, version, match, written);
     }
-  }
+  } else for (const field of fieldsInOrder(version)) writeField(writer, version, match, field);
   if (cookieMask !== 0n) {
     const masked = cookieMask !== 0xffff_ffff_ffff_ffffn;
     writer.u16(COOKIE.class).u8((COOKIE.number << 1) | (masked ? 1 : 0)).u8(masked ? 16 : 8);

@@ -11,22 +11,21 @@ import { OfError } from "./errors.ts";
 export const HEADER_BYTES = 8;
 export const MAX_MESSAGE_BYTES = 0xffff;
 
+const NOTHING = new Uint8Array(0);
+
 export class MessageStream {
-  private held = new Uint8Array(0);
+  private held = NOTHING;
 
   /** Bytes that wait for the rest of their message. */
   get heldBytes(): number {
     return this.held.length;
   }
 
-  /** Hands each message that `bytes` completes to `message`, as a copy of its own. */
+  /** Hands each message that `bytes` completes to `message`: parts of one copy of all of them. */
   push(bytes: Uint8Array, message: (bytes: Uint8Array) => void): void {
-    let data = bytes;
-    if (this.held.length > 0) {
-      data = new Uint8Array(this.held.length + bytes.length);
-      data.set(this.held);
-      data.set(bytes, this.held.length);
-    }
+    const data = new Uint8Array(new ArrayBuffer(this.held.length + bytes.length));
+    data.set(this.held);
+    data.set(bytes, this.held.length);
     let at = 0;
     while (data.length - at >= HEADER_BYTES) {
       const length = (data[at + 2]! << 8) | data[at + 3]!;
@@ -34,9 +33,9 @@ export class MessageStream {
         throw new OfError("OFPBRC_BAD_LEN", 2, `a message of ${length} bytes is too short`);
       }
       if (data.length - at < length) break;
-      message(data.slice(at, at + length));
+      message(data.subarray(at, at + length));
       at += length;
     }
-    this.held = data.slice(at);
+    this.held = at < data.length ? data.slice(at) : NOTHING;
   }
 }

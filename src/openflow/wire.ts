@@ -6,6 +6,7 @@
  * cannot reach beyond its length. The writer's `open`/`end` pair patches a 16-bit length when the
  * structure is complete, and every byte it hands out was written, never left over.
  */
+import type { CodecCache } from "./codec-cache.ts";
 import { type ErrorName, OfError } from "./errors.ts";
 import type { TunnelFields } from "./tunnel-fields.ts";
 
@@ -14,6 +15,8 @@ const roundUp8 = (length: number): number => (length + 7) & ~7;
 export class Reader {
   /** What the `tun_metadata` fields of these bytes are; parts of them have the same. */
   tunnelFields: TunnelFields | undefined;
+  /** What was decoded before, if that is kept. */
+  cache: CodecCache | undefined;
   private readonly view: DataView;
   private at: number;
 
@@ -146,6 +149,7 @@ export class Reader {
   private part(error: ErrorName, start: number, end: number): Reader {
     const part = new Reader(this.bytes, error, start, end, this.view);
     part.tunnelFields = this.tunnelFields;
+    part.cache = this.cache;
     return part;
   }
 
@@ -170,6 +174,7 @@ export interface OpenLength {
 export class Writer {
   /** As a `Reader`'s. */
   tunnelFields: TunnelFields | undefined;
+  cache: CodecCache | undefined;
   private bytes: Uint8Array<ArrayBuffer>;
   private view: DataView;
   private at = 0;
@@ -247,6 +252,14 @@ export class Writer {
     return this;
   }
 
+  /** `count` bytes of `data`, from `start` on. */
+  putPart(data: Uint8Array, start: number, count: number): this {
+    const at = this.take(count);
+    const { bytes } = this;
+    for (let i = 0; i < count; i++) bytes[at + i] = data[start + i]!;
+    return this;
+  }
+
   zeros(count: number): this {
     const start = this.take(count);
     this.bytes.fill(0, start, start + count);
@@ -288,6 +301,11 @@ export class Writer {
   /** Drops everything from `length` on. */
   truncate(length: number): void {
     this.at = length;
+  }
+
+  /** A copy of what was written from `start` on. */
+  copy(start: number): Uint8Array {
+    return this.bytes.slice(start, this.at);
   }
 
   /** A copy of what was written. */

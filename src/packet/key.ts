@@ -108,6 +108,35 @@ export class FlowKey {
   }
 }
 
+/** What can be known of a mask by itself. */
+export interface MaskTopic<T> {
+  find(mask: FlowKey): T;
+}
+
+/**
+ * A mask that nobody changes any more, because many matches have it between them. What was found out
+ * about it stays known.
+ */
+export class SharedMask extends FlowKey {
+  private readonly known = new Map<object, unknown>();
+
+  /** The mask itself if it is shared already, else a copy. */
+  static of(mask: FlowKey): SharedMask {
+    if (mask instanceof SharedMask) return mask;
+    const shared = new SharedMask();
+    shared.words.set(mask.words);
+    return shared;
+  }
+
+  about<T>(topic: MaskTopic<T>): T {
+    const known = this.known.get(topic) as T | undefined;
+    if (known !== undefined) return known;
+    const found = topic.find(this);
+    this.known.set(topic, found);
+    return found;
+  }
+}
+
 /** All bits of `field` set in a mask. */
 export function maskField(mask: FlowKey, field: Field): void {
   if (field.slotBytes <= 4) mask.set(field, 0xffffffff);

@@ -1,5 +1,5 @@
 /** Flow-mods in each version's structure and in Nicira's. */
-import { readInstructions, writeInstructions } from "../actions/instructions.ts";
+import { readFlowActions, writeFlowActions } from "../actions/lists.ts";
 import { OfError } from "../errors.ts";
 import { readMatch, readMatch10, readNxMatch, writeMatch, writeNxMatch } from "../match.ts";
 import { readPort, writePort } from "../ports.ts";
@@ -131,7 +131,7 @@ function readFlowMod10(reader: Reader, context: MessageContext): FlowMod {
     importance: 0,
     ...bufferId(buffer),
     outGroup: GROUP_ANY,
-    actions: readInstructions(reader, context.version),
+    actions: readFlowActions(reader, context.version),
   };
 }
 
@@ -157,7 +157,7 @@ function readNxFlowMod(reader: Reader, context: MessageContext): FlowMod {
     importance: 0,
     ...bufferId(buffer),
     outGroup: GROUP_ANY,
-    actions: readInstructions(reader, context.version),
+    actions: readFlowActions(reader, context.version),
   };
 }
 
@@ -178,7 +178,7 @@ function readFlowMod11(reader: Reader, context: MessageContext): FlowMod {
   const flags = reader.u16();
   const importance = reader.u16();
   const match = readMatch(reader, version);
-  const actions = readInstructions(reader, version);
+  const actions = readFlowActions(reader, version);
   if (table === TABLE_ALL && (version === OF11 || !isDelete(command))) {
     throw new OfError("OFPFMFC_BAD_TABLE_ID", at, "table 255 stands for all and only to delete");
   }
@@ -219,7 +219,7 @@ function writeFlowMod11(writer: Writer, message: FlowMod, { version }: MessageCo
   writer.u32(message.outGroup).u16(writeFlags(message.flags, version));
   writer.u16(version >= OF14 && message.command === "add" ? message.importance : 0);
   writeMatch(writer, version, message.match);
-  writeInstructions(writer, version, message.actions, message.match.key);
+  writeFlowActions(writer, version, message.actions, message.match.key);
 }
 
 export const FLOW_MOD_ROWS: readonly MessageRow[] = [
@@ -232,7 +232,7 @@ export const FLOW_MOD_ROWS: readonly MessageRow[] = [
       writeMatch(writer, context.version, message.match);
       writer.u64(message.newCookie);
       writeTail10(writer, message, context);
-      writeInstructions(writer, context.version, message.actions, message.match.key);
+      writeFlowActions(writer, context.version, message.actions, message.match.key);
     },
   }),
   row<"flow_mod">({
@@ -254,7 +254,7 @@ export const FLOW_MOD_ROWS: readonly MessageRow[] = [
       writer.u16(0).zeros(6);
       const length = writeNxMatch(writer, message.match, message.cookie, message.cookieMask);
       writer.patch16(lengthAt, length);
-      writeInstructions(writer, context.version, message.actions, message.match.key);
+      writeFlowActions(writer, context.version, message.actions, message.match.key);
     },
   }),
 ];

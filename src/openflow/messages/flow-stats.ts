@@ -1,6 +1,6 @@
 /** Flow and aggregate statistics: requests and replies, in each version's structure and Nicira's. */
 import type { Match } from "../../packet/key.ts";
-import { readInstructions, writeInstructions } from "../actions/instructions.ts";
+import { readFlowActions, writeFlowActions } from "../actions/lists.ts";
 import { OfError } from "../errors.ts";
 import {
   readMatch,
@@ -144,7 +144,7 @@ function readFlow10(reader: Reader, { version }: MessageContext): FlowStats {
     bytes: body.counter(),
     importance: 0,
     flags: 0,
-    actions: readInstructions(body, version),
+    actions: readFlowActions(body, version),
   };
 }
 
@@ -155,7 +155,7 @@ function writeFlow10(writer: Writer, flow: FlowStats, { version }: MessageContex
   writer.u32(flow.durationSeconds).u32(flow.durationNanoseconds).u16(flow.priority);
   writer.u16(flow.idleTimeout).u16(flow.hardTimeout).zeros(6).u64(flow.cookie);
   writer.u64(flow.packets ?? 0n).u64(flow.bytes ?? 0n);
-  writeInstructions(writer, version, flow.actions, flow.match.key);
+  writeFlowActions(writer, version, flow.actions, flow.match.key);
   writer.end(open);
 }
 
@@ -189,7 +189,7 @@ function readFlow11(reader: Reader, { version, loose }: MessageContext): FlowSta
     flags: version >= OF13 ? readFlags(flags, version, at) : 0,
     packets,
     bytes,
-    actions: readInstructions(body, version),
+    actions: readFlowActions(body, version),
   };
 }
 
@@ -202,7 +202,7 @@ function writeFlow11(writer: Writer, flow: FlowStats, { version }: MessageContex
   writer.u16(version >= OF14 ? flow.importance : 0).zeros(2).u64(flow.cookie);
   writer.u64(flow.packets ?? 0n).u64(flow.bytes ?? 0n);
   writeMatch(writer, version, flow.match);
-  writeInstructions(writer, version, flow.actions, flow.match.key);
+  writeFlowActions(writer, version, flow.actions, flow.match.key);
   writer.end(open);
 }
 
@@ -234,7 +234,7 @@ function readFlow15(reader: Reader, { version, loose }: MessageContext): FlowSta
     flags,
     packets: stats.packets,
     bytes: stats.bytes,
-    actions: readInstructions(body, version),
+    actions: readFlowActions(body, version),
   };
 }
 
@@ -251,7 +251,7 @@ function writeFlow15(writer: Writer, flow: FlowStats, { version }: MessageContex
     packets: flow.packets,
     bytes: flow.bytes,
   });
-  writeInstructions(writer, version, flow.actions, flow.match.key);
+  writeFlowActions(writer, version, flow.actions, flow.match.key);
   writer.end(open);
 }
 
@@ -291,7 +291,7 @@ function readNxFlow(reader: Reader, { version, loose }: MessageContext): FlowSta
     flags: 0,
     packets,
     bytes,
-    actions: readInstructions(body, version),
+    actions: readFlowActions(body, version),
   };
 }
 
@@ -304,7 +304,7 @@ function writeNxFlow(writer: Writer, flow: FlowStats, { version }: MessageContex
   writer.u16(0).u16(ageToWire(flow.idleAge)).u16(ageToWire(flow.hardAge)).u64(flow.cookie);
   writer.counter(flow.packets).counter(flow.bytes);
   writer.patch16(lengthAt, writeNxMatch(writer, flow.match));
-  writeInstructions(writer, version, flow.actions, flow.match.key);
+  writeFlowActions(writer, version, flow.actions, flow.match.key);
   writer.end(open);
 }
 

@@ -36,7 +36,8 @@ interface Added {
 }
 
 function added(rule: Rule): Added {
-  const match = rule.match();
+  const { key, mask } = rule.match();
+  const match: Match = { key, mask: mask.clone() };
   const { in_port } = FIELDS;
   const inPort = match.key.get(in_port);
   const inPortMask = match.mask.get(in_port);

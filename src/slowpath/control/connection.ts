@@ -23,12 +23,14 @@
  * `lib/rconn.c`.
  */
 import type { Logger } from "../../log/log.ts";
-import { decode, encodeMany } from "../../openflow/codec.ts";
+import { decode, encode, encodeParts, isList } from "../../openflow/codec.ts";
+import { CodecCache } from "../../openflow/codec-cache.ts";
 import { type ErrorName, OfError } from "../../openflow/errors.ts";
 import type { Decoded, OfMessage } from "../../openflow/messages/types.ts";
 import { MessageStream } from "../../openflow/stream.ts";
 import type { TunnelFields } from "../../openflow/tunnel-fields.ts";
 import { negotiate, type OfVersion, VERSION_NAMES } from "../../openflow/version.ts";
+import { Writer } from "../../openflow/wire.ts";
 import type { Clock } from "../clock.ts";
 import type { MessageLog } from "./message-log.ts";
 import type { Stream, StreamEvents } from "./streams.ts";
@@ -78,7 +80,14 @@ export class Connection implements StreamEvents {
   flowModTableId = false;
   readonly counters = { received: 0, sent: 0, badMessages: 0, packetInsDropped: 0 };
   private readonly frames = new MessageStream();
-  private readonly waiting: Uint8Array[] = [];
+  private waiting: Uint8Array[] = [];
+  /** Those of `waiting` before it were taken. */
+  private taken = 0;
+  /** What this connection's messages have in common. */
+  private cache: CodecCache | undefined;
+  private readonly writer = new Writer();
+  /** Called when the peer has taken everything, or is gone. */
+  private wake: (() => void) | undefined;
   private busy = false;
   private paused = false;
   private nextXid = 1;
@@ -137,6 +146,32 @@ export class Connection implements StreamEvents {
     this.sendAs(this.version, message, xid);
   }
 
+  /**
+   * Sends a list that may be long, made while it is sent: no more of it than a peer takes waits here.
+   * Settles when all of it is with the peer or on its way, or the connection is closed.
+   */
+  sendList(message: OfMessage, items: Iterable<unknown>, xid: number): void | Promise<void> {
+    if (!this.isOpen || this.version === undefined) return;
+    const { tunnelFields } = this.options;
+    const { dropped, cache } = this;
+    const options = { dropped, tunnelFields, cache };
+    const parts = encodeParts(this.version, xid, message, options, items);
+    return this.sendParts(parts);
+  }
+
+  private sendParts(parts: Iterator<Uint8Array>): void | Promise<void> {
+    for (let part = parts.next(); !part.done && this.isOpen; part = parts.next()) {
+      this.writeOut(part.value);
+      if (this.stream.queuedBytes <= READ_PAUSE_BYTES) continue;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.wake = resolve;
+      return promise.then(() => {
+        this.wake = undefined;
+        return this.sendParts(parts);
+      });
+    }
+  }
+
   /** Sends a message as it stands, whatever its version (for snoopers). */
   sendRaw(bytes: Uint8Array): void {
     if (this.isOpen) this.stream.write(bytes);
@@ -180,6 +215,7 @@ export class Connection implements StreamEvents {
   }
 
   drained(): void {
+    this.wake?.();
     this.events.drained?.();
     this.work();
   }
@@ -188,15 +224,17 @@ export class Connection implements StreamEvents {
     if (this.state === "closed") return;
     this.state = "closed";
     this.cancelTimer();
-    this.waiting.length = 0;
+    this.waiting = [];
+    this.taken = 0;
+    this.wake?.();
     this.events.closed(reason);
   }
 
   /** Handles waiting messages until one takes time or the peer must read first. */
   private work(): void {
-    while (!this.busy && this.waiting.length > 0 && this.state !== "closed") {
+    while (!this.busy && this.taken < this.waiting.length && this.state !== "closed") {
       if (this.stream.queuedBytes > READ_PAUSE_BYTES) break;
-      const handled = this.receive(this.waiting.shift()!);
+      const handled = this.receive(this.waiting[this.taken++]!);
       if (!handled) continue;
       this.busy = true;
       handled.catch((error: unknown) => this.fault(error)).finally(() => {
@@ -204,7 +242,12 @@ export class Connection implements StreamEvents {
         this.work();
       });
     }
-    const pause = this.waiting.length > 0 && this.state !== "closed";
+    // Taking them off the front one by one would move all others each time.
+    if (this.taken * 2 >= this.waiting.length) {
+      this.waiting = this.waiting.slice(this.taken);
+      this.taken = 0;
+    }
+    const pause = this.waiting.length > this.taken && this.state !== "closed";
     if (pause !== this.paused) {
       this.paused = pause;
       if (pause) this.stream.pause();
@@ -220,7 +263,11 @@ export class Connection implements StreamEvents {
     let decoded: Decoded;
     try {
       const { tunnelFields } = this.options;
-      decoded = decode(frame, { flowModTableId: this.flowModTableId, tunnelFields });
+      decoded = decode(frame, {
+        flowModTableId: this.flowModTableId,
+        tunnelFields,
+        cache: this.cache,
+      });
       if (decoded.version !== this.version && !isVersionless(decoded.message)) {
         this.counters.badMessages++;
         this.options.log.warn(
@@ -282,21 +329,21 @@ export class Connection implements StreamEvents {
     this.cancelTimer();
     this.options.messages?.negotiated(this.peer, version, this.options.versions, theirs);
     this.version = version;
+    this.cache = new CodecCache(version);
     this.state = "active";
     this.armProbe();
     this.events.opened(version);
   }
 
   private sendAs(version: OfVersion, message: OfMessage, xid: number): void {
-    const dropped = (what: string): void => {
-      this.options.log.warn(`${this.peer}: left an item out of a ${what}: it fits no message`);
-    };
     const { tunnelFields } = this.options;
-    for (const bytes of encodeMany(version, xid, message, { dropped, tunnelFields })) {
-      this.counters.sent++;
-      this.events.snoop?.(bytes);
-      this.options.messages?.sent(this.peer, bytes);
-      this.stream.write(bytes);
+    const { dropped, cache, writer } = this;
+    if (isList(message)) {
+      for (const bytes of encodeParts(version, xid, message, { dropped, tunnelFields, cache })) {
+        this.writeOut(bytes);
+      }
+    } else {
+      this.writeOut(encode(version, xid, message, false, { tunnelFields, cache, writer }));
     }
     if (this.stream.queuedBytes > MAX_QUEUE_BYTES) {
       this.options.log.warn(
@@ -304,6 +351,17 @@ export class Connection implements StreamEvents {
       );
       this.stream.abort("peer does not read");
     }
+  }
+
+  private readonly dropped = (what: string): void => {
+    this.options.log.warn(`${this.peer}: left an item out of a ${what}: it fits no message`);
+  };
+
+  private writeOut(bytes: Uint8Array): void {
+    this.counters.sent++;
+    this.events.snoop?.(bytes);
+    this.options.messages?.sent(this.peer, bytes);
+    this.stream.write(bytes);
   }
 
   private armProbe(): void {

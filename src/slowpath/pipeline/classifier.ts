@@ -35,7 +35,7 @@
  * References: V. Srinivasan et al., "Packet Classification using Tuple Space Search", SIGCOMM 1999;
  * B. Pfaff et al., "The Design and Implementation of Open vSwitch", NSDI 2015, §4–5.
  */
-import type { FlowKey, Match } from "../../packet/key.ts";
+import type { FlowKey, Match, SharedMask } from "../../packet/key.ts";
 import { type Field, FIELDS } from "../../packet/layout.ts";
 import { type Conjunction, satisfied } from "./conjunction.ts";
 import { PrefixField, PrefixLookup } from "./prefix-fields.ts";
@@ -43,11 +43,14 @@ import { hashMask, Subtable } from "./subtable.ts";
 
 /** What a subtable tells of the matches that it keeps, by slot. */
 export interface Home {
-  readonly mask: FlowKey;
+  readonly mask: SharedMask;
   /** A copy of the whole match. */
   match(slot: number): Match;
   /** Makes `key` the match's key. */
   keyInto(slot: number, key: FlowKey): void;
+  /** What is kept of a match, and the key made of it again. */
+  pack(slot: number): Uint32Array;
+  unpack(values: Uint32Array, from: number, key: FlowKey): void;
   /** True if the match and (`key`, `mask`) disagree on a bit that both look at. */
   differs(slot: number, key: Uint32Array, mask: Uint32Array): boolean;
 }

@@ -65,13 +65,24 @@ export class RuleStore {
       if (strict) {
         const rule = classifier.find(filter.match, filter.priority);
         if (rule && !rule.hidden && fits(rule, filter)) found.push(rule);
-      } else {
-        for (const rule of classifier.within(filter.match)) {
-          if (!rule.hidden && fits(rule, filter)) found.push(rule);
-        }
-      }
+      } else this.chooseIn(classifier, filter, found);
     }
     return found;
+  }
+
+  /** The rules within a match, none of the switch's own. */
+  choose(filter: RuleFilter): Rule[] {
+    const found: Rule[] = [];
+    for (const { classifier } of this.chosen(filter.table)) {
+      this.chooseIn(classifier, filter, found);
+    }
+    return found;
+  }
+
+  private chooseIn(classifier: Classifier<Rule>, filter: RuleFilter, found: Rule[]): void {
+    for (const rule of classifier.within(filter.match)) {
+      if (!rule.hidden && fits(rule, filter)) found.push(rule);
+    }
   }
 
   put(rule: Rule, match: Match, change: TablesChange): void {

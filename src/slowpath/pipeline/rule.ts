@@ -1,8 +1,8 @@
 /** A rule: one entry of an OpenFlow table, with its counters (OpenFlow 1.3.5 §5.2, §5.5). */
 import type { Action } from "../../openflow/actions/types.ts";
 import { FLOW_FLAGS } from "../../openflow/messages/types.ts";
-import type { Match } from "../../packet/key.ts";
-import { Classified } from "./classifier.ts";
+import { FlowKey, type Match } from "../../packet/key.ts";
+import { Classified, type Home } from "./classifier.ts";
 import { type Conjunction, conjunctionsOf } from "./conjunction.ts";
 import { groupsOf, metersOf } from "./action-targets.ts";
 
@@ -20,6 +20,12 @@ export interface RuleSpec {
   /** `FLOW_FLAGS`. */
   readonly flags: number;
   readonly actions: readonly Action[];
+}
+
+/** A match as the subtable had it that its rule was in. */
+interface Left {
+  readonly home: Home;
+  readonly values: Uint32Array;
 }
 
 export class Rule extends Classified {
@@ -46,7 +52,7 @@ export class Rule extends Classified {
   /** The counters are its, too; if not, only the time of last use is. */
   successorCounts = true;
   /** The match, kept here once the rule has left its table. */
-  private left: Match | undefined = undefined;
+  private left: Left | undefined = undefined;
   /** Matches every packet. */
   catchAll = false;
 
@@ -65,16 +71,27 @@ export class Rule extends Classified {
     this.createdMs = this.modifiedMs = this.usedMs = nowMs;
   }
 
-  /** A copy of the match. */
+  /** A copy of the match; its mask is that of all rules like it. */
   match(): Match {
-    const match = this.home?.match(this.slot) ?? this.left;
-    if (!match) throw new Error("rule: it was never in a table");
-    return match;
+    return this.matchInto(new FlowKey());
+  }
+
+  /** The match, with `key` to hold its key. */
+  matchInto(key: FlowKey): Match {
+    const { home, left } = this;
+    if (home) {
+      home.keyInto(this.slot, key);
+      return { key, mask: home.mask };
+    }
+    if (!left) throw new Error("rule: it was never in a table");
+    left.home.unpack(left.values, 0, key);
+    return { key, mask: left.home.mask };
   }
 
   /** Keeps the match for whoever reports the rule after its removal. Before `Classifier.remove`. */
   keepMatch(): void {
-    this.left = this.match();
+    const { home } = this;
+    if (home) this.left = { home, values: home.pack(this.slot) };
   }
 
   /** When it would be removed, if it is not used any more. */

@@ -6,7 +6,7 @@
  *                                          │
  *                values[slot*n … slot*n+n) │ rulesAt[slot]: rule of highest priority ──lower──> …
  */
-import { FlowKey, type Match } from "../../packet/key.ts";
+import { FlowKey, type Match, SharedMask } from "../../packet/key.ts";
 import { KEY_WORDS, SLOTS } from "../../packet/layout.ts";
 import { AT, look32, u32 } from "./bits.ts";
 import type { Classified, Home } from "./classifier.ts";
@@ -53,7 +53,7 @@ function mix(hash: number, word: number): number {
 }
 
 export class Subtable<T extends Classified> implements Home {
-  readonly mask: FlowKey;
+  readonly mask: SharedMask;
   /** Positions of the mask's non-zero words, by stage; `bits` are those words. */
   private readonly at: Uint16Array;
   private readonly bits: Uint32Array;
@@ -85,7 +85,7 @@ export class Subtable<T extends Classified> implements Home {
 
   /** `narrow`: lookups look at no more of ports and prefixes than they must. */
   constructor(mask: FlowKey, narrow = false) {
-    this.mask = mask.clone();
+    this.mask = SharedMask.of(mask);
     const ports = u32(mask, AT.tpSrc);
     this.portsLength = ports === 0 ? 0 : 1 + Math.clz32(ports & -ports);
     this.ports = narrow && ports !== 0 ? new PrefixTrie(32) : undefined;
@@ -212,13 +212,22 @@ export class Subtable<T extends Classified> implements Home {
   match(slot: number): Match {
     const key = new FlowKey();
     this.keyInto(slot, key);
-    return { key, mask: this.mask.clone() };
+    return { key, mask: this.mask };
   }
 
-  keyInto(slot: number, { words }: FlowKey): void {
-    words.fill(0);
+  keyInto(slot: number, key: FlowKey): void {
+    this.unpack(this.values, slot * this.at.length, key);
+  }
+
+  pack(slot: number): Uint32Array {
     const base = slot * this.at.length;
-    for (let i = 0; i < this.at.length; i++) words[this.at[i]!] = this.values[base + i]!;
+    return this.values.slice(base, base + this.at.length);
+  }
+
+  unpack(values: Uint32Array, from: number, { words }: FlowKey): void {
+    const { at } = this;
+    words.fill(0);
+    for (let i = 0; i < at.length; i++) words[at[i]!] = values[from + i]!;
   }
 
   *rules(): IterableIterator<T> {

@@ -297,6 +297,13 @@ export class FlowTables {
     }
   }
 
+  /** As `select`, all at once. */
+  list(filter: RuleFilter): Rule[] {
+    this.store.checkTable(filter.table);
+    this.store.beforeRead?.();
+    return this.store.choose(filter);
+  }
+
   aggregate(filter: RuleFilter): { packets: number; bytes: number; flows: number } {
     const sum = { packets: 0, bytes: 0, flows: 0 };
     for (const rule of this.select(filter)) {

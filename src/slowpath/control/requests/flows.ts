@@ -4,6 +4,7 @@ import { OfError } from "../../../openflow/errors.ts";
 import type { FlowMod, FlowStats, FlowStatsRequest } from "../../../openflow/messages/types.ts";
 import { FLOW_FLAGS } from "../../../openflow/messages/types.ts";
 import { OF10, PORTS } from "../../../openflow/version.ts";
+import { FlowKey } from "../../../packet/key.ts";
 import type { Rule } from "../../pipeline/rule.ts";
 import { TABLE_OWN } from "../../pipeline/tables.ts";
 import type { Agent } from "../agent.ts";
@@ -59,7 +60,11 @@ function sendBuffered(agent: Agent, request: FlowMod, bufferId: number): void {
   agent.bridge.preparePacketOut(packet, inPort, actions).send();
 }
 
-export function answerFlowStats(agent: Agent, request: FlowStatsRequest, xid: number): void {
+export function answerFlowStats(
+  agent: Agent,
+  request: FlowStatsRequest,
+  xid: number,
+): void | Promise<void> {
   const { tables, clock } = agent.bridge;
   const form = request.form === undefined ? {} : { form: request.form };
   if (request.type === "aggregate_stats_request") {
@@ -73,24 +78,33 @@ export function answerFlowStats(agent: Agent, request: FlowStatsRequest, xid: nu
     }, xid);
   }
   const now = clock.now();
+  // Who is in the answer is settled now, while the tables stand still; it may be long on its way.
+  const rules = tables.list(request);
+  const { connection } = agent;
   if (request.type === "flow_counts_request") {
-    const counted = [...tables.select(request)].map((rule) => ({
-      ...describeRule(rule, now),
-      reason: "request" as const,
-    }));
-    return agent.send({ type: "flow_counts_reply", flows: counted }, xid);
+    const message = { type: "flow_counts_reply", flows: [] } as const;
+    return connection.sendList(message, countRules(rules, now), xid);
   }
-  const flows: FlowStats[] = [];
-  for (const rule of tables.select(request)) flows.push(describeRule(rule, now));
-  agent.send({ type: "flow_stats_reply", ...form, flows }, xid);
+  const message = { type: "flow_stats_reply", ...form, flows: [] } as const;
+  return connection.sendList(message, describeRules(rules, now), xid);
 }
 
-export function describeRule(rule: Rule, nowMs: number): FlowStats {
+/** One after the other, in the same key: each is good until the next is asked for. */
+function* describeRules(rules: readonly Rule[], nowMs: number): Generator<FlowStats, void> {
+  const key = new FlowKey();
+  for (const rule of rules) yield describeRule(rule, nowMs, rule.matchInto(key));
+}
+
+function* countRules(rules: readonly Rule[], nowMs: number): Generator<unknown, void> {
+  for (const flow of describeRules(rules, nowMs)) yield { ...flow, reason: "request" };
+}
+
+export function describeRule(rule: Rule, nowMs: number, match = rule.match()): FlowStats {
   const age = Math.max(0, Math.floor(nowMs - rule.createdMs));
   const seconds = (since: number) => Math.max(0, Math.floor((nowMs - since) / 1000));
   return {
     table: rule.table,
-    match: rule.match(),
+    match,
     priority: rule.priority,
     cookie: rule.cookie,
     durationSeconds: Math.floor(age / 1000),

@@ -1,0 +1,14 @@
+/** What one end of a connection remembers of messages, so that the next like them take less time. */
+import { ActionLists } from "./actions/lists.ts";
+import { MatchShapes } from "./match-shapes.ts";
+import type { OfVersion } from "./version.ts";
+
+export class CodecCache {
+  readonly shapes = new MatchShapes();
+  readonly actions: ActionLists;
+
+  /** `version`: the connection's. */
+  constructor(version?: OfVersion) {
+    this.actions = new ActionLists(version);
+  }
+}
