@@ -1,10 +1,11 @@
 /**
  * The `learn` action: a packet makes a rule (ovs-actions(7), "The learn action").
  *
- * The rule is there at once: what the same packet searches afterwards finds it. So translation puts
- * it in itself when it runs for a packet; when it runs to check a megaflow it changes nothing. Each
- * later packet of the megaflow, once counted, puts off the rule's hard timeout, and brings the rule
- * back if it is gone.
+ * A translation searches the tables as they were when it began: the packet does not find the rule that
+ * it teaches, the next one does. So what is taught waits until translation is over (`finishLessons`),
+ * unless the packet enters the bridge by a patch port, which brings it to the tables of that moment.
+ * A translation that only checks a megaflow changes nothing. Each later packet of the megaflow, once
+ * counted, puts off the rule's hard timeout, and brings the rule back if it is gone.
  */
 import type { Action, LearnAction } from "../../openflow/actions/types.ts";
 import { OfError } from "../../openflow/errors.ts";
@@ -27,7 +28,7 @@ export class Learned {
   private rule: Rule | undefined;
 
   constructor(
-    private readonly tables: FlowTables,
+    readonly tables: FlowTables,
     private readonly mod: FlowModBody,
     private readonly limit: number,
   ) {}
@@ -49,10 +50,14 @@ export class Learned {
     return this.find() !== undefined;
   }
 
-  /** Would the rule be there after `refresh`? */
-  get possible(): boolean {
-    return this.find() !== undefined || this.limit === 0 ||
-      this.tables.countCookie(this.mod.table, this.mod.newCookie) < this.limit;
+  /** Would the rule be there after `refresh`, and after those of `waiting`? */
+  possible(waiting: readonly Learned[] = []): boolean {
+    if (this.limit === 0 || this.find() !== undefined) return true;
+    const { table, newCookie } = this.mod;
+    const others = waiting.filter(({ tables, mod }) =>
+      tables === this.tables && mod.table === table && mod.newCookie === newCookie
+    );
+    return this.tables.countCookie(table, newCookie) + others.length < this.limit;
   }
 
   /** Puts the rule in, or its timeout off: packets that teach it were seen at `usedMs`. */
@@ -62,7 +67,7 @@ export class Learned {
       rule.modifiedMs = Math.max(rule.modifiedMs, usedMs);
       return "kept";
     }
-    if (!this.possible) return "refused";
+    if (!this.possible()) return "refused";
     try {
       this.tables.apply(this.mod);
     } catch (error) {
@@ -86,11 +91,10 @@ export function learn(x: Xlate, action: LearnAction): void {
   const learned = new Learned(x.bridge.tables, mod, action.limit);
   let success = true;
   if (x.learns) {
-    const result = learned.refresh(-Infinity);
-    if (result === "changed") x.taught = true;
-    success = result !== "refused";
+    success = learned.possible(x.lessons);
+    if (success && !learned.exists) x.lessons.push(learned);
   } else {
-    success = learned.possible;
+    success = learned.possible();
     // The rule is gone, and others may take its place among so many before a packet brings it back.
     if (action.limit !== 0 && !learned.exists) x.uncacheable = true;
   }
@@ -103,6 +107,14 @@ export function learn(x: Xlate, action: LearnAction): void {
     reportSubfield(x, resultDestination);
   }
   if (!success) x.tracer?.report("detail", "Limit exceeded, learn failed");
+}
+
+/** Puts in the rules that the translation has taught: all, or those of one bridge. */
+export function finishLessons(x: Xlate, tables?: FlowTables): void {
+  if (x.lessons.length === 0) return;
+  const now = x.lessons.filter((each) => !tables || each.tables === tables);
+  x.lessons = x.lessons.filter((each) => !now.includes(each));
+  for (const learned of now) if (learned.refresh(-Infinity) === "changed") x.taught = true;
 }
 
 /** For a trace. */

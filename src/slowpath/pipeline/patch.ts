@@ -11,6 +11,7 @@ import { runActionSet } from "./actions.ts";
 import { clearConntrack, setInPort } from "./bits.ts";
 import { runClone } from "./clone.ts";
 import { finishFreezing } from "./freeze.ts";
+import { finishLessons } from "./learn.ts";
 import { runTable } from "./lookup.ts";
 import type { PortModel } from "./model.ts";
 import { mayReceive } from "./receive.ts";
@@ -47,6 +48,7 @@ export function crossPatch(x: Xlate, out: PortModel, isLast: boolean): void {
   if (bridge !== x.bridge) x.mirrors = 0;
   x.bridge = bridge;
   if (mayReceive(x, port)) {
+    finishLessons(x, bridge.tables);
     const lookup = { table: 0, port: port.ofport, asPipeline: true, mayPacketIn: true };
     runTable(x, { ...lookup, swaps: false }, isLast, runClone);
     if (!x.freezing) runActionSet(x);

@@ -38,6 +38,7 @@ import { dropOf } from "./drop.ts";
 import type { Effect } from "./effects.ts";
 import { finishFreezing, thaw } from "./freeze.ts";
 import type { FrozenState, Recirculations, ThawAction } from "./frozen.ts";
+import { finishLessons } from "./learn.ts";
 import { runFound, search } from "./lookup.ts";
 import { isMirrorOutput, mirrorIngress } from "./mirror.ts";
 import type { BridgeModel, PortModel } from "./model.ts";
@@ -125,6 +126,7 @@ export function translate(input: TranslationInput): Translation {
   tracer?.enter("bridge", `bridge("${bridge.name}")`);
   run(x, input);
   tracer?.leave();
+  finishLessons(x);
   const many = x.actions.length > MANY_OUTPUTS &&
     x.actions.filter(({ type }) => type === "output").length > MANY_OUTPUTS;
   if (x.oversized || many) x.slow.add("action");

@@ -15,6 +15,7 @@ import { commit } from "./commit.ts";
 import { sendToController } from "./controller.ts";
 import type { Effect } from "./effects.ts";
 import type { Recirculations, StackEntry, ThawAction, Unroll } from "./frozen.ts";
+import type { Learned } from "./learn.ts";
 import type { BridgeModel, BundleModel, Feature, PortModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
 import type { Rule } from "./rule.ts";
@@ -146,6 +147,8 @@ export class Xlate {
   exit = false;
   /** `learn` has put in a rule: the packet's like may take another way. */
   taught = false;
+  /** Rules that `learn` is about to put in (learn.ts). */
+  lessons: Learned[] = [];
   depth = 0;
   resubmits = 0;
 

@@ -44,12 +44,35 @@ describe("learn", () => {
     expect(learned(1).sort()).toEqual(["FLOOD", "output:1", "output:2"]);
   });
 
-  test("the packet itself finds what it taught", async () => {
+  test("the packet that teaches does not find it, the next one does", async () => {
     const { send } = await lab(flow(
       "learn(table=2,NXM_OF_ETH_SRC[],load:3->NXM_NX_REG0[0..15]),resubmit(,2),output:NXM_NX_REG0[]",
     ));
+    expect(await send(1, packet(A, B))).toEqual([]);
     expect(await send(1, packet(A, B))).toEqual([3]);
+  });
+
+  test("the packet finds it when it comes back by a patch port", async () => {
+    const { lab: l, br, send } = await lab(
+      flow("learn(table=2,NXM_OF_ETH_SRC[],load:3->NXM_NX_REG0[0..15]),output:8", {
+        match: { in_port: 1 },
+      }),
+      flow("resubmit(,2),output:NXM_NX_REG0[]", { match: { in_port: 9 } }),
+    );
+    const other = await l.bridge("br1", {});
+    l.patch(br, 8, other, 1);
+    l.patch(other, 2, br, 9);
+    other.add(flow("output:2", { match: { in_port: 1 } }));
     expect(await send(1, packet(A, B))).toEqual([3]);
+  });
+
+  test("a limit counts what the same packet has taught", async () => {
+    const learn = (field: string) =>
+      `learn(table=1,limit=1,cookie=5,result_dst=NXM_NX_REG0[0],NXM_OF_${field}[]),` +
+      "move:NXM_NX_REG0[0]->NXM_NX_REG1[1],output:NXM_NX_REG1[]";
+    const { send, learned } = await lab(flow(`${learn("ETH_SRC")},${learn("ETH_DST")}`));
+    expect(await send(1, packet(A, B))).toEqual([2]);
+    expect(learned(1).length).toBe(1);
   });
 
   test("packets put off the end of what they taught, and bring it back", async () => {
