@@ -140,6 +140,18 @@ export interface OxmValue {
   readonly mask: bigint;
 }
 
+/** What Open vSwitch's tools log of an entry whose value stands at `at`. */
+function rejected(bytes: Uint8Array, at: number, field: Field): string {
+  const ids = [field.nxm, field.oxm, field.oxm15];
+  const isLong = ids.some((id) => id && OXM_CLASSES[id[0]].class === EXPERIMENTER_CLASS);
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at - (isLong ? 8 : 4));
+  const vendor = isLong ? `0x${view.getUint32(4).toString(16)}` : "0";
+  const number = view.getUint8(2);
+  const parts = [vendor, view.getUint16(0), number >> 1, number & 1, view.getUint8(3)];
+  return `Rejecting NXM/OXM entry ${parts.join(":")} with 1-bits in value for bits wildcarded by ` +
+    "the mask.";
+}
+
 /** Reads the value (and mask) of an entry of `field`, ports converted to 16 bits. */
 export function readOxmValue(
   reader: Reader,
@@ -157,6 +169,7 @@ export function readOxmValue(
         "OFPBMC_BAD_WILDCARDS",
         at,
         `${field.name}: value has bits beyond its mask`,
+        { module: "nx_match", text: () => rejected(reader.bytes, at, field) },
       );
     }
     const ones = (1n << BigInt(8 * field.bytes)) - 1n;
@@ -375,6 +388,8 @@ function writeField(writer: Writer, version: OxmVersion, match: Match, field: Fi
     writeOxmHeader(writer, field, version, false);
     if (field.name === "actset_output") writer.u32(portToWide(key.get(field)));
     else if (field.name === "in_port_oxm") writer.u32(portToWide(key.get(field)));
+    // Its byte holds ECN too, which is a field of its own.
+    else if (field.name === "nw_tos") writer.u8(key.get(field) & 0xfc);
     else writer.putPart(key.bytes, field.offset, field.bytes);
     return;
   }
