@@ -13,9 +13,10 @@ say() { printf '%s\n' "tests/run.sh: $*"; }
 
 # Stock clients and tools that the integration tests drive, and what each is for:
 # the clients, a controller in C and one in Python, a traffic generator, tools that set up hosts,
-# one that counts system calls, and a browser for the console.
+# one that counts system calls, a browser for the console, and what makes a container image.
 packages="openvswitch-switch openvswitch-common openvswitch-testcontroller python3-openvswitch
-  python3-os-ken ovn-common ovn-central ovn-host openvswitch-vtep iperf3 iputils-ping iproute2 tcpdump ethtool procps strace chromium"
+  python3-os-ken ovn-common ovn-central ovn-host openvswitch-vtep iperf3 iputils-ping iproute2 tcpdump ethtool procps strace chromium
+  buildah debootstrap"
 
 install_packages() {
   missing=
