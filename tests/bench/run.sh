@@ -2,7 +2,8 @@
 # npm run bench: measures solovs beside Open vSwitch's userspace datapath and the Linux bridge.
 # npm run bench -- db: its database server beside ovsdb-server.
 # npm run bench -- openflow: flows, packet-ins and lookups beside ovs-vswitchd and ovs-ofctl.
-# Needs root and the packages that npm test installs. Options: see tests/bench/main.ts, db/main.ts and openflow/main.ts.
+# npm run bench -- http: what requests and event streams cost forwarding.
+# Needs root and the packages that npm test installs. Options: see tests/bench/main.ts, db/, openflow/ and http/main.ts.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ "${1:-}" = db ]; then
@@ -19,5 +20,9 @@ fi
 if [ "${1:-}" = openflow ]; then
   shift
   exec node_modules/.bin/bun tests/bench/openflow/main.ts "$@"
+fi
+if [ "${1:-}" = http ]; then
+  shift
+  exec node_modules/.bin/bun tests/bench/http/main.ts "$@"
 fi
 exec node_modules/.bin/bun tests/bench/main.ts "$@"
