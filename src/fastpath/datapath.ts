@@ -105,6 +105,15 @@ export interface DpFlowStats {
   tcpFlags: number;
 }
 
+/** A flow of a process before, which goes on forwarding until `takeOver`. */
+export interface InheritedFlow {
+  readonly match: Match;
+  /** So far. */
+  readonly stats: DpFlowStats;
+  /** For `inherit`. */
+  readonly handle: number;
+}
+
 export interface FlowPlace {
   readonly place: "ebpf" | "user";
   /** Why it is not in the kernel. */
@@ -183,6 +192,10 @@ export interface Datapath {
   barrier(): Promise<void>;
   /** Cache hits, misses, upcalls lost, and one counter per drop reason, by name. */
   counters(): Readonly<Record<string, number>>;
+  /** Flows of a process before, of a datapath that goes on with them. To be read before `takeOver`. */
+  inherited?(): Iterable<InheritedFlow>;
+  /** The flow `id`, just put, is that flow now: its statistics go on. */
+  inherit?(id: number, handle: number): void;
   /**
    * The slow path has its ports and rules: from here on it can decide. A datapath that goes on with
    * the flows of a process before keeps to them until then.

@@ -121,6 +121,36 @@ export class BpfMap {
     }
   }
 
+  /** All keys and values of a hash that nobody changes meanwhile, one behind the other. */
+  entries(): { readonly keys: Uint8Array; readonly values: Uint8Array; readonly count: number } {
+    const { keyBytes, valueBytes, maxEntries } = this.spec;
+    const keys = new Uint8Array(maxEntries * keyBytes);
+    const values = new Uint8Array(maxEntries * valueBytes);
+    let count = 0;
+    const place = new Uint8Array(Math.max(4, keyBytes));
+    for (let first = true;; first = false) {
+      const attr = new BpfAttr()
+        .pointer(8, place)
+        .pointer(16, keys.subarray(count * keyBytes))
+        .pointer(24, values.subarray(count * valueBytes))
+        .u32(32, maxEntries - count)
+        .u32(36, this.fd);
+      if (!first) attr.pointer(0, place.slice());
+      const result = count < maxEntries ? tryBpf("MAP_LOOKUP_BATCH", attr) : -1;
+      const error = result < 0 && count < maxEntries ? errno() : 0;
+      if (error !== 0 && error !== ERRNO.ENOENT) {
+        throw new SystemError("bpf(BPF_MAP_LOOKUP_BATCH)", error, this.name);
+      }
+      if (count < maxEntries) count += attr.view.getUint32(32, true);
+      if (result < 0) break;
+    }
+    return {
+      keys: keys.slice(0, count * keyBytes),
+      values: values.slice(0, count * valueBytes),
+      count,
+    };
+  }
+
   /** False if there is no such key. */
   delete(key: Uint8Array): boolean {
     return this.found(tryBpf("MAP_DELETE_ELEM", this.element(key)), "delete");

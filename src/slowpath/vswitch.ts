@@ -30,6 +30,7 @@ import { type Bridge, COMPATIBLE_VERSION } from "./bridge/bridge.ts";
 import { INTERFACE_TYPES } from "./bridge/outcome.ts";
 import { formatDatapathId } from "./bridge/identity.ts";
 import { Reconciler } from "./bridge/reconciler.ts";
+import { tablesRestored } from "./bridge/restoring.ts";
 import type { Clock } from "./clock.ts";
 import { registerCommands } from "./control/appctl.ts";
 import { type Observe, openObserve } from "./observe.ts";
@@ -128,6 +129,7 @@ class SlowPath implements Vswitch {
   readonly operate: Operate;
   readonly observe: Observe;
   private readonly reconciler: Reconciler;
+  private readonly closing = new AbortController();
   private backend: Backend | undefined;
   private opening: Promise<Backend> | undefined;
 
@@ -198,6 +200,7 @@ class SlowPath implements Vswitch {
   }
 
   async close(forwardOn = false): Promise<void> {
+    this.closing.abort();
     const opened = await this.opening?.catch(() => undefined);
     // First of all, so that nothing that ends here is undone there.
     if (forwardOn) await opened?.datapath.leave?.();
@@ -223,12 +226,31 @@ class SlowPath implements Vswitch {
         ...(datapathTypes && { types: datapathTypes }),
         ...(network && { network }),
       });
-      void this.reconciler.settled().then(() => datapath.takeOver?.());
+      void this.takeOver(this.backend);
       return this.backend;
     } catch (error) {
       this.opening = undefined;
       throw error;
     }
+  }
+
+  /** The flows of a process before give way to this one's. */
+  private async takeOver({ datapath, cache }: Backend): Promise<void> {
+    if (!datapath.takeOver) return;
+    const { clock, log } = this.options;
+    const { signal } = this.closing;
+    const waits = () => this.reconciler.isRestoring;
+    const bridges = () => this.reconciler.all.values();
+    await this.reconciler.settled();
+    await tablesRestored({ clock, waits, bridges }, signal);
+    await this.reconciler.settled();
+    if (signal.aborted) return;
+    try {
+      await cache.inherit();
+    } catch (error) {
+      log.logger("bridge").err(`flows of the process before: ${describe(error)}`);
+    }
+    if (!signal.aborted) await datapath.takeOver();
   }
 
   private counters(): Readonly<Record<string, number>> {
@@ -256,6 +278,9 @@ class SlowPath implements Vswitch {
     ]);
   }
 }
+
+const describe = (error: unknown): string =>
+  error instanceof Error ? error.stack ?? error.message : String(error);
 
 function viewOf(bridge: Bridge): BridgeView {
   return {

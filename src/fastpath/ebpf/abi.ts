@@ -13,7 +13,8 @@
  *
  * A flow's record, which packets only read:
  *
- *      0 generation u32    4 zero            8 verdict u64: kind u16, aux u16, target u32
+ *      0 generation u32    4 TCP flags u32   8 verdict u64: kind u16, aux u16, target u32
+ *     16 packets u64      24 bytes u64       these and the flags: before this process began
  *
  * Its counts, one record a shard (shards.ts), as number id × shards + shard:
  *
@@ -48,9 +49,12 @@ export const TC_ACT_SHOT = 2;
 /** Flag of bpf_redirect and bpf_clone_redirect: into the host's stack, as if received there. */
 export const REDIRECT_INGRESS = 1;
 
-export const FLOW_RECORD_BYTES = 16;
+export const FLOW_RECORD_BYTES = 32;
 export const FLOW_GENERATION = 0;
+export const FLOW_BASE_TCP_FLAGS = 4;
 export const FLOW_VERDICT = 8;
+export const FLOW_BASE_PACKETS = 16;
+export const FLOW_BASE_BYTES = 24;
 
 export const FLOW_COUNTS_BYTES = 32;
 export const FLOW_PACKETS = 0;
@@ -81,8 +85,11 @@ export const VERDICT_INGRESS = 3;
 /** Action program in slot `aux`, its arguments in slot `target`. */
 export const VERDICT_PROGRAM = 4;
 
-/** The settings: one record that the process writes and the main program reads. */
-export const SETTINGS_BYTES = 16;
+/**
+ * The settings: one record that the process writes and the main program reads; behind what that
+ * needs, what another process must know to understand the flows (kept-flows.ts).
+ */
+export const SETTINGS_BYTES = 2048;
 /** How many entries of the mask table count, u32. */
 export const SETTINGS_MASKS = 0;
 /** u32: whether the exact-match cache is asked first. */
@@ -90,6 +97,12 @@ export const SETTINGS_EXACT = 4;
 
 /** u64, always 0. */
 export const SETTINGS_ZERO = 8;
+/** u32: the half of the program slots in which the flows' programs are. */
+export const SETTINGS_HALF = 16;
+/** u32: of what kind the words of the key are (`KEY_FORMAT` in key-layout.ts). */
+export const SETTINGS_KEY_FORMAT = 20;
+/** Which bits of a flow key's words are in the key: as many u32 as a flow key has words. */
+export const SETTINGS_LAYOUT = 24;
 
 /** Masks that the main program tries at most. */
 export const MAX_KERNEL_MASKS = 128;

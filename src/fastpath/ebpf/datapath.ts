@@ -47,11 +47,13 @@ import {
   type DpPortSpec,
   type DpPortStats,
   type FlowPlace,
+  type InheritedFlow,
   type Packet,
 } from "../datapath.ts";
 import type { DpMeter, DpMeterStats } from "../meters.ts";
 import { openUserspaceDatapath } from "../userspace/datapath.ts";
 import { MAX_FLOWS } from "../userspace/shared.ts";
+import { KeptFlows } from "./kept-flows.ts";
 import { KernelParts, pinMaps } from "./kernel-parts.ts";
 import { closeMaps, type DatapathMaps, openDatapathMaps } from "./maps.ts";
 import { Pins } from "./pins.ts";
@@ -100,14 +102,18 @@ function adoptKernel(pins: Pins, options: EbpfOptions): KernelParts | undefined 
   const { logger, clsact = false, alwaysExact } = options;
   const adopted = pins.read();
   let maps: DatapathMaps | undefined;
+  let kept: KeptFlows | { readonly half: number } | undefined;
   try {
     if (adopted && pins.canAdopt(adopted)) {
       maps = openDatapathMaps(MAX_FLOWS, pins);
+      kept = KeptFlows.open(pins, maps.programs, MAX_FLOWS);
       const device = openPuntDevice(true, adopted.puntDevice);
+      pins.unpinOtherLinks(adopted.ports);
       logger.info(`took over ${adopted.ports.length} port(s), their flows forward meanwhile`);
-      return new KernelParts({ maps, device, logger, clsact, alwaysExact, pins, adopted });
+      return new KernelParts({ maps, device, logger, clsact, alwaysExact, pins, adopted, kept });
     }
   } catch (error) {
+    if (kept instanceof KeptFlows) kept.close();
     if (maps) closeMaps(maps);
     if (!(error instanceof SystemError)) throw error;
     logger.warn(`what the process before left cannot be taken over: ${error.message}`);
@@ -198,6 +204,7 @@ class EbpfDatapath implements Datapath {
     const { flows } = this.kernel;
     if (!this.live.has(flow.id)) {
       this.live.add(flow.id);
+      this.kernel.disinherit(flow.id);
       flows.records.clearStats(flow.id);
     }
     flows.put(flow);
@@ -280,8 +287,16 @@ class EbpfDatapath implements Datapath {
     return all;
   }
 
+  inherited(): Iterable<InheritedFlow> {
+    return this.left ? [] : this.kernel.inherited;
+  }
+
+  inherit(id: number, handle: number): void {
+    if (!this.left) this.kernel.inherit(id, handle);
+  }
+
   takeOver(): Promise<void> {
-    this.kernel.takeOver();
+    if (!this.left) this.kernel.takeOver();
     return Promise.resolve();
   }
 

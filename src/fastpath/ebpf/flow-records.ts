@@ -2,6 +2,9 @@
 import type { BpfMap } from "../../linux/bpf-map.ts";
 import type { DpFlowStats } from "../datapath.ts";
 import {
+  FLOW_BASE_BYTES,
+  FLOW_BASE_PACKETS,
+  FLOW_BASE_TCP_FLAGS,
   FLOW_BYTES,
   FLOW_COUNTS_BYTES,
   FLOW_GENERATION,
@@ -34,6 +37,19 @@ export class FlowRecords {
   clearStats(id: number): void {
     const stride = COUNT_WORDS * this.shards.count;
     this.counts.fill(0, id * stride, (id + 1) * stride);
+    this.setBase(id, { packets: 0, bytes: 0, lastUsedMs: 0, tcpFlags: 0 });
+  }
+
+  /** What was counted elsewhere before. */
+  setBase(id: number, { packets, bytes, tcpFlags }: DpFlowStats): void {
+    const at = id * WORDS;
+    const long = (word: number, value: number): void => {
+      this.words[word] = value % HIGH;
+      this.words[word + 1] = Math.floor(value / HIGH);
+    };
+    this.words[at + FLOW_BASE_TCP_FLAGS / 4] = tcpFlags;
+    long(at + FLOW_BASE_PACKETS / 4, packets);
+    long(at + FLOW_BASE_BYTES / 4, bytes);
   }
 
   /** In one write: packets see the old verdict or the new one. */
@@ -54,8 +70,14 @@ export class FlowRecords {
 
   /** Of all CPUs. */
   read(id: number): DpFlowStats {
-    const stats = { packets: 0, bytes: 0, lastUsedMs: 0, tcpFlags: 0 };
-    const { counts, shards: { count } } = this;
+    const { words, counts, shards: { count } } = this;
+    const record = id * WORDS;
+    const stats = {
+      packets: readLong(words, record + FLOW_BASE_PACKETS / 4),
+      bytes: readLong(words, record + FLOW_BASE_BYTES / 4),
+      lastUsedMs: 0,
+      tcpFlags: words[record + FLOW_BASE_TCP_FLAGS / 4] ?? 0,
+    };
     for (let shard = 0; shard < count; shard++) {
       const at = (id * count + shard) * COUNT_WORDS;
       const packets = readLong(counts, at + FLOW_PACKETS / 4);

@@ -20,6 +20,9 @@ import type { DpAction } from "../actions.ts";
 import type { DpFlow } from "../datapath.ts";
 import {
   MAIN_SLOT,
+  SETTINGS_HALF,
+  SETTINGS_KEY_FORMAT,
+  SETTINGS_LAYOUT,
   VERDICT_DROP,
   VERDICT_EGRESS,
   VERDICT_INGRESS,
@@ -29,9 +32,10 @@ import { type KernelActions, pinned, planActions, type PortTarget } from "./acti
 import { ActionPrograms, type LoadedPlan } from "./action-programs.ts";
 import { FlowRecords } from "./flow-records.ts";
 import { type KernelMask, KernelMasks } from "./kernel-masks.ts";
-import { kernelMask, KeyLayout } from "./key-layout.ts";
+import { kernelMask, KEY_FORMAT, KeyLayout } from "./key-layout.ts";
 import { assembleMain } from "./main-program.ts";
 import { closeMaps, createLayoutMaps, type DatapathMaps, type LayoutMaps } from "./maps.ts";
+import type { Pins } from "./pins.ts";
 import { machineShards, type Shards } from "./shards.ts";
 
 interface Entry {
@@ -48,6 +52,8 @@ export interface KernelFlowsOptions {
   readonly maxFlows: number;
   /** Half of the program slots, 0 or 1. */
   readonly half: number;
+  /** Where the flows are pinned with their program. */
+  readonly pins?: Pins | undefined;
   readonly alwaysExact: boolean;
   /** Another process's main program is in force until `takeOver`. */
   readonly held: boolean;
@@ -163,7 +169,7 @@ export class KernelFlows {
   takeOver(): boolean {
     if (!this.held) return false;
     this.held = false;
-    this.putIntoForce(this.waitingProgram!);
+    this.putIntoForce(this.waitingProgram!, this.layoutMaps!);
     this.programs.clearOther();
     return true;
   }
@@ -258,6 +264,7 @@ export class KernelFlows {
       );
       const program = loadTcProgram(bytes, "solovs_main");
       this.masks.use(layout, fresh);
+      this.describe(layout, fresh);
       this.generations++;
       const { jitBytes, verifiedInstructions } = programInfo(program);
       logger.dbg(
@@ -265,7 +272,7 @@ export class KernelFlows {
           `instructions, ${jitBytes} bytes of code, ${verifiedInstructions} verified, ` +
           `${(performance.now() - startedMs).toFixed(1)} ms`,
       );
-      this.putIntoForce(program);
+      this.putIntoForce(program, fresh);
     } catch (error) {
       this.layout = oldLayout;
       closeMaps(fresh);
@@ -276,17 +283,29 @@ export class KernelFlows {
   }
 
   /** The descriptor is closed, or kept until `takeOver`. */
-  private putIntoForce(program: number): void {
+  private putIntoForce(program: number, layoutMaps: LayoutMaps): void {
     if (this.waitingProgram !== undefined && this.waitingProgram !== program) {
       close(this.waitingProgram);
     }
     this.waitingProgram = this.held ? program : undefined;
     if (this.held) return;
+    const { pins, maps } = this.options;
     try {
+      const { id } = programInfo(program);
+      pins?.pinFlows(id, { ...maps, ...layoutMaps });
       this.programs.install(MAIN_SLOT, program);
+      pins?.unpinOtherFlows(id);
     } finally {
       close(program);
     }
+  }
+
+  /** Tells a process after this one what the keys are. */
+  private describe(layout: KeyLayout, { settings }: LayoutMaps): void {
+    const words = new Uint32Array(settings.map());
+    words[SETTINGS_HALF / 4] = this.options.half;
+    words[SETTINGS_KEY_FORMAT / 4] = KEY_FORMAT;
+    for (const word of layout.words) words[SETTINGS_LAYOUT / 4 + word] = layout.bitsOf(word);
   }
 
   private fill({ megaflows }: LayoutMaps): void {

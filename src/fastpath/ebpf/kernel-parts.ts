@@ -12,11 +12,18 @@ import { loadTcProgram } from "../../linux/bpf-program.ts";
 import type { TcAttachment } from "../../linux/bpf.ts";
 import { close, ifNameToIndex, SystemError } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
-import { DatapathError, type DpPort, type DpPortSpec, type DpPortType } from "../datapath.ts";
+import {
+  DatapathError,
+  type DpPort,
+  type DpPortSpec,
+  type DpPortType,
+  type InheritedFlow,
+} from "../datapath.ts";
 import type { KernelSide, ProgramOpening, Punts } from "../punts.ts";
 import { MAX_FLOWS } from "../userspace/shared.ts";
 import type { PortTarget } from "./action-plan.ts";
 import { KernelFlows } from "./kernel-flows.ts";
+import { KeptFlows } from "./kept-flows.ts";
 import { assembleEntry } from "./main-program.ts";
 import { closeMaps, type DatapathMaps, MAX_KERNEL_PORTS } from "./maps.ts";
 import type { PinnedPort, PinnedState, Pins } from "./pins.ts";
@@ -24,6 +31,9 @@ import { PortRecords } from "./port-records.ts";
 import type { PuntDevice } from "./punt-device.ts";
 import { machineShards } from "./shards.ts";
 import { releasePort } from "./sweep.ts";
+
+/** After so long no packet is in a program that was replaced. */
+const ACCOUNT_MS = 50;
 
 /** Tunnels' packets are read from the host's sockets, not from a device of their own. */
 export const hasHook = (type: DpPortType): type is "device" | "internal" =>
@@ -39,13 +49,17 @@ export interface KernelPartsOptions {
   readonly alwaysExact?: boolean | undefined;
   /** What a process before left. */
   readonly adopted?: PinnedState | undefined;
+  /** Its flows, or at least where their programs are. */
+  readonly kept?: KeptFlows | { readonly half: number };
 }
 
 export class KernelParts implements KernelSide {
   readonly ports: PortRecords;
   readonly flows: KernelFlows;
   readonly punts: Punts;
-  private readonly half: number;
+  private keptFlows: KeptFlows | undefined;
+  /** Flows of the process before that are this one's: its number here and there. */
+  private readonly inheritances = new Map<number, number>();
   private readonly targets = new Map<number, PortTarget>();
   /** Ports with a program. */
   private readonly receiving = new Set<number>();
@@ -56,7 +70,7 @@ export class KernelParts implements KernelSide {
   private ended = false;
 
   constructor(private readonly options: KernelPartsOptions) {
-    const { maps, device, logger, adopted } = options;
+    const { maps, device, logger, adopted, pins, kept } = options;
     this.ports = new PortRecords(maps.ports, maps.portCounts, machineShards());
     this.punts = { fd: device.fd, recordsFd: maps.ports.fd, ports: MAX_KERNEL_PORTS };
     for (const port of adopted?.ports ?? []) {
@@ -64,12 +78,14 @@ export class KernelParts implements KernelSide {
       this.pinned.set(port.portNo, port);
       this.ports.forgetPunts(port.portNo);
     }
-    this.half = adopted ? 1 - adopted.half : 0;
+    const half = kept ? 1 - kept.half : 0;
+    this.keptFlows = kept instanceof KeptFlows ? kept : undefined;
     this.flows = new KernelFlows({
       maps,
       puntIfindex: device.ifindex,
       maxFlows: MAX_FLOWS,
-      half: this.half,
+      half,
+      pins,
       alwaysExact: options.alwaysExact ?? false,
       held: adopted !== undefined,
       receives: (port) => this.receiving.has(port),
@@ -145,12 +161,45 @@ export class KernelParts implements KernelSide {
     if (this.targets.delete(portNo)) this.flows.portChanged(portNo);
   }
 
+  /** Flows of the process before, until they have given way. */
+  get inherited(): Iterable<InheritedFlow> {
+    return this.flows.isHeld && this.keptFlows || [];
+  }
+
+  inherit(id: number, handle: number): void {
+    if (!this.keptFlows) return;
+    this.inheritances.set(id, handle);
+    this.flows.records.setBase(id, this.keptFlows.stats(handle));
+  }
+
+  /** The id is another flow's, or nobody's. */
+  disinherit(id: number): void {
+    this.inheritances.delete(id);
+  }
+
   /** This process's flows are in force; ports that nobody asked for end. */
   takeOver(): void {
     if (!this.flows.takeOver()) return;
     for (const port of [...this.kept.values()]) this.drop(port);
     this.write();
-    this.options.logger.info("flows of the process before have given way to this one's");
+    const { logger } = this.options;
+    logger.info(
+      `flows of the process before have given way to this one's, ${this.inheritances.size} the same`,
+    );
+    // Packets that were in the old program are counted by then.
+    setTimeout(() => this.settleAccounts(), ACCOUNT_MS).unref();
+  }
+
+  /** What the old program counted since a flow was inherited. */
+  private settleAccounts(): void {
+    const { keptFlows } = this;
+    if (!keptFlows || this.ended) return;
+    for (const [id, handle] of this.inheritances) {
+      this.flows.records.setBase(id, keptFlows.stats(handle));
+    }
+    this.inheritances.clear();
+    keptFlows.close();
+    this.keptFlows = undefined;
   }
 
   /** Ends this process's hold; with `leave`, what is pinned goes on. */
@@ -158,13 +207,20 @@ export class KernelParts implements KernelSide {
     this.ended = true;
     const { pins, maps, device } = this.options;
     const stays = leave && pins !== undefined;
-    if (stays) this.writeNow();
-    else {
+    if (stays) {
+      this.writeNow();
+      if (this.keptFlows && !this.flows.isHeld) {
+        for (const [id, handle] of this.inheritances) {
+          this.flows.records.setBase(id, this.keptFlows.stats(handle));
+        }
+      }
+    } else {
       for (const port of [...this.kept.values()]) this.drop(port);
       pins?.removeAll();
       device.forget();
     }
     this.flows.close();
+    this.keptFlows?.close();
     closeMaps(maps);
     close(device.fd);
   }
@@ -199,10 +255,8 @@ export class KernelParts implements KernelSide {
 
   private writeNow(): void {
     this.writeScheduled = false;
-    const { pins, device, adopted } = this.options;
-    // The half that is in force.
-    const half = this.flows.isHeld ? adopted!.half : this.half;
-    pins!.write({ puntDevice: device.name, half, ports: [...this.pinned.values()] });
+    const { pins, device } = this.options;
+    pins!.write({ puntDevice: device.name, ports: [...this.pinned.values()] });
   }
 }
 

@@ -9,6 +9,7 @@
  * be copied. What the programs can read from a packet is listed here by slot. Metadata is zero on
  * every packet that comes in by a port: a flow that asks for it to be zero need not look.
  */
+import { createHash } from "node:crypto";
 import { DP_KEY_WORDS, slot, type SlotName, SLOTS } from "../../packet/layout.ts";
 import type { Match } from "../../packet/key.ts";
 
@@ -76,7 +77,8 @@ function bytesOf(names: readonly SlotName[]): Uint32Array {
 }
 
 const PARSED_BITS = bytesOf(PARSED);
-const ZERO_BITS = bytesOf(ALWAYS_ZERO);
+/** By flow key word: what is zero on every packet that the programs forward. */
+export const ZERO_BITS: Readonly<Uint32Array> = bytesOf(ALWAYS_ZERO);
 
 /** All bits of the slots of which `mask` has some. */
 function wholeSlots(mask: Uint32Array): Uint32Array {
@@ -98,6 +100,11 @@ export function kernelMask(match: Match): Uint32Array | undefined {
   }
   return bits;
 }
+
+/** Changes when words of a flow key come to mean something else. */
+export const KEY_FORMAT = createHash("sha256")
+  .update([...SLOTS].map(([name, { offset, bytes }]) => `${name} ${offset} ${bytes}`).join())
+  .digest().readUInt32LE();
 
 export class KeyLayout {
   /** Indexes of flow key words, ascending. */
@@ -126,6 +133,11 @@ export class KeyLayout {
     return new KeyLayout(PARSED_BITS.slice());
   }
 
+  /** One of these bits, by flow key word. */
+  static of(bits: Uint32Array): KeyLayout {
+    return new KeyLayout(bits.slice(0, DP_KEY_WORDS));
+  }
+
   /** The bits of a flow key word that are looked at. */
   bitsOf(word: number): number {
     return this.bits[word]!;
@@ -141,6 +153,11 @@ export class KeyLayout {
     const { offset, bytes } = slot(name);
     const looked = new Uint8Array(this.bits.buffer);
     return looked.subarray(offset, offset + bytes).some((byte) => byte !== 0);
+  }
+
+  /** The words of a packed key or mask, where they stand in a flow key. */
+  unpack(from: DataView, into: Uint32Array): void {
+    this.words.forEach((word, i) => into[word] = from.getUint32(4 * i, true));
   }
 
   covers(mask: Uint32Array): boolean {

@@ -28,7 +28,7 @@ import {
 } from "./abi.ts";
 import type { KeyLayout } from "./key-layout.ts";
 import { maskEntryBytes } from "./main-program.ts";
-import type { Pins } from "./pins.ts";
+import type { FlowMaps, Pins } from "./pins.ts";
 import { machineShards } from "./shards.ts";
 
 /** Ports that can have programs. */
@@ -101,17 +101,22 @@ export interface LayoutMaps {
   readonly settings: BpfMap;
 }
 
+const SETTINGS = array("solovs_set", SETTINGS_BYTES, 1);
+const masks = (layout: KeyLayout) =>
+  array("solovs_masks", maskEntryBytes(layout) * MAX_KERNEL_MASKS, 1);
+const megaflows = ({ bytes }: KeyLayout, maxFlows: number): MapSpec => ({
+  kind: "hash",
+  name: "solovs_mega",
+  keyBytes: bytes,
+  valueBytes: 4,
+  maxEntries: maxFlows,
+});
+
 export function createLayoutMaps(layout: KeyLayout, maxFlows: number): LayoutMaps {
   const { bytes } = layout;
   return {
-    masks: BpfMap.create(array("solovs_masks", maskEntryBytes(layout) * MAX_KERNEL_MASKS, 1)),
-    megaflows: BpfMap.create({
-      kind: "hash",
-      name: "solovs_mega",
-      keyBytes: bytes,
-      valueBytes: 4,
-      maxEntries: maxFlows,
-    }),
+    masks: BpfMap.create(masks(layout)),
+    megaflows: BpfMap.create(megaflows(layout, maxFlows)),
     exact: BpfMap.create({
       kind: "lru_hash",
       name: "solovs_exact",
@@ -119,10 +124,47 @@ export function createLayoutMaps(layout: KeyLayout, maxFlows: number): LayoutMap
       valueBytes: 8,
       maxEntries: EXACT_ENTRIES,
     }),
-    settings: BpfMap.create(array("solovs_set", SETTINGS_BYTES, 1)),
+    settings: BpfMap.create(SETTINGS),
   };
 }
 
-export function closeMaps(maps: DatapathMaps | LayoutMaps): void {
+/** The settings of the main program with this number. Throws a SystemError. */
+export function openPinnedSettings(pins: Pins, programId: number): BpfMap {
+  return BpfMap.openPinned(pins.flowPath("settings", programId), SETTINGS);
+}
+
+/** The maps of the main program with this number, whose key has this layout. */
+export function openPinnedFlows(
+  pins: Pins,
+  programId: number,
+  layout: KeyLayout,
+  maxFlows: number,
+): Omit<FlowMaps, "settings"> {
+  const specs = {
+    flows: flowRecords(maxFlows),
+    counts: flowCounts(maxFlows, machineShards().count),
+    masks: masks(layout),
+    megaflows: megaflows(layout, maxFlows),
+  };
+  const made: BpfMap[] = [];
+  const open = (name: keyof typeof specs): BpfMap => {
+    const map = BpfMap.openPinned(pins.flowPath(name, programId), specs[name]);
+    made.push(map);
+    return map;
+  };
+  try {
+    return {
+      flows: open("flows"),
+      counts: open("counts"),
+      masks: open("masks"),
+      megaflows: open("megaflows"),
+    };
+  } catch (error) {
+    for (const map of made) map.close();
+    throw error;
+  }
+}
+
+export function closeMaps(maps: DatapathMaps | LayoutMaps | Omit<FlowMaps, "settings">): void {
   for (const map of Object.values(maps) as BpfMap[]) map.close();
 }

@@ -2,8 +2,12 @@
  * What outlives the process: the programs' array and the ports' links are pinned in the bpf file
  * system, and a file says which ports they belong to.
  *
- *     /sys/fs/bpf/solovs-<namespace>-<instance>/programs, ports, link-<port number>
+ *     /sys/fs/bpf/solovs-<namespace>-<instance>/programs, ports, port_counts, link-<port number>
+ *     …/flows_<P>, counts_<P>, masks_<P>, megaflows_<P>, settings_<P>
  *     <run directory>/datapath.json
+ *
+ * P is the number that the kernel gave the main program that uses these maps. They are pinned before
+ * it is put into force, so that whatever is in force can be understood, whenever a process is killed.
  *
  * The directory's name has the network namespace's number and a hash of the run directory, so that two
  * instances do not meet. Programs live by the array, maps by the programs.
@@ -24,6 +28,7 @@ import {
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ensureBpfFs } from "../../linux/bpf-fs.ts";
+import type { BpfMap } from "../../linux/bpf-map.ts";
 import { openPinned, pinObject } from "../../linux/bpf-syscall.ts";
 import { NAMESPACE } from "../userspace/commands.ts";
 
@@ -45,13 +50,15 @@ export interface PinnedState {
   readonly format: number;
   readonly namespace: string;
   readonly puntDevice: string;
-  /** Which half of the program slots the flows' programs are in, 0 or 1. */
-  readonly half: number;
   readonly ports: readonly PinnedPort[];
 }
 
 /** Maps that are pinned as long as the datapath lives. */
 export type PinnedMap = "programs" | "ports" | "port_counts";
+/** Maps of a main program. */
+const FLOW_MAPS = ["flows", "counts", "masks", "megaflows", "settings"] as const;
+export type FlowMap = (typeof FLOW_MAPS)[number];
+export type FlowMaps = Readonly<Record<FlowMap, BpfMap>>;
 
 const linkName = (portNo: number): string => `link-${portNo}`;
 
@@ -101,6 +108,36 @@ export class Pins {
 
   path(name: PinnedMap): string {
     return join(this.directory, name);
+  }
+
+  flowPath(map: FlowMap, programId: number): string {
+    return join(this.directory, `${map}_${programId}`);
+  }
+
+  pinFlows(programId: number, maps: FlowMaps): void {
+    for (const map of FLOW_MAPS) {
+      const path = this.flowPath(map, programId);
+      // Of a program of this number that has gone.
+      if (existsSync(path)) unlinkSync(path);
+      pinObject(maps[map].fd, path);
+    }
+  }
+
+  /** Lets go of the flows of all main programs but this one. */
+  unpinOtherFlows(programId: number): void {
+    for (const name of readdirSync(this.directory)) {
+      const [, map, id] = /^([a-z]+)_(\d+)$/.exec(name) ?? [];
+      if (map === undefined || Number(id) === programId) continue;
+      unlinkSync(join(this.directory, name));
+    }
+  }
+
+  /** Lets go of links that no known port has: of one that was being added when a process ended. */
+  unpinOtherLinks(ports: readonly PinnedPort[]): void {
+    const known = new Set(ports.map(({ portNo }) => linkName(portNo)));
+    for (const name of readdirSync(this.directory)) {
+      if (name.startsWith("link-") && !known.has(name)) unlinkSync(join(this.directory, name));
+    }
   }
 
   pinLink(portNo: number, fd: number): void {

@@ -52,6 +52,8 @@ export class Backend {
   readonly tunnelPorts: TunnelAttachments;
   /** VLAN tags of a packet that are told apart from what follows (`other_config:vlan-limit`). */
   vlanLimit: 1 | 2 | undefined;
+  /** Tables are being restored (`flow-restore-wait`): packets of unknown flows are dropped. */
+  restoring = false;
   private readonly attached = new Map<number, BridgePort>();
 
   constructor(options: BackendOptions) {
@@ -82,6 +84,7 @@ export class Backend {
     const { upcall } = this.cache;
     datapath.listen({
       upcall: (each) => {
+        if (this.restoring) return;
         this.addresses.see(each.packet.data);
         upcall(each);
       },

@@ -29,6 +29,8 @@ export interface ConfigureContext {
   readonly replica: Replica;
   readonly devices: Devices;
   readonly log: Logger;
+  /** `flow-restore-wait`: no controller is to be connected to yet. */
+  readonly controllersWait: boolean;
   /** What is odd about an interface, for its `error` column. */
   readonly remark: (iface: string, text: string) => void;
   /** Logs a warning once. */
@@ -64,6 +66,7 @@ export async function configureBridge(
   const queue = Number(otherConfig.get("controller-queue-size"));
   bridge.services.configure({
     controllers: want.controllers,
+    controllersWait: context.controllersWait,
     versions,
     failMode: want.row.fail_mode ?? "standalone",
     packetInQueue: queue >= 1 && queue <= 512 ? queue : undefined,

@@ -95,6 +95,8 @@ export class Reconciler {
   private statusPending = false;
   private statisticsPending = false;
   private closed = false;
+  /** `other_config:flow-restore-wait` was true at start and has been since. */
+  isRestoring = true;
   private readonly stops: (() => void)[] = [];
   private readonly statistics: StatisticsTimer;
   private cancelRetry: () => void = () => {};
@@ -200,6 +202,8 @@ export class Reconciler {
     this.counters.rounds++;
     const wanted = readWanted(this.options.replica);
     this.wanted = wanted;
+    // What becomes true later does not count.
+    this.isRestoring &&= wanted.root?.other_config.get("flow-restore-wait") === "true";
     for (const problem of wanted.problems) this.sayOnce(problem);
     this.wantedNames = new Set();
     for (const bridge of wanted.bridges.values()) {
@@ -227,6 +231,7 @@ export class Reconciler {
     for (const [bridge, want] of this.pairs(wanted)) {
       await configureBridge(bridge, want, {
         ...this.options,
+        controllersWait: this.isRestoring,
         remark: (iface, text) => this.remarks.set(iface, text),
         say: (text) => this.sayOnce(text),
       });
@@ -234,6 +239,7 @@ export class Reconciler {
     linkPatches(this.bridges);
     this.statistics.configure(wanted.root?.other_config.get("stats-update-interval"));
     for (const backend of new Set([...this.bridges.values()].map((b) => b.backend))) {
+      backend.restoring = this.isRestoring;
       backend.setLimits(wanted.root?.other_config ?? new Map());
       await backend.settle();
     }
@@ -252,6 +258,7 @@ export class Reconciler {
     const type = want.row.datapath_type;
     try {
       const backend = await this.options.backend();
+      backend.restoring = this.isRestoring;
       if (!backend.accepts(type)) {
         const types = backend.types.join(", ");
         throw new Error(`there is no datapath type "${type}"; use one of ${types}`);

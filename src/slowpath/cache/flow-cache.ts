@@ -22,6 +22,7 @@ import type { FlowKey, Match } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
 import type { FrozenState } from "../pipeline/frozen.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
+import { type InheritanceOptions, inheritFlows } from "./inheritance.ts";
 import { Megaflow, Megaflows } from "./megaflows.ts";
 import { DatapathMeters } from "./meters.ts";
 import { Punts } from "./punts.ts";
@@ -71,6 +72,7 @@ export class FlowCache {
   private readonly meters: DatapathMeters;
   private readonly upcalls: Upcalls;
   private readonly tracing: Tracing;
+  private readonly inheritance: Omit<InheritanceOptions, "flows" | "references">;
   private readonly revalidator: Revalidator;
   private readonly bridges = new Map<BridgeModel, () => void>();
   private readonly clock: Clock;
@@ -86,6 +88,7 @@ export class FlowCache {
     const datapathNow = options.datapathNow ?? monotonicNow;
     this.clock = clock;
     this.log = log;
+    this.inheritance = { datapath, attachment, defer, datapathNow, now: () => clock.now() };
     this.references = new References(new Punts(clock), new RecirculationIds(clock));
     this.meters = new DatapathMeters(datapath);
     this.flows = new Megaflows(datapath, clock, this.references, datapathNow);
@@ -172,6 +175,14 @@ export class FlowCache {
   async settle(): Promise<void> {
     if (this.revalidator.pending) await this.revalidator.finish();
     await this.flows.obeyed();
+  }
+
+  /** Takes over the flows of a process before; how many. See inheritance.ts. */
+  async inherit(): Promise<number> {
+    const { flows, references, inheritance } = this;
+    const count = await inheritFlows({ ...inheritance, flows, references });
+    await this.settle();
+    return count;
   }
 
   /** Reads the datapath's counters into rules, tables, patches and MAC entries, at once. */

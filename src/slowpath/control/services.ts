@@ -52,6 +52,8 @@ export interface ServicesOptions {
 
 export interface ServicesConfig {
   readonly controllers: readonly Row<"Controller">[];
+  /** They are configured, but not to be connected to yet (`flow-restore-wait`). */
+  readonly controllersWait?: boolean;
   /** Bitmap of wire versions. */
   readonly versions: number;
   readonly failMode: FailMode;
@@ -75,6 +77,7 @@ export class Services {
   private snoop: Snoop | undefined;
   private cancelRetry: () => void = () => {};
   private controllers: readonly Row<"Controller">[] = [];
+  private waits = false;
 
   constructor(private readonly options: ServicesOptions) {
     const { bridge, clock, log, agents } = options;
@@ -94,6 +97,7 @@ export class Services {
     this.cancelRetry();
     const wanted = new Map<string, { target: Target; settings: ServiceSettings }>();
     this.controllers = config.controllers;
+    this.waits = config.controllersWait === true;
     wanted.set(`punix:${this.socketPath("mgmt")}`, {
       target: { kind: "punix", path: this.socketPath("mgmt") },
       settings: {
@@ -106,7 +110,7 @@ export class Services {
       },
     });
     const refused = new Set<string>();
-    for (const row of config.controllers) {
+    for (const row of this.waits ? [] : config.controllers) {
       const parsed = this.confine(parseTarget(row.target, this.options.runDir), row.target);
       const settings = settingsOf(row, config, parsed.ok ? parsed.target : undefined);
       if (parsed.ok) wanted.set(row.target, { target: parsed.target, settings });
@@ -254,7 +258,8 @@ export class Services {
     );
     const configured = [...this.services.values()].some((s) => s.settings.kind === "primary");
     return {
-      hasControllers: configured,
+      // While they wait, they are as good as out of reach.
+      hasControllers: configured || (this.waits && this.controllers.length > 0),
       failureMs: primary.length === 0 ? 0 : Math.min(...primary.map((s) => s.failureMs)),
       maxProbeMs: Math.max(0, ...primary.map((s) => s.settings.probeMs)),
       anyConnected: primary.some((s) => s.isConnected),
