@@ -176,6 +176,31 @@ function knownVendor(reader: Reader): number {
  * more; any other message of an unknown version throws `OFPBRC_BAD_VERSION`.
  */
 export function decode(bytes: Uint8Array, options: CodecOptions = {}): Decoded {
+  const { reader, version, xid, place, more } = open(bytes, options);
+  if (!place.row) {
+    const { name, error } = place;
+    const message: OfMessage = { type: "unsupported", name, error, bytes: bytes.slice() };
+    return { version, xid, more, message };
+  }
+  const message = place.row.read(reader, makeContext(version, options, bytes)) as OfMessage;
+  reader.finish(message.type);
+  return { version, xid, more, message };
+}
+
+/** The items of a message that is a list, each decoded when it is asked for. */
+export function* decodeItems(
+  bytes: Uint8Array,
+  options: CodecOptions = {},
+): Generator<unknown, void> {
+  const { reader, version, place } = open(bytes, options);
+  const readItem = place.row?.readItem;
+  if (!readItem) throw new Error(`${place.name} is no list`);
+  const context = makeContext(version, options, bytes);
+  while (reader.left > 0) yield readItem(reader, context);
+}
+
+/** Reads what comes before the body. */
+function open(bytes: Uint8Array, options: CodecOptions) {
   const reader = new Reader(bytes, "OFPBRC_BAD_LEN");
   reader.tunnelFields = options.tunnelFields;
   reader.cache = options.cache;
@@ -191,14 +216,7 @@ export function decode(bytes: Uint8Array, options: CodecOptions = {}): Decoded {
   else if (type === TYPE_HELLO && wireVersion > OF15) version = OF15;
   else throw new OfError("OFPBRC_BAD_VERSION", 0, `version 0x${wireVersion.toString(16)}`);
   const { place, more } = findPlace(reader, version, type);
-  if (!place.row) {
-    const { name, error } = place;
-    const message: OfMessage = { type: "unsupported", name, error, bytes: bytes.slice() };
-    return { version, xid, more, message };
-  }
-  const message = place.row.read(reader, makeContext(version, options, bytes)) as OfMessage;
-  reader.finish(message.type);
-  return { version, xid, more, message };
+  return { reader, version, xid, place, more };
 }
 
 function makeContext(

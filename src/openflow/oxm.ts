@@ -207,7 +207,7 @@ export function readOxmFields(reader: Reader, options: OxmOptions = {}): OxmMatc
   const { cache, bytes, offset: start } = reader;
   const end = start + reader.left;
   const loose = options.loose === true;
-  const known = cache?.shapes.read(bytes, start, end, loose);
+  const known = cache?.shapes.read(bytes, start, end, loose, cache.key);
   if (known) {
     reader.skip(reader.left);
     return { match: known, cookie: 0n, cookieMask: 0n };

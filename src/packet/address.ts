@@ -4,12 +4,15 @@
  * undefined for anything else.
  */
 
-/** `length` bytes at `at` as colon-separated pairs. */
+const HEX: readonly string[] = Array.from(
+  { length: 256 },
+  (_, byte) => byte.toString(16).padStart(2, "0"),
+);
+
+/** Six bytes at `at` as colon-separated pairs. */
 export function formatMac(bytes: Uint8Array, at = 0): string {
-  let text = "";
-  for (let i = 0; i < 6; i++) {
-    text += (i === 0 ? "" : ":") + bytes[at + i]!.toString(16).padStart(2, "0");
-  }
+  let text = HEX[bytes[at]!]!;
+  for (let i = 1; i < 6; i++) text += `:${HEX[bytes[at + i]!]}`;
   return text;
 }
 

@@ -30,6 +30,7 @@ export interface MessageRow<T extends MessageType = MessageType> {
   readonly write: (writer: Writer, message: MessageOf<T>, context: MessageContext) => void;
   /** A body that ends in a list which may go on in further parts. */
   readonly items?: (message: MessageOf<T>) => readonly unknown[];
+  readonly readItem?: (reader: Reader, context: MessageContext) => unknown;
   readonly writeItem?: (writer: Writer, item: never, context: MessageContext) => void;
 }
 
@@ -75,6 +76,7 @@ export function list<T extends MessageType, I>(
     },
     write: () => {},
     items: shape.items,
+    readItem: shape.readItem,
     writeItem: shape.writeItem as (writer: Writer, item: never, context: MessageContext) => void,
   });
 }

@@ -20,7 +20,8 @@ import {
 import { GROUP_ALL, GROUP_ANY, OF10, OF11, type OfVersion, PORTS, TABLE_ALL } from "../version.ts";
 import { formatActions } from "./actions-format.ts";
 import { parseActions } from "./actions-parse.ts";
-import { DEFAULT_PRIORITY, formatMatch, parseMatchPart } from "./match.ts";
+import { DEFAULT_PRIORITY, formatMatch } from "./match.ts";
+import { parseMatchPart } from "./match-parse.ts";
 import { formatTable, parseTableName, type TextNames } from "./names.ts";
 import { PROTOCOLS, type Protocols, protocolsOfActions, protocolsOfIpv6 } from "./protocols.ts";
 import { hex, keyValues, parseU16, parseU32, parseU64 } from "./scan.ts";
@@ -46,6 +47,8 @@ export interface FormatFlowOptions {
   readonly names?: TextNames | undefined;
   /** False leaves out counters, ages and what is zero, as `dump-flows --no-stats` does. */
   readonly stats?: boolean;
+  /** Texts of lists of actions, where flows share them. */
+  readonly actionTexts?: WeakMap<readonly Action[], string> | undefined;
 }
 
 /** `3.005s`: no decimals, three, or as many as it takes. */
@@ -77,7 +80,18 @@ export function formatFlow(flow: FlowStats, options: FormatFlowOptions = {}): st
   }
   const match = formatMatch(flow.match, flow.priority, options.names);
   if (match !== "") text += `${match} `;
-  return `${text}actions=${formatActions(flow.actions, options.names)}`;
+  return `${text}actions=${actionText(flow.actions, options)}`;
+}
+
+function actionText(
+  actions: readonly Action[],
+  { names, actionTexts }: FormatFlowOptions,
+): string {
+  const known = actionTexts?.get(actions);
+  if (known !== undefined) return known;
+  const text = formatActions(actions, names);
+  actionTexts?.set(actions, text);
+  return text;
 }
 
 const COMMAND_WORDS: Readonly<Record<FlowCommand, string>> = {

@@ -1,41 +1,22 @@
 /**
- * Matches as text, both ways: what `ovs-ofctl dump-flows` prints and `add-flow` takes.
+ * Matches as text: what `ovs-ofctl dump-flows` prints. match-parse.ts reads it.
  *
  * The printed form follows Open vSwitch's own order and abbreviations (`tcp`, `dl_vlan`, `nw_src`),
  * not the field table's names, so that outputs can be compared byte by byte.
  */
+import { formatIpv4, formatMac } from "../../packet/address.ts";
 import type { FieldName } from "../../packet/fields.ts";
-import { type Field, fieldByName, FIELDS, slot, type SlotName } from "../../packet/layout.ts";
-import { anyMatch, type FlowKey, type Match } from "../../packet/key.ts";
-import {
-  CT_STATES,
-  formatField,
-  formatFlags,
-  formatPort,
-  integer,
-  parseField,
-  TCP_FLAGS,
-  TextError,
-} from "../../packet/text.ts";
-import { fieldIsZero, fullMask } from "../field-bits.ts";
-import {
-  ETH_TYPE,
-  requireNoTag,
-  setMatchExact,
-  setMatchField,
-  valueIsValid,
-} from "../match-set.ts";
-import { PROTOCOLS, type Protocols, protocolsOfField } from "./protocols.ts";
+import { type FlowKey, type MaskTopic, type Match, SharedMask } from "../../packet/key.ts";
+import { type Field, FIELDS, slot, type SlotName, SLOTS } from "../../packet/layout.ts";
+import { CT_STATES, formatField, formatFlags, formatPort, TCP_FLAGS } from "../../packet/text.ts";
+import { fieldIsFull, fieldIsZero, fullMask } from "../field-bits.ts";
+import { ETH_TYPE } from "../match-set.ts";
 import type { TextNames } from "./names.ts";
-import { parseSubfield } from "./subfield.ts";
-import { formatTunnelOptions, parseTunnelOption } from "./tunnel-options.ts";
-import { alternateHex, keyValues } from "./scan.ts";
-
-import { subfieldMask } from "../actions/subfield.ts";
+import { alternateHex } from "./scan.ts";
+import { formatTunnelOptions } from "./tunnel-options.ts";
 
 /** Priority that is not printed, and taken when none is given. */
 export const DEFAULT_PRIORITY = 0x8000;
-const VLAN_NONE = 0xffff;
 /** Bits of the `tun_flags` slot; only the first is a field of OpenFlow. */
 const TUN_FLAGS = ["oam", "df", "csum", "key"] as const;
 const TUN_FLAGS_MASK = 0xf;
@@ -72,10 +53,19 @@ function slotNumber(key: FlowKey, name: SlotName): number {
   return value;
 }
 
+const NOTHING_SAID = { type: false, protocol: false } as const;
+
 /** Collects `name=value` parts of one match. */
 class Parts {
   readonly list: string[] = [];
-  constructor(private readonly match: Match, private readonly names?: TextNames) {}
+  readonly ethType: number;
+  /** What a word for the protocol has told. */
+  said: { readonly type: boolean; readonly protocol: boolean } = NOTHING_SAID;
+
+  constructor(readonly match: Match, readonly names?: TextNames) {
+    const packetType = this.has("packet_type") ? this.value("packet_type") : 0;
+    this.ethType = packetType >>> 16 === 1 ? packetType & 0xffff : this.value("eth_type");
+  }
 
   has(name: FieldName): boolean {
     return !fieldIsZero(this.match.mask, FIELDS[name]);
@@ -101,10 +91,30 @@ class Parts {
   plain(name: FieldName, label: string = name): void {
     if (!this.has(name)) return;
     const field = FIELDS[name];
+    if (field.format === "ipv4") return this.add(`${label}=${this.ipv4(field)}`);
+    if (field.format === "ethernet") return this.add(`${label}=${this.ethernet(field)}`);
     const mask = this.match.mask.getBig(field);
     this.list.push(
       `${label}=${formatField(field, this.match.key.getBig(field), mask, this.names)}`,
     );
+  }
+
+  // As `formatField` prints them, without a bigint for each of a hundred thousand flows.
+
+  private ipv4(field: Field): string {
+    const { key, mask } = this.match;
+    const text = formatIpv4(key.bytes, field.offset);
+    if (fieldIsFull(mask, field)) return text;
+    const bits = mask.get(field);
+    const length = Math.clz32(~bits);
+    if (bits << length === 0) return `${text}/${length}`;
+    return `${text}/${formatIpv4(mask.bytes, field.offset)}`;
+  }
+
+  private ethernet(field: Field): string {
+    const { key, mask } = this.match;
+    const text = formatMac(key.bytes, field.offset);
+    return fieldIsFull(mask, field) ? text : `${text}/${formatMac(mask.bytes, field.offset)}`;
   }
 
   /** As `%#x`, masked with `/`. */
@@ -121,11 +131,10 @@ class Parts {
   /** Decimal, or hexadecimal with a mask. */
   decimal(name: FieldName, label: string = name, digits = 0): void {
     if (!this.has(name)) return;
-    const mask = this.mask(name);
-    const print = (value: number): string => `0x${value.toString(16).padStart(digits, "0")}`;
     const value = this.value(name);
-    const exact = BigInt(mask) === fullMask(FIELDS[name]);
-    this.list.push(`${label}=${exact ? value : `${print(value)}/${print(mask)}`}`);
+    if (fieldIsFull(this.match.mask, FIELDS[name])) return this.add(`${label}=${value}`);
+    const print = (bits: number): string => `0x${bits.toString(16).padStart(digits, "0")}`;
+    this.add(`${label}=${print(value)}/${print(this.mask(name))}`);
   }
 
   add(text: string): void {
@@ -140,40 +149,100 @@ export function formatMatch(
   names?: TextNames,
 ): string {
   const parts = new Parts(match, names);
-  const packetType = parts.value("packet_type");
-  const named = parts.has("packet_type") && packetType >>> 16 === 1;
-  const ethType = named ? packetType & 0xffff : parts.value("eth_type");
   if (priority !== DEFAULT_PRIORITY) parts.add(`priority=${priority}`);
-  parts.alternate("pkt_mark");
-  parts.alternate("recirc_id");
-  parts.alternate("dp_hash");
-  if (parts.has("conj_id")) parts.add(`conj_id=${parts.value("conj_id")}`);
-  parts.alternate("skb_priority");
-  if (parts.has("actset_output")) {
-    parts.add(`actset_output=${formatPort(parts.value("actset_output"), names)}`);
-  }
-  formatConntrack(parts);
-  formatPacketType(parts);
-  const said = formatProtocol(parts, ethType);
-  for (let n = 0; n < 16; n++) parts.alternate(`reg${n}` as FieldName);
-  formatTunnel(parts);
-  for (const text of formatTunnelOptions(match, names)) parts.add(text);
-  parts.alternate("metadata");
-  if (parts.has("in_port_oxm")) {
-    parts.add(`in_port=${formatPort(parts.value("in_port_oxm"), names)}`);
-  }
-  formatVlan(parts);
-  parts.plain("eth_src", "dl_src");
-  parts.plain("eth_dst", "dl_dst");
-  if (!said.type && parts.has("eth_type")) {
-    parts.add(`dl_type=0x${ethType.toString(16).padStart(4, "0")}`);
-  }
-  formatNetwork(parts, ethType, said.protocol);
-  formatMpls(parts);
-  if (parts.has("ip_frag")) parts.plain("ip_frag", "nw_frag");
-  formatTransport(parts, ethType);
+  const { mask } = match;
+  const sections = mask instanceof SharedMask ? mask.about(SECTIONS_OF_MASK) : SECTIONS;
+  for (const { print } of sections) print(parts);
   return parts.list.join(",");
 }
+
+/** A run of parts, and the slots of which a mask must look at some for them to be there. */
+interface Section {
+  readonly slots: readonly (SlotName | `${string}*`)[];
+  readonly print: (parts: Parts) => void;
+}
+
+/** In the order in which they are printed. */
+const SECTIONS: readonly Section[] = [
+  {
+    slots: ["pkt_mark", "recirc_id", "dp_hash", "conj_id", "skb_priority", "actset_output"],
+    print: (parts) => {
+      parts.alternate("pkt_mark");
+      parts.alternate("recirc_id");
+      parts.alternate("dp_hash");
+      if (parts.has("conj_id")) parts.add(`conj_id=${parts.value("conj_id")}`);
+      parts.alternate("skb_priority");
+      if (parts.has("actset_output")) {
+        parts.add(`actset_output=${formatPort(parts.value("actset_output"), parts.names)}`);
+      }
+    },
+  },
+  { slots: ["ct_*"], print: formatConntrack },
+  { slots: ["packet_type"], print: formatPacketType },
+  {
+    slots: ["eth_type"],
+    print: (parts) => {
+      parts.said = formatProtocol(parts, parts.ethType);
+    },
+  },
+  {
+    slots: ["regs"],
+    print: (parts) => {
+      for (let n = 0; n < 16; n++) parts.alternate(`reg${n}` as FieldName);
+    },
+  },
+  {
+    slots: ["tun_*"],
+    print: (parts) => {
+      formatTunnel(parts);
+      for (const text of formatTunnelOptions(parts.match, parts.names)) parts.add(text);
+    },
+  },
+  { slots: ["metadata"], print: (parts) => parts.alternate("metadata") },
+  {
+    slots: ["in_port"],
+    print: (parts) => {
+      if (!parts.has("in_port_oxm")) return;
+      parts.add(`in_port=${formatPort(parts.value("in_port_oxm"), parts.names)}`);
+    },
+  },
+  { slots: ["vlan_tci"], print: formatVlan },
+  {
+    slots: ["eth_src", "eth_dst"],
+    print: (parts) => {
+      parts.plain("eth_src", "dl_src");
+      parts.plain("eth_dst", "dl_dst");
+    },
+  },
+  {
+    slots: ["eth_type"],
+    print: (parts) => {
+      if (parts.said.type || !parts.has("eth_type")) return;
+      parts.add(`dl_type=0x${parts.ethType.toString(16).padStart(4, "0")}`);
+    },
+  },
+  {
+    slots: ["ipv6_*", "arp_*", "nsh_*", "nw_*"],
+    print: (parts) => formatNetwork(parts, parts.ethType, parts.said.protocol),
+  },
+  { slots: ["mpls_*"], print: formatMpls },
+  { slots: ["nw_frag"], print: (parts) => parts.plain("ip_frag", "nw_frag") },
+  {
+    slots: ["tp_*", "tcp_flags", "nd_*", "arp_*"],
+    print: (parts) => formatTransport(parts, parts.ethType),
+  },
+];
+
+/** Those that matches of a mask can have. */
+const SECTIONS_OF_MASK: MaskTopic<readonly Section[]> = {
+  find: ({ bytes }) =>
+    SECTIONS.filter(({ slots }) =>
+      [...SLOTS.values()].some(({ name, offset, bytes: length }) =>
+        slots.some((s) => s === name || (s.endsWith("*") && name.startsWith(s.slice(0, -1)))) &&
+        bytes.subarray(offset, offset + length).some((byte) => byte !== 0)
+      )
+    ),
+};
 
 /** Ethernet goes without saying, but in a megaflow: that is one that looks at recirc_id. */
 function formatPacketType(parts: Parts): void {
@@ -366,77 +435,4 @@ function formatTransport(parts: Parts, ethType: number): void {
     const mask = BigInt(parts.mask("tcp_flags"));
     parts.add(`tcp_flags=${formatFlags(value, mask, 0xfffn, TCP_FLAGS)}`);
   }
-}
-
-/** A match while it is read, and in which protocols it can be said so far. */
-export interface SaidMatch {
-  readonly match: Match;
-  protocols: Protocols;
-}
-
-/** Adds what `key=value` says to the match; false if it is about something else. */
-export function parseMatchPart(
-  said: SaidMatch,
-  key: string,
-  value: string,
-  names?: TextNames,
-): boolean {
-  const { match } = said;
-  const protocol = PROTOCOL_WORDS.get(key);
-  if (protocol) {
-    setMatchExact(match, FIELDS.eth_type, protocol[0]);
-    if (protocol[1] !== undefined) setMatchExact(match, FIELDS.nw_proto, protocol[1]);
-    return true;
-  }
-  if (key === "eth") return true;
-  const field = fieldByName(key);
-  if (field) {
-    parseMatchField(said, field, value, names);
-    return true;
-  }
-  if (!key.includes("[")) return false;
-  const subfield = parseSubfield(key);
-  const number = integer(value);
-  if (number === undefined) {
-    throw new TextError(`${key}: cannot parse integer value: ${value}`);
-  }
-  if (number >> BigInt(subfield.bits) !== 0n) {
-    throw new TextError(
-      `${key}: value ${formatField(subfield.field, number)} does not fit into ` +
-        `${subfield.bits} bits`,
-    );
-  }
-  setMatchField(match, subfield.field, number << BigInt(subfield.start), subfieldMask(subfield));
-  said.protocols &= protocolsOfField(subfield.field, match.mask.getBig(subfield.field));
-  return true;
-}
-
-function parseMatchField(said: SaidMatch, field: Field, text: string, names?: TextNames): void {
-  const { match } = said;
-  if (field.variable) {
-    said.protocols &= PROTOCOLS.NXM_OXM;
-    return parseTunnelOption(match, field, text, names);
-  }
-  // Nothing behind the name asks that the field exist, which is what its prerequisites do.
-  if (text === "") return;
-  const parsed = parseField(field, text, names);
-  let { value } = parsed;
-  const { mask } = parsed;
-  said.protocols &= protocolsOfField(field, mask);
-  if (field.name === "dl_vlan" && Number(value) === VLAN_NONE) return requireNoTag(match);
-  if (field.name === "in_port_oxm" && value >= 0xffffff00n) value &= 0xffffn;
-  if (mask !== 0n && !valueIsValid(field, value)) {
-    throw new TextError(`${text}: invalid value for field ${field.name}`);
-  }
-  setMatchField(match, field, value, mask & fullMask(field));
-}
-
-/** Reads a match that stands alone. */
-export function parseMatch(text: string, names?: TextNames): Match {
-  const match = anyMatch();
-  const said = { match, protocols: PROTOCOLS.ANY };
-  for (const { key, value } of keyValues(text)) {
-    if (!parseMatchPart(said, key, value, names)) throw new TextError(`unknown keyword ${key}`);
-  }
-  return match;
 }

@@ -14,6 +14,7 @@ import { decode, identify, type MessageIdentity } from "../codec.ts";
 import { errorName, OfError } from "../errors.ts";
 import type { Decoded, ErrorMessage, OfMessage } from "../messages/types.ts";
 import { formatPort } from "../../packet/text.ts";
+import type { FlowListText } from "./flow-list.ts";
 import { formatFlow, formatFlowMod, formatFlowRequest } from "./flow.ts";
 import { hexDump, printable } from "./hex-dump.ts";
 import * as groups from "./message-groups.ts";
@@ -34,6 +35,8 @@ import { wireMatch } from "./wire-match.ts";
 export interface MessageTextOptions {
   readonly verbosity?: number;
   readonly names?: TextNames | undefined;
+  /** Prints the flows of one answer after the other. */
+  readonly flows?: FlowListText | undefined;
   /** Told what is odd about a message, by the name of Open vSwitch's module that would say it. */
   readonly log?:
     | ((module: "ofp_msgs" | "ofp_util" | "ofp_match", text: string) => void)
@@ -71,7 +74,7 @@ const decodeError = ({ error }: OfError): string => `***decode error: ${error}**
 function formatWhole(
   bytes: Uint8Array,
   verbosity: number,
-  { names: given, log }: MessageTextOptions,
+  { names: given, flows, log }: MessageTextOptions,
 ): { text: string; failed: boolean } {
   const tunnelFields = given?.tunnelFields ?? new LearnedTunnelFields();
   const names: TextNames = { ...(given ?? NO_NAMES), tunnelFields };
@@ -86,8 +89,10 @@ function formatWhole(
     return { text: header + hello, failed: false };
   }
   try {
-    const decoded = decode(bytes, { loose: true, flowModTableId: true, tunnelFields });
-    const body = formatBody(decoded, bytes, verbosity, names, log);
+    const options = { loose: true, flowModTableId: true, tunnelFields };
+    const body = flows && identity.name === "flow_stats_reply"
+      ? flows.format(bytes, names, options)
+      : formatBody(decode(bytes, options), bytes, verbosity, names, log);
     const text = body.endsWith(" ") ? body.slice(0, -1) : body;
     return { text: body === "" ? header.replace(/ $/, "") : header + text, failed: false };
   } catch (error) {

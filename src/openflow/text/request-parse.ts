@@ -20,7 +20,7 @@ import { FLOW_MONITOR_FLAGS } from "../messages/types.ts";
 import { GROUP_ANY, PORTS } from "../version.ts";
 import { parseActions } from "./actions-parse.ts";
 import { splitActions } from "./flow.ts";
-import { parseMatchPart, type SaidMatch } from "./match.ts";
+import { parseMatchPart, type SaidMatch } from "./match-parse.ts";
 import { parseTableName, type TextNames } from "./names.ts";
 import { PROTOCOLS, type Protocols, protocolsOfActions } from "./protocols.ts";
 import { keyValues, parseHexBytes, parseU16, parseU8 } from "./scan.ts";

@@ -9,7 +9,7 @@ import type { DpAction } from "../../fastpath/actions.ts";
 import { DatapathError } from "../../fastpath/datapath.ts";
 import { parseDpActions } from "../../fastpath/text/actions-parse.ts";
 import { parseDpFlow } from "../../fastpath/text/flow-parse.ts";
-import { parseMatch } from "../../openflow/text/match.ts";
+import { parseMatch } from "../../openflow/text/match-parse.ts";
 import { FlowKey, type Match } from "../../packet/key.ts";
 import { DP_KEY_WORDS, FIELDS, KEY_WORDS } from "../../packet/layout.ts";
 import { TextError } from "../../packet/text.ts";

@@ -1,7 +1,7 @@
 /** What the lists of message fixtures share. */
 import type { Match } from "../../../src/packet/key.ts";
 import type { OfMessage } from "../../../src/openflow/messages/types.ts";
-import { parseMatch } from "../../../src/openflow/text/match.ts";
+import { parseMatch } from "../../../src/openflow/text/match-parse.ts";
 import type { OfVersion } from "../../../src/openflow/version.ts";
 
 export interface Fixture {

@@ -2,7 +2,7 @@
 import { readFileSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { plainHexDump } from "../../../openflow/text/hex-dump.ts";
-import { parseMatch } from "../../../openflow/text/match.ts";
+import { parseMatch } from "../../../openflow/text/match-parse.ts";
 import { parseHexBytes } from "../../../openflow/text/scan.ts";
 import { composePacket } from "../../../packet/compose.ts";
 import { formatMessage } from "../../../openflow/text/message.ts";

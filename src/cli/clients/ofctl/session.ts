@@ -13,6 +13,7 @@ import type {
   MessageType,
   OfMessage,
 } from "../../../openflow/messages/types.ts";
+import { FlowListText } from "../../../openflow/text/flow-list.ts";
 import { formatMatch } from "../../../openflow/text/match.ts";
 import { normalizedMatch } from "../../../openflow/text/normalize.ts";
 import { formatMessage, type MessageTextOptions } from "../../../openflow/text/message.ts";
@@ -345,12 +346,13 @@ export class Session {
     const { client } = vconn;
     const names = await this.namesToShow(target);
     const verbosity = this.options.verbosity + 1;
+    const flows = new FlowListText();
     await this.guard(client, async () => {
       const xid = client.nextXid();
       client.write(this.encode(vconn, xid, request));
       for (;;) {
         const bytes = await client.reply(xid);
-        this.print(formatMessage(bytes, { verbosity, names }));
+        this.print(formatMessage(bytes, { verbosity, names, flows }));
         const identity = identify(bytes);
         if (identity.shape !== "reply" || !identity.more) return;
       }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { decode, encode } from "../../../../src/openflow/codec.ts";
 import { MessageStream } from "../../../../src/openflow/stream.ts";
 import type { OfMessage, PacketOut } from "../../../../src/openflow/messages/types.ts";
-import { parseMatch } from "../../../../src/openflow/text/match.ts";
+import { parseMatch } from "../../../../src/openflow/text/match-parse.ts";
 import { OF13, PORTS } from "../../../../src/openflow/version.ts";
 import { portMatch } from "../../../../src/openflow/messages/packets.ts";
 import { MAX_PASSIVE } from "../../../../src/slowpath/control/service.ts";
