@@ -58,6 +58,8 @@ export interface VswitchOptions {
   readonly tls?: Tls;
   /** Controllers' sockets may be in the run directory only; true unless set. */
   readonly selfConfined?: boolean;
+  /** After so long without a packet a datapath flow goes; 1500 unless given. */
+  readonly maxIdleMs?: number;
   /** Packets that an OpenFlow connection may have waiting in buffers; 256 unless given. */
   readonly packetBuffers?: number;
   /** What `Bridge.datapath_type` may be; unless given, what the datapath stands for. */
@@ -148,6 +150,7 @@ class SlowPath implements Vswitch {
       clock,
       log: log.logger("bridge"),
       connectionLog: log.logger("rconn"),
+      bondLogs: { bond: log.logger("bond"), lacp: log.logger("lacp") },
       messageLog: new MessageLog(log.logger("vconn")),
       runDir,
       tls,
@@ -225,6 +228,7 @@ class SlowPath implements Vswitch {
         ...(datapathNow && { datapathNow }),
         ...(datapathTypes && { types: datapathTypes }),
         ...(network && { network }),
+        maxIdleMs: this.options.maxIdleMs,
       });
       void this.takeOver(this.backend);
       return this.backend;

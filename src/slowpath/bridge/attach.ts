@@ -15,7 +15,7 @@ import type { Bridge } from "./bridge.ts";
 import { defaultMac } from "./identity.ts";
 import type { BridgePort, PortKind } from "./ports.ts";
 import { tunnelConfigOf } from "./tunnel-ports.ts";
-import { refusedPort, refusedType } from "./unsupported.ts";
+import { refusedType } from "./unsupported.ts";
 import type { WantedInterface, WantedPort } from "./wanted.ts";
 
 /** How long to wait for the kernel's word of an internal port's device. */
@@ -54,11 +54,10 @@ export interface AttachContext {
 export function openAhead(
   { backend, inUserspace }: Bridge,
   devices: Devices,
-  port: WantedPort,
   iface: WantedInterface,
 ): Promise<DpPort> | undefined {
-  const refused = refusedPort(port) ?? refusedType(iface, devices);
-  if (refused !== undefined || kindOf(port, iface, devices) !== "device") return undefined;
+  const refused = refusedType(iface, devices);
+  if (refused !== undefined || kindOf(iface, devices) !== "device") return undefined;
   if (devices.maker || !devices.get(iface.name)) return undefined;
   const opening = backend.datapath.addPort({
     name: iface.name,
@@ -71,8 +70,8 @@ export function openAhead(
 }
 
 /** What the interface is to be, or the reason why it cannot be set up at all. */
-export function kindOf(port: WantedPort, iface: WantedInterface, devices: Devices): PortKind {
-  const refused = refusedPort(port) ?? refusedType(iface, devices);
+export function kindOf(iface: WantedInterface, devices: Devices): PortKind {
+  const refused = refusedType(iface, devices);
   if (refused !== undefined) throw new SetupError(refused);
   if (iface.type === "internal") return "internal";
   if (isTunnelType(iface.type)) return "tunnel";
@@ -109,14 +108,14 @@ export async function attachInterface(
   iface: WantedInterface,
 ): Promise<BridgePort> {
   const { bridge, backend, devices, clock, former } = context;
-  const kind = kindOf(port, iface, devices);
+  const kind = kindOf(iface, devices);
   const typeName = typeNameOf(iface, kind, devices);
   if (former) {
     return bridge.attach({
       name: iface.name,
       kind,
       typeName,
-      bundle: port.name,
+      ...bundleOf(port),
       dpPort: former.dpPort,
       ofport: numberFor(context, iface),
       device: former.device,
@@ -130,7 +129,7 @@ export async function attachInterface(
       name: iface.name,
       kind,
       typeName,
-      bundle: port.name,
+      ...bundleOf(port),
       dpPort: undefined,
       ofport: numberFor(context, iface),
       device: undefined,
@@ -160,7 +159,7 @@ export async function attachInterface(
       name: iface.name,
       kind,
       typeName,
-      bundle: port.name,
+      ...bundleOf(port),
       dpPort: portNo,
       ofport: numberFor(context, iface),
       device,
@@ -195,7 +194,7 @@ async function attachTunnel(
         name: iface.name,
         kind: "tunnel",
         typeName,
-        bundle: port.name,
+        ...bundleOf(port),
         dpPort,
         ofport: numberFor(context, iface),
         device: undefined,
@@ -211,6 +210,11 @@ async function attachTunnel(
     if (error instanceof TunnelConfigError) throw new SetupError(error.message);
     throw error;
   }
+}
+
+/** Where the port belongs; LACP, if it is to speak that, must agree before it is used. */
+function bundleOf({ name, row }: WantedPort): { bundle: string; awaitsLacp: boolean } {
+  return { bundle: name, awaitsLacp: (row?.lacp ?? "off") !== "off" };
 }
 
 function noSuchDevice(name: string): SetupError {

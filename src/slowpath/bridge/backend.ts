@@ -34,6 +34,8 @@ export interface BackendOptions {
   readonly datapathNow?: () => number;
   /** The host's addresses and routes, for tunnels; none unless given. */
   readonly network?: HostNetwork;
+  /** Time without packets after which flows go, where the database says none. */
+  readonly maxIdleMs?: number | undefined;
   /** What `Bridge.datapath_type` may be: all of them mean this datapath. */
   readonly types?: readonly string[];
 }
@@ -54,6 +56,7 @@ export class Backend {
   vlanLimit: 1 | 2 | undefined;
   /** Tables are being restored (`flow-restore-wait`): packets of unknown flows are dropped. */
   restoring = false;
+  private readonly maxIdleMs: number;
   private readonly attached = new Map<number, BridgePort>();
 
   constructor(options: BackendOptions) {
@@ -61,6 +64,7 @@ export class Backend {
     this.datapath = datapath;
     this.types = options.types ?? datapathTypes(datapath);
     this.clock = clock;
+    this.maxIdleMs = options.maxIdleMs ?? DEFAULT_LIMITS.maxIdleMs;
     // Other actions take other recirculation ids: all flows begin anew.
     this.features = new DpFeatures(() => this.cache.purge());
     this.cache = new FlowCache({
@@ -141,7 +145,7 @@ export class Backend {
     this.limitVlans(vlans === 1 ? 1 : 2);
     this.bundleIdleMs = Math.max(1, number("bundle-idle-timeout", DEFAULT_BUNDLE_IDLE_SEC)) * 1000;
     const { limits } = this.cache;
-    limits.maxIdleMs = number("max-idle", DEFAULT_LIMITS.maxIdleMs);
+    limits.maxIdleMs = number("max-idle", this.maxIdleMs);
     limits.flowLimit = number("flow-limit", DEFAULT_LIMITS.flowLimit);
     limits.maxRevalidatorMs = Math.max(
       1,

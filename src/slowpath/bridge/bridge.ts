@@ -15,6 +15,7 @@ import type { Action } from "../../openflow/actions/types.ts";
 import type { PortDescription } from "../../openflow/messages/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
+import { type BondHost, Bonds } from "../bonds/bonds.ts";
 import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import { Agents } from "../control/agents.ts";
@@ -25,7 +26,14 @@ import { BUFFER_COUNT } from "../control/buffers.ts";
 import type { MessageLog } from "../control/message-log.ts";
 import { Services } from "../control/services.ts";
 import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
-import type { BundleModel, MirrorModel, PacketIn, VlanConfig } from "../pipeline/model.ts";
+import type { FrozenState } from "../pipeline/frozen.ts";
+import type {
+  BundleModel,
+  MirrorModel,
+  PacketIn,
+  PortModel,
+  VlanConfig,
+} from "../pipeline/model.ts";
 import { FlowTables } from "../pipeline/tables.ts";
 import { lookTunnel, receiveEcn } from "../tunnels/metadata.ts";
 import { decodeOptions, maskOptions, optionsOf } from "../tunnels/options.ts";
@@ -36,6 +44,11 @@ import { MacTable } from "./learning.ts";
 import { OfportAllocator } from "./ofports.ts";
 import { BridgePort, Bundle, type PortCounts, type PortKind, withConfigBits } from "./ports.ts";
 import { sameVlan } from "./vlan.ts";
+
+export interface BondLogs {
+  readonly bond: Logger;
+  readonly lacp: Logger;
+}
 
 export interface BridgeOptions {
   readonly name: string;
@@ -48,6 +61,8 @@ export interface BridgeOptions {
   readonly stateDir?: string | undefined;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
+  /** Where it is told what bonds and LACP do; `log` unless given. */
+  readonly bondLogs?: BondLogs | undefined;
   /** Where OpenFlow messages are told in words. */
   readonly messages?: MessageLog | undefined;
   /** Controllers' sockets may be in the run directory only; true unless set. */
@@ -67,6 +82,7 @@ export interface AttachSpec {
   readonly kind: PortKind;
   readonly typeName?: string;
   readonly bundle: string;
+  readonly awaitsLacp?: boolean;
   readonly dpPort: number | undefined;
   readonly ofport: number;
   readonly device: Device | undefined;
@@ -92,7 +108,7 @@ export const DEFAULT_DESCRIPTION: SwitchDescription = {
   datapath: "None",
 };
 
-export class Bridge implements Switch {
+export class Bridge implements Switch, BondHost {
   readonly name: string;
   readonly clock: Clock;
   readonly tables: FlowTables;
@@ -104,6 +120,7 @@ export class Bridge implements Switch {
   readonly continuations: Continuations;
   readonly keptFlows: KeptFlows;
   readonly backend: Backend;
+  readonly bonds: Bonds;
   readonly packetBuffers: number;
   readonly inUserspace: boolean;
   datapathId = 0n;
@@ -121,7 +138,7 @@ export class Bridge implements Switch {
   private readonly byNumber = new Map<number, BridgePort>();
   private readonly byName = new Map<string, BridgePort>();
   private readonly bundlesByName = new Map<string, Bundle>();
-  private readonly unlisten: () => void;
+  private readonly ends: readonly (() => void)[];
 
   constructor(private readonly options: BridgeOptions) {
     const { name, clock, log, runDir, backend, statusChanged } = options;
@@ -151,9 +168,12 @@ export class Bridge implements Switch {
       stateDir: options.stateDir,
     });
     this.continuations = new Continuations(this, backend.cache, this.agents.tlvTable);
-    this.unlisten = this.tables.listen((changes) => {
-      this.agents.tablesChanged(this.tables, changes, clock.now());
-    });
+    this.ends = [
+      backend.cache.onRound(() => this.bonds.counted()),
+      this.tables.listen((changes) => {
+        this.agents.tablesChanged(this.tables, changes, clock.now());
+      }),
+    ];
     this.services = new Services({
       bridge: this,
       agents: this.agents,
@@ -166,6 +186,12 @@ export class Bridge implements Switch {
       changed: statusChanged,
     });
     backend.cache.addBridge(this);
+    this.bonds = new Bonds(
+      this,
+      clock,
+      options.bondLogs?.bond ?? log,
+      options.bondLogs?.lacp ?? log,
+    );
   }
 
   get bundles(): Iterable<Bundle> {
@@ -207,6 +233,7 @@ export class Bridge implements Switch {
     if (!bundle) {
       bundle = new Bundle(spec.bundle);
       this.bundlesByName.set(spec.bundle, bundle);
+      bundle.awaitsLacp = spec.awaitsLacp === true;
     }
     const port = new BridgePort({
       bridge: this,
@@ -242,6 +269,7 @@ export class Bridge implements Switch {
     if (port.ofport !== PORTS.LOCAL) this.ofports.release(port.ofport);
     const { bundle } = port;
     bundle.members.splice(bundle.members.indexOf(port), 1);
+    this.bonds.detached(bundle, port);
     if (bundle.members.length === 0) {
       this.bundlesByName.delete(bundle.name);
       // Other bridges have learned these addresses through this one.
@@ -255,9 +283,10 @@ export class Bridge implements Switch {
   deviceChanged(port: BridgePort, device: Device): void {
     const before = port.describe();
     if (!port.setDevice(device)) return;
-    if (!port.linkUp) this.macs.flushBundle(port.bundle);
+    if (!port.bundle.members.some(({ linkUp }) => linkUp)) this.macs.flushBundle(port.bundle);
     this.portChanged(port, before);
     this.enable(port);
+    if (port.bundle.bond || port.bundle.lacp) this.bonds.run();
   }
 
   /** As in Open vSwitch, a port is told of first, and that it is live a moment later. */
@@ -293,6 +322,33 @@ export class Bridge implements Switch {
     this.forwardBpdu = forwardBpdu;
     this.standardPush = standardPush;
     this.backend.changed();
+  }
+
+  // For bonds
+
+  transmit({ ofport }: PortModel, frame: Uint8Array): void {
+    const actions: Action[] = [{ type: "output", port: ofport, maxLength: 0 }];
+    this.preparePacketOut({ data: frame }, PORTS.NONE, actions).send();
+  }
+
+  refresh(port: BridgePort): void {
+    this.enable(port);
+  }
+
+  bondsChanged(): void {
+    this.backend.changed();
+  }
+
+  bondStatusChanged(): void {
+    this.options.statusChanged();
+  }
+
+  reserve(state: FrozenState): number {
+    return this.backend.cache.reserve(state);
+  }
+
+  release(recircId: number): void {
+    this.backend.cache.release(recircId);
   }
 
   private portChanged(port: BridgePort, before: PortDescription, source?: object): void {
@@ -396,9 +452,10 @@ export class Bridge implements Switch {
 
   /** Closes the connections and empties the tables. Ports must have been detached. */
   close(): void {
+    this.bonds.close();
     this.keptFlows.close();
     this.services.close();
-    this.unlisten();
+    for (const end of this.ends) end();
     this.tables.flush();
     this.macs.flush();
     this.backend.cache.removeBridge(this);

@@ -7,6 +7,7 @@ import type { Devices } from "../../fastpath/devices.ts";
 import type { Logger } from "../../log/log.ts";
 import { parseMac } from "../../packet/address.ts";
 import { protocolVersions } from "../control/versions.ts";
+import { bondSettings, lacpMemberSettings, lacpSettings } from "../bonds/settings.ts";
 import type { Bridge } from "./bridge.ts";
 import { configureTables } from "./flow-tables.ts";
 import {
@@ -115,6 +116,7 @@ async function configurePort(
     for (const problem of problems) say(problem);
     bridge.configureBundle(port.name, config, port.row.protected);
     configureQueues(bridge, port, context.replica);
+    configureBond(bridge, port, say);
   }
   for (const iface of port.interfaces) {
     const attached = bridge.portByName(iface.name);
@@ -144,6 +146,26 @@ async function configurePort(
       }
     }
   }
+}
+
+/** What the row says of bonding and LACP. */
+function configureBond(
+  bridge: Bridge,
+  { row, name, interfaces }: WantedPort,
+  say: (text: string) => void,
+): void {
+  const bundle = bridge.bundleByName(name);
+  if (!row || !bundle) return;
+  const waited = bundle.awaitsLacp;
+  bundle.awaitsLacp = false;
+  const lacp = lacpSettings(row, interfaces.length, bridge.mac, say);
+  const isBond = interfaces.length > 1;
+  if (!isBond && !lacp && !bundle.bond && !bundle.lacp && !waited) return;
+  const rows = new Map(interfaces.map((iface) => [iface.name, iface.row]));
+  bridge.bonds.configure(bundle, bondSettings(row, isBond ? say : () => {}), lacp, (port) => {
+    const config = rows.get(port.name)?.other_config ?? new Map();
+    return lacpMemberSettings(port.name, port.ofport, config);
+  });
 }
 
 /** The address that an internal port other than LOCAL is to have; undefined: what it has. */

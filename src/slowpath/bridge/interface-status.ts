@@ -36,8 +36,10 @@ export function interfaceStatus(port: BridgePort): InterfaceStatus {
     status.set("firmware_version", device.firmwareVersion ?? "");
   }
   const speed = port.isVirtual ? undefined : device?.linkSpeedBps;
+  const { lacp } = port.bundle;
   return {
     ofport: port.ofport,
+    lacp_current: lacp ? lacp.protocol.isCurrent(port) : undefined,
     error: undefined,
     status,
     admin_state: port.adminUp ? "up" : "down",

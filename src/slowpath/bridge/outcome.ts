@@ -3,6 +3,7 @@
  * what it holds is written, in one transaction, so a switch at rest writes nothing.
  */
 import type { ColumnValues, Replica, TableName, Txn, Uuid } from "../../db/replica.ts";
+import { formatMac } from "../../packet/address.ts";
 import type { Bridge } from "./bridge.ts";
 import { formatDatapathId } from "./identity.ts";
 import {
@@ -79,6 +80,11 @@ function collect(
     const bridge = source.bridges.get(want.name);
     put("Bridge", want.row._uuid, bridgeValues(bridge));
     for (const port of want.ports.values()) {
+      const bond = bridge?.bundleByName(port.name)?.bond;
+      if (bond && port.row) {
+        const mac = formatMac(bond.activeMac ?? new Uint8Array(6));
+        put("Port", port.row._uuid, { bond_active_slave: mac });
+      }
       for (const { row, name } of port.interfaces) {
         if (row) put("Interface", row._uuid, interfaceValues(bridge, name, source, options));
       }

@@ -6,6 +6,8 @@
  * derived from its device here and nowhere else.
  */
 import type { DpPortStats } from "../../fastpath/datapath.ts";
+import type { Bond } from "../bonds/bond.ts";
+import type { BundleLacp } from "../bonds/bonds.ts";
 import type { Device, DeviceCounters } from "../../fastpath/devices.ts";
 import {
   PORT_CONFIG,
@@ -44,6 +46,11 @@ export class Bundle implements BundleModel {
   vlan: VlanConfig = PLAIN_TRUNK;
   protected = false;
   readonly members: BridgePort[] = [];
+  /** While two or more of its interfaces are attached. */
+  bond: Bond<BridgePort> | undefined;
+  lacp: BundleLacp | undefined;
+  /** It is to speak LACP, but is not configured yet. */
+  awaitsLacp = false;
 
   constructor(readonly name: string) {}
 }
@@ -147,8 +154,13 @@ export class BridgePort implements PortModel {
     return this.tunnels && terminates(x, this.tunnels, this, this.mac);
   }
 
-  get mayEnable(): boolean {
+  private get isUp(): boolean {
     return this.linkUp && !this.config.portDown;
+  }
+
+  get mayEnable(): boolean {
+    const { lacp, awaitsLacp } = this.bundle;
+    return this.isUp && (lacp?.mayEnable(this) ?? !awaitsLacp);
   }
 
   /** Takes the device's new state in. Returns true if anything that OpenFlow shows changed. */
@@ -166,7 +178,7 @@ export class BridgePort implements PortModel {
   describe(): PortDescription {
     const speed = (this.device?.linkSpeedBps ?? 0) / 1000;
     const features = this.isVirtual ? 0 : featuresOf(this.device);
-    const live = this.enabled && this.mayEnable;
+    const live = this.enabled && this.isUp;
     return {
       port: this.ofport,
       hwAddr: this.mac,

@@ -37,7 +37,7 @@ import {
   SetupError,
 } from "./attach.ts";
 import type { Backend } from "./backend.ts";
-import { Bridge } from "./bridge.ts";
+import { type BondLogs, Bridge } from "./bridge.ts";
 import { isConfigChange } from "./config-change.ts";
 import { chooseIdentity, configureBridge, linkPatches } from "./configure.ts";
 
@@ -63,6 +63,7 @@ export interface ReconcilerOptions {
   /** Logger of OpenFlow connections. */
   readonly connectionLog: Logger;
   readonly messageLog?: MessageLog | undefined;
+  readonly bondLogs: BondLogs;
   readonly runDir: string;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
@@ -270,6 +271,7 @@ export class Reconciler {
         clock,
         log: connectionLog,
         messages: this.options.messageLog,
+        bondLogs: this.options.bondLogs,
         runDir,
         tls: this.options.tls,
         packetBuffers: this.options.packetBuffers,
@@ -351,7 +353,7 @@ export class Reconciler {
     const iface = wantedPort?.interfaces.find(({ name }) => name === port.name);
     if (!wantedPort || !iface) return "it is no longer configured";
     try {
-      if (kindOf(wantedPort, iface, this.options.devices) !== port.kind) {
+      if (kindOf(iface, this.options.devices) !== port.kind) {
         return `its type is now "${iface.type}"`;
       }
       if (port.kind === "patch") {
@@ -405,8 +407,8 @@ export class Reconciler {
     missing.sort((a, b) => rank(a) - rank(b) || byName(a[0].name, b[0].name));
     const opening = new Map(
       missing.filter(([{ name }]) => !this.former.has(`${bridge.name}/${name}`)).map((
-        [iface, port],
-      ) => [iface, openAhead(bridge, this.options.devices, port, iface)]),
+        [iface],
+      ) => [iface, openAhead(bridge, this.options.devices, iface)]),
     );
     for (const [iface, port] of missing) {
       const key = `${bridge.name}/${iface.name}`;

@@ -39,12 +39,6 @@ export function refusedType(iface: WantedInterface, { maker }: Devices): string 
   }
 }
 
-/** Why a port cannot be set up as a whole, or undefined if it can. */
-export function refusedPort(port: WantedPort): string | undefined {
-  if (port.interfaces.length < 2) return undefined;
-  return `bonding is not supported yet: port ${port.name} has ${port.interfaces.length} interfaces`;
-}
-
 /** Settings of an interface that have no effect yet. */
 export function unsupportedInterface(
   row: Row<"Interface">,
@@ -59,7 +53,6 @@ export function unsupportedInterface(
   if (row.cfm_mpid !== undefined) found.push("cfm_mpid");
   // A dummy would not know how to hold anything back.
   if (port.row?.qos !== undefined && !maker) found.push("qos");
-  if (port.row?.lacp !== undefined && port.row.lacp !== "off") found.push("lacp");
   return found;
 }
 

@@ -74,6 +74,7 @@ export class FlowCache {
   private readonly tracing: Tracing;
   private readonly inheritance: Omit<InheritanceOptions, "flows" | "references">;
   private readonly revalidator: Revalidator;
+  private readonly roundListeners = new Set<() => void>();
   private readonly bridges = new Map<BridgeModel, () => void>();
   private readonly clock: Clock;
   private readonly log: Logger;
@@ -195,6 +196,13 @@ export class FlowCache {
     const started = this.clock.now();
     await this.revalidator.round();
     this.roundMs = this.clock.now() - started;
+    for (const listener of this.roundListeners) listener();
+  }
+
+  /** Calls `listener` after each round, when counters are fresh; the returned function ends that. */
+  onRound(listener: () => void): () => void {
+    this.roundListeners.add(listener);
+    return () => void this.roundListeners.delete(listener);
   }
 
   /** Megaflows off: each flow matches whole packets. Those that are there go. */
@@ -247,6 +255,15 @@ export class FlowCache {
   /** The frozen state of a recirculation id. */
   frozen(recircId: number): FrozenState | undefined {
     return this.references.recirculations.find(recircId);
+  }
+
+  /** A recirculation id of its own for a state, held until it is released. */
+  reserve(frozen: FrozenState): number {
+    return this.references.recirculations.reserve(frozen);
+  }
+
+  release(recircId: number): void {
+    this.references.recirculations.release([recircId]);
   }
 
   /** Removes rules and MAC entries whose time is over; once a second by itself. */

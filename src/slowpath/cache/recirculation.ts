@@ -47,8 +47,14 @@ export class RecirculationIds implements Recirculations {
     return id;
   }
 
-  /** An id for a use of its own (a bond's hash), which no state is behind. */
-  allocate(): number {
+  /** An id of its own for a state that others may equal (two bonds of a bridge). */
+  reserve(frozen: FrozenState): number {
+    const id = this.allocate();
+    this.entries.set(id, { frozen, identity: `own/${id}`, references: 1, idleSinceMs: 0 });
+    return id;
+  }
+
+  private allocate(): number {
     for (;;) {
       const id = this.next;
       this.next = id === 0xffffffff ? 1 : id + 1;

@@ -187,6 +187,7 @@ export class Upcalls {
       ...references,
       learns: true,
       packetLength: length,
+      packet: packet.data,
       ...begin,
     });
     this.tell(translation);
@@ -280,6 +281,7 @@ export class Upcalls {
       scratch,
       learns: true,
       packetLength: packet.data.length,
+      packet: packet.data,
     });
     this.tell(translation);
     // The packet goes first: it should not wait for the flow. Later ones of its flow cannot overtake

@@ -11,6 +11,7 @@ import { GROUP_ANY, PORTS, TABLE_ALL } from "../../openflow/version.ts";
 import { anyMatch } from "../../packet/key.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
+import { registerBondCommands } from "../bonds/commands.ts";
 import { registerDpctl } from "../dpctl/commands.ts";
 import { TABLE_OWN } from "../pipeline/tables.ts";
 import { registerTrace } from "../trace/commands.ts";
@@ -46,6 +47,7 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
   registerUpcallCommands(server, context.backend);
   registerTunnelCommands(server, () => context.backend()?.tunnels);
   registerFdbCommands(server, context.bridges);
+  registerBondCommands(server, context.bridges);
   registerFeatureCommands(server, context);
   add("ofproto/list", "", [0, 0], () => lines([...context.bridges().keys()].sort()));
   add("bridge/reconnect", "[bridge]", [0, 1], ([name]) => {

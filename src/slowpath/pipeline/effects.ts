@@ -7,7 +7,7 @@
  */
 import type { Learned } from "./learn.ts";
 import type { Group, Groups } from "./groups.ts";
-import type { BridgeModel, MirrorModel, PatchStats } from "./model.ts";
+import type { BondModel, BridgeModel, MirrorModel, PatchStats } from "./model.ts";
 import type { Rule } from "./rule.ts";
 import type { FlowTables } from "./tables.ts";
 
@@ -57,6 +57,8 @@ export type Effect =
   }
   /** Something else that lives as long as packets come. */
   | { readonly type: "touch"; touch(): void }
+  /** A bond sent it. */
+  | { readonly type: "bond"; readonly bond: BondModel; readonly bucket: number }
   /** A mirror got a copy. */
   | { readonly type: "mirror"; readonly mirror: MirrorModel }
   /** `fin_timeout`: acts when the packets had FIN or RST. Seconds, 0: leave. */
@@ -121,6 +123,9 @@ export function credit(
         break;
       case "touch":
         effect.touch();
+        break;
+      case "bond":
+        effect.bond.account(effect.bucket, bytes);
         break;
       case "mirror":
         effect.mirror.stats.packets += packets;

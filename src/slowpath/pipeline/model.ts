@@ -50,8 +50,37 @@ export interface BundleModel {
   readonly vlan: VlanConfig;
   /** Two protected bundles do not talk to each other. */
   readonly protected: boolean;
-  /** Its ports; one unless it is a bond. The first is the one that NORMAL sends through. */
+  /** Its ports; one unless it is a bond. */
   readonly members: readonly PortModel[];
+  /** Decides between its members, where it has several. */
+  readonly bond?: BondModel | undefined;
+  /** Takes LACP messages that come in by its members. */
+  readonly lacp?: LacpModel | undefined;
+}
+
+/** "drop if moved": unless its source address was learned behind the bond, or not at all. */
+export type BondVerdict = "accept" | "drop" | "drop if moved";
+
+export interface MemberChoice {
+  readonly port: PortModel;
+  /** What is to be told what the packets are worth (`account`); undefined: nothing. */
+  readonly bucket: number | undefined;
+}
+
+/** A bond (src/slowpath/bonds). When it would decide otherwise, `FlowCache.changed()` is called. */
+export interface BondModel {
+  /** May a packet that came by the member be switched? */
+  admits(port: PortModel, isMulticast: boolean): BondVerdict;
+  /** The datapath hashes packets with this basis, and they come back with this id. */
+  readonly recirculation: { readonly id: number; readonly basis: number } | undefined;
+  /** The member for a packet; what was looked at goes into `mask`. Undefined: it is dropped. */
+  choose(key: FlowKey, mask: FlowKey | undefined, vlan: number): MemberChoice | undefined;
+  account(bucket: number, bytes: number): void;
+}
+
+export interface LacpModel {
+  /** A frame of type 0x8809 came in by the member. */
+  receive(port: PortModel, frame: Uint8Array): void;
 }
 
 export interface PatchPeer {

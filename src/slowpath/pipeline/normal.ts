@@ -16,10 +16,11 @@ import type { FlowKey } from "../../packet/key.ts";
 import { macNumber } from "../bridge/learning.ts";
 import { AT, ETH_ARP, inPort, look16, lookBytes, u16, u32, VLAN_CFI, VLAN_VID } from "./bits.ts";
 import { isMirrorOutput } from "./mirror.ts";
-import type { BundleModel, PortModel } from "./model.ts";
+import type { BundleModel } from "./model.ts";
 import { outputToPort } from "./output.ts";
 import { setTags, tags } from "./tags.ts";
 import type { Tracer } from "./tracer.ts";
+import { bondRefusal, outputToBond } from "./bond-output.ts";
 import type { Xlate } from "./xlate.ts";
 import { admitsVid, includes, innerVlans, putWireVlans, type Vlans, wireVlans } from "./vlan.ts";
 
@@ -95,6 +96,10 @@ export function normal(x: Xlate): void {
     return x.tracer?.report("detail", "packet has reserved destination MAC, dropping");
   }
 
+  if (port && from.bond) {
+    const refusal = bondRefusal(x, from, port, vlan);
+    if (refusal !== undefined) return x.tracer?.report("detail", refusal);
+  }
   const gratuitousArp = isGratuitousArp(key, mask);
   if (port && u32(key, AT.packetType) === 0) {
     if (x.learns && x.tracer) reportLearning(x, x.tracer, from, vlan);
@@ -167,21 +172,16 @@ function flood(x: Xlate, from: BundleModel, vlans: Vlans): void {
 
 /** Through the bundle, with the tags that its configuration wants. */
 export function outputToBundle(x: Xlate, bundle: BundleModel, vlans: Vlans): void {
-  const port = choose(bundle);
-  if (!port) return;
+  if (bundle.members.length === 0) return;
   const { key, mask } = x;
   if (bundle.vlan.mode === "dot1q-tunnel" && bundle.vlan.cvlans) {
     look16(mask, AT.vlan2Tci, 0xffff);
   }
   const before = tags(key);
   putWireVlans(bundle, vlans, key, mask);
-  outputToPort(x, port.ofport, {});
+  if (bundle.bond) outputToBond(x, bundle.bond);
+  else outputToPort(x, bundle.members[0]!.ofport, {});
   setTags(key, before);
-}
-
-/** The member that carries the packet: the first whose link is up, else the first. */
-function choose({ members }: BundleModel): PortModel | undefined {
-  return members.length > 1 ? members.find(({ linkUp }) => linkUp) : members[0];
 }
 
 function noPort(ofport: number): boolean {
@@ -194,7 +194,7 @@ export function isReserved(mac: number): boolean {
 }
 
 /** An ARP broadcast by which a host says that it has moved. */
-function isGratuitousArp(key: FlowKey, mask: FlowKey): boolean {
+export function isGratuitousArp(key: FlowKey, mask: FlowKey): boolean {
   if (u16(key, AT.ethType) !== ETH_ARP) return false;
   lookBytes(mask, AT.ethDst, 6);
   if (macNumber(key.bytes, AT.ethDst) !== BROADCAST) return false;

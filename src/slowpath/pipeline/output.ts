@@ -17,6 +17,8 @@ export interface OutputOptions {
   readonly truncates?: boolean;
   /** It stands in a group's bucket. */
   readonly inBucket?: boolean;
+  /** The datapath hashes the packet and looks it up again, instead of sending it. */
+  readonly balances?: { readonly id: number; readonly basis: number };
   /** A miss of OFPP_TABLE may ask controllers. */
   readonly mayPacketIn?: boolean;
 }
@@ -115,7 +117,10 @@ export function outputToPort(x: Xlate, ofport: number, options: OutputOptions): 
     x.commit();
     const tunnel = port.takes?.(x);
     if (tunnel !== undefined) x.emit({ type: "tnl_pop", port: tunnel });
-    else {
+    else if (options.balances) {
+      x.emit({ type: "hash", algorithm: "l4", basis: options.balances.basis });
+      x.emit({ type: "recirc", id: options.balances.id });
+    } else {
       if (x.mirrorLength > 0 && x.mirrorLength < 0xffff) {
         x.emit({ type: "trunc", maxLength: x.mirrorLength });
       }

@@ -15,6 +15,7 @@ import { finishLessons } from "./learn.ts";
 import { runTable } from "./lookup.ts";
 import type { PortModel } from "./model.ts";
 import { mayReceive } from "./receive.ts";
+import { isSpecial } from "./special.ts";
 import type { Xlate } from "./xlate.ts";
 
 const TUNNEL = [...SLOTS.values()].filter(({ name }) => name.startsWith("tun_"));
@@ -47,7 +48,7 @@ export function crossPatch(x: Xlate, out: PortModel, isLast: boolean): void {
   x.tracer?.enter("bridge", `bridge("${bridge.name}")`);
   if (bridge !== x.bridge) x.mirrors = 0;
   x.bridge = bridge;
-  if (mayReceive(x, port)) {
+  if (!isSpecial(x, port) && mayReceive(x, port)) {
     finishLessons(x, bridge.tables);
     const lookup = { table: 0, port: port.ofport, asPipeline: true, mayPacketIn: true };
     runTable(x, { ...lookup, swaps: false }, isLast, runClone);

@@ -44,6 +44,7 @@ import { isMirrorOutput, mirrorIngress } from "./mirror.ts";
 import type { BridgeModel, PortModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
 import { mayReceive } from "./receive.ts";
+import { isSpecial } from "./special.ts";
 import type { TableOutcome, Tracer } from "./tracer.ts";
 import { finishMask } from "./wildcards.ts";
 import {
@@ -71,6 +72,8 @@ export interface TranslationInput {
   readonly learns?: boolean;
   /** Bytes of the packet, if there is one. */
   readonly packetLength?: number;
+  /** The packet, if what is in it counts: protocols of the switch's own get it. */
+  readonly packet?: Uint8Array;
   /** Whoever translates often passes one; never to a translation inside another. */
   readonly scratch?: Scratch;
 }
@@ -122,6 +125,7 @@ export function translate(input: TranslationInput): Translation {
     tracer,
     learns: input.learns === true,
     packetLength: input.packetLength ?? 0,
+    packet: input.packet,
   });
   tracer?.enter("bridge", `bridge("${bridge.name}")`);
   run(x, input);
@@ -223,6 +227,7 @@ function process(
   found: TableOutcome | undefined,
   actions: readonly ThawAction[],
 ): void {
+  if (from && !x.thawed && isSpecial(x, from)) return;
   if (from && !x.thawed && isMirrorOutput(x, from.bundle)) {
     x.complain(
       `dropping packet received on port ${from.bundle.name}, ` +

@@ -99,6 +99,7 @@ export interface XlateInput {
   readonly tracer: Tracer | undefined;
   readonly learns: boolean;
   readonly packetLength: number;
+  readonly packet: Uint8Array | undefined;
 }
 
 export class Xlate {
@@ -133,6 +134,8 @@ export class Xlate {
 
   /** Bytes of the packet; 0: there is none. */
   readonly packetLength: number;
+  /** The packet itself, for those who read more than headers. */
+  readonly packet: Uint8Array | undefined;
   /** A packet like this one must come up again, whatever is said of it now. */
   uncacheable = false;
 
@@ -192,6 +195,7 @@ export class Xlate {
     this.tracer = input.tracer;
     this.learns = input.learns;
     this.packetLength = input.packetLength;
+    this.packet = input.packet;
     this.key.words.set(key.words);
     this.originalPriority = key.get(FIELDS.skb_priority);
     this.key.set(FIELDS.actset_output, PORTS.UNSET);

@@ -180,6 +180,8 @@ async function start(context: Start): Promise<Vswitch> {
     tls,
     writesVersions: false,
     packetBuffers: 0,
+    // Open vSwitch's default.
+    maxIdleMs: 10_000,
     selfConfined: options.daemon.selfConfined,
     ...(unixctl && { unixctl }),
     ...(dummies && {

@@ -97,6 +97,8 @@ function describeEffect(effect: ReturnType<typeof translate>["effects"][number])
       return effect.type;
     case "watch":
       return [effect.type, effect.id];
+    case "bond":
+      return [effect.type, effect.bucket];
     case "patch":
     case "touch":
     case "mirror":
