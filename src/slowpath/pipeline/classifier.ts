@@ -218,6 +218,15 @@ export class Classifier<T extends Classified> {
     } else if (subtable.maxPriority !== before) this.sorted = false;
   }
 
+  /** Puts `rule` in the place of `old`, whose match and priority it has; listed where `old` was. */
+  replace(old: T, rule: T): void {
+    const subtable = old.home as Subtable<T> | undefined;
+    if (!subtable) throw new Error("classifier: the rule to replace is not in it");
+    subtable.replace(old, rule);
+    if (old.conjunctions) this.soft--;
+    if (rule.conjunctions) this.soft++;
+  }
+
   /**
    * Rules at least as specific as `criteria`: those whose every packet fits it (the "loose" choice
    * of OpenFlow's modify and delete). Do not change the classifier while iterating.

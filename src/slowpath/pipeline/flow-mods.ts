@@ -121,10 +121,8 @@ export class FlowMods {
       rule.bytes = old.bytes;
     }
     rule.usedMs = old.usedMs;
-    const match = old.match();
-    this.store.take(old);
+    this.store.replace(old, rule, { event: "modified", rule, old, command: mod.command, source });
     this.store.succeed(old, rule, keepsCounts);
-    this.store.put(rule, match, { event: "modified", rule, old, command: mod.command, source });
   }
 
   private collect(mod: FlowModBody, strict: boolean): Rule[] {

@@ -97,6 +97,12 @@ export class RuleStore {
     this.journal.note(() => this.enter(rule, rule.match()), change);
   }
 
+  /** Puts `rule` in the place of `old`, whose match and priority it has. */
+  replace(old: Rule, rule: Rule, change: TablesChange): void {
+    this.exchange(old, rule);
+    this.journal.note(() => this.exchange(rule, old), change);
+  }
+
   drop(rule: Rule, reason: RemovedReason, source: ChangeSource): void {
     this.take(rule, { event: "removed", rule, reason, source });
   }
@@ -112,6 +118,14 @@ export class RuleStore {
     const table = this.tables[rule.table]!;
     table.classifier.insert(rule, match);
     if (rule.hidden) table.hidden++;
+    this.index.add(rule);
+  }
+
+  private exchange(old: Rule, rule: Rule): void {
+    old.keepMatch();
+    rule.catchAll = old.catchAll;
+    this.tables[old.table]!.classifier.replace(old, rule);
+    this.index.remove(old);
     this.index.add(rule);
   }
 

@@ -5,6 +5,9 @@
  *     hash ──> heads[hash & sizeMask] ──> slot ──next[slot]──> slot ──> -1
  *                                          │
  *                values[slot*n … slot*n+n) │ rulesAt[slot]: rule of highest priority ──lower──> …
+ *
+ * Slots are given in the order of insertion, which is the order in which rules are listed. One whose
+ * last rule goes stays empty until the arrays are full; then, if half are empty, they close up.
  */
 import { FlowKey, type Match, SharedMask } from "../../packet/key.ts";
 import { KEY_WORDS, SLOTS } from "../../packet/layout.ts";
@@ -67,8 +70,9 @@ export class Subtable<T extends Classified> implements Home {
   private next = new Int32Array(FIRST_SLOTS);
   private heads = new Int32Array(FIRST_SLOTS).fill(NONE);
   private readonly rulesAt: (T | undefined)[] = [];
-  private readonly free: number[] = [];
+  /** Slots given out, and those of them that have rules. */
   private slots = 0;
+  private used = 0;
   /** Rules of each priority. */
   private readonly priorities = new Map<number, number>();
 
@@ -208,6 +212,25 @@ export class Subtable<T extends Classified> implements Home {
     }
   }
 
+  /** Puts `rule` in the place of `old`, whose match and priority it has. */
+  replace(old: T, rule: T): void {
+    const { slot } = old;
+    if (rule.priority !== old.priority) throw new Error("classifier: another priority");
+    if (this.rulesAt[slot] === old) this.rulesAt[slot] = rule;
+    else {
+      let above: Classified | undefined = this.rulesAt[slot];
+      while (above && above.lower !== old) above = above.lower;
+      if (!above) throw new Error("classifier: the rule to replace is not in its chain");
+      above.lower = rule;
+    }
+    rule.lower = old.lower;
+    rule.home = this;
+    rule.slot = slot;
+    old.home = undefined;
+    old.slot = NONE;
+    old.lower = undefined;
+  }
+
   /** The whole match kept at a slot. */
   match(slot: number): Match {
     const key = new FlowKey();
@@ -305,8 +328,9 @@ export class Subtable<T extends Classified> implements Home {
   }
 
   private newSlot(hash: number, key: Uint32Array): number {
-    const slot = this.free.pop() ?? this.slots++;
-    if (slot >= this.hashes.length) this.grow();
+    if (this.slots === this.hashes.length) this.makeRoom();
+    const slot = this.slots++;
+    this.used++;
     const n = this.at.length;
     for (let i = 0; i < n; i++) this.values[slot * n + i] = key[this.at[i]!]! & this.bits[i]!;
     this.hashes[slot] = hash;
@@ -327,7 +351,11 @@ export class Subtable<T extends Classified> implements Home {
       this.next[before] = this.next[slot]!;
     }
     this.rulesAt[slot] = undefined;
-    this.free.push(slot);
+    this.used--;
+    while (this.slots > 0 && !this.rulesAt[this.slots - 1]) {
+      this.slots--;
+      this.rulesAt.pop();
+    }
   }
 
   /** Adds `by` to the index entry of each stage but the last. */
@@ -366,8 +394,30 @@ export class Subtable<T extends Classified> implements Home {
     this.heads[bucket] = slot;
   }
 
-  private grow(): void {
-    const capacity = this.hashes.length * 2;
+  /** Closes up the empty slots; if there are few, there is more room afterwards. */
+  private makeRoom(): void {
+    const n = this.at.length;
+    let to = 0;
+    for (let slot = 0; slot < this.slots; slot++) {
+      const head = this.rulesAt[slot];
+      if (!head) continue;
+      if (to !== slot) {
+        this.values.copyWithin(to * n, slot * n, (slot + 1) * n);
+        this.hashes[to] = this.hashes[slot]!;
+        this.rulesAt[to] = head;
+        for (let rule: Classified | undefined = head; rule; rule = rule.lower) rule.slot = to;
+      }
+      to++;
+    }
+    this.slots = to;
+    this.rulesAt.length = to;
+    const capacity = this.hashes.length;
+    if (to > capacity / 2) this.grow(capacity * 2);
+    this.heads.fill(NONE);
+    for (let slot = 0; slot < to; slot++) this.link(slot);
+  }
+
+  private grow(capacity: number): void {
     const values = new Uint32Array(capacity * this.at.length);
     values.set(this.values);
     this.values = values;
@@ -375,7 +425,6 @@ export class Subtable<T extends Classified> implements Home {
     hashes.set(this.hashes);
     this.hashes = hashes;
     this.next = new Int32Array(capacity);
-    this.heads = new Int32Array(capacity).fill(NONE);
-    for (let slot = 0; slot < this.rulesAt.length; slot++) if (this.rulesAt[slot]) this.link(slot);
+    this.heads = new Int32Array(capacity);
   }
 }

@@ -107,6 +107,9 @@ export interface Translation {
 
 const CT_TRACKED = 0x20;
 /** Open vSwitch asks its datapath for no more outputs at once (net.core.netdev_max_backlog). */
+/** Packet types of IP without Ethernet; nothing else may say what they are. */
+const BARE_IPV4 = 0x10800;
+const BARE_IPV6 = 0x186dd;
 const MANY_OUTPUTS = 1000;
 /** Nothing to do, where nothing at all would mean a search. */
 const NOTHING: readonly ThawAction[] = [{ type: "note", data: new Uint8Array() }];
@@ -162,7 +165,8 @@ function startMask(key: FlowKey): FlowKey {
   lookBytes(mask, AT.recircId, 4);
   lookBytes(mask, AT.packetType, 4);
   lookBytes(mask, AT.ethType, 2);
-  if (isIp(key)) mask.bytes[AT.nwFrag] = 3;
+  const type = u32(key, AT.packetType);
+  if (isIp(key) || type === BARE_IPV4 || type === BARE_IPV6) mask.bytes[AT.nwFrag] = 3;
   return mask;
 }
 
