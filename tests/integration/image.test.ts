@@ -84,7 +84,7 @@ describePrivileged("image", [...SWITCH_TOOLS, ...IMAGE_TOOLS], () => {
         eventually("the container answers", async () => {
           if (child.exitCode !== undefined) throw new Error(child.log);
           return (await clients.tryVsctl("show")).code === 0;
-        }, 30_000);
+        }, { timeoutMs: 30_000 });
       await answers();
       const hosts = [await addHost(sandbox, ns, 1), await addHost(sandbox, ns, 2)];
       await clients.vsctl(
@@ -105,7 +105,7 @@ describePrivileged("image", [...SWITCH_TOOLS, ...IMAGE_TOOLS], () => {
         if (again.exitCode !== undefined) throw new Error(again.log);
         const ports = await clients.tryVsctl("list-ports", "br0");
         return ports.stdout === hosts.map(({ port }) => `${port}\n`).join("");
-      }, 30_000);
+      }, { timeoutMs: 30_000 });
       expect(await reaches(hosts[0]!.ns, hosts[1]!.ip)).toBe(true);
     },
     120_000,

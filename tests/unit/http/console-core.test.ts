@@ -6,6 +6,7 @@ import { decode, dump } from "../../../src/http/console/app/core/decode.ts";
 import { searchTest } from "../../../src/http/console/app/core/flow-search.ts";
 import { suggestActions, suggestMatch } from "../../../src/http/console/app/core/flow-words.ts";
 import { graphOf, placeGraph } from "../../../src/http/console/app/core/graph.ts";
+import { traceGraph } from "../../../src/http/console/app/core/trace-graph.ts";
 import { parseTrace, stepCount } from "../../../src/http/console/app/core/trace-text.ts";
 import type { Flow } from "../../../src/http/console/app/pages/flow-rates.ts";
 
@@ -104,9 +105,60 @@ Datapath actions: 2`;
     expect(passes[1]!.steps[0]!.number).toBe(6);
   });
 
+  test("are drawn: where it comes in, tables in their order, what becomes of it", () => {
+    const text = `Flow: ip,in_port=1
+
+bridge("br0")
+-------------
+ 0. ip, priority 10
+    resubmit(,5)
+     5. ip, priority 9
+            set_field:1->reg0
+    output:2
+    ct(table=1)
+    drop
+Final flow: unchanged
+Megaflow: recirc_id=0,ip,in_port=1
+Datapath actions: 2,ct,recirc(0x1)`;
+    const ruler = "=".repeat(79);
+    const again = text.replaceAll("output:2", "group:7").replace("2,ct,recirc(0x1)", "drop");
+    const { nodes, edges } = traceGraph(parseTrace(
+      `${text}\n\n${ruler}\nrecirc(0x1) - resume conntrack with new\n${ruler}\n\n${again}`,
+    ));
+    const name = (id: string) => {
+      const { kind, label } = nodes.find((node) => node.id === id)!;
+      return `${kind} ${label}`;
+    };
+    expect(edges.map(({ from, to }) => `${name(from)} → ${name(to)}`)).toEqual([
+      "packet in_port=1 → bridge br0",
+      "bridge br0 → table 0",
+      "table 0 → table 5",
+      "table 0 → action output:2",
+      "table 0 → action ct(table=1)",
+      "table 0 → action drop",
+      "table 5 → outcome 2,ct,recirc(0x1)",
+      "action output:2 → outcome 2,ct,recirc(0x1)",
+      "action ct(table=1) → outcome 2,ct,recirc(0x1)",
+      "action drop → outcome 2,ct,recirc(0x1)",
+      "action ct(table=1) → again recirc(0x1)",
+      "again recirc(0x1) → bridge br0",
+      "bridge br0 → table 0",
+      "table 0 → table 5",
+      "table 0 → action group:7",
+      "table 0 → action ct(table=1)",
+      "table 0 → action drop",
+      "table 5 → outcome drop",
+      "action group:7 → outcome drop",
+      "action ct(table=1) → outcome drop",
+      "action drop → outcome drop",
+    ]);
+    expect(nodes.at(-1)).toMatchObject({ dropped: true });
+    expect(new Set(nodes.map(({ step }) => step)).size).toBeGreaterThan(8);
+  });
+
   test("any text is taken", () => {
     fc.assert(fc.property(fc.string({ maxLength: 300 }), (text) => {
-      parseTrace(`Flow: ${text}`);
+      traceGraph(parseTrace(`Flow: ${text}`));
     }));
   });
 });

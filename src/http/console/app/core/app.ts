@@ -118,3 +118,15 @@ export function useAction(): {
   };
   return { busy, run };
 }
+
+/** The page is narrow, as on a phone. */
+export function useNarrow(): boolean {
+  const [query] = useState(() => matchMedia("(max-width: 700px)"));
+  const [narrow, setNarrow] = useState(query.matches);
+  useEffect(() => {
+    const changed = (): void => setNarrow(query.matches);
+    query.addEventListener("change", changed);
+    return () => query.removeEventListener("change", changed);
+  }, []);
+  return narrow;
+}

@@ -11,23 +11,30 @@ export interface Mac {
   readonly addresses: readonly string[];
 }
 
+/** What is placed: its size, in pixels. */
+export interface Box {
+  readonly id: string;
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface Link {
+  readonly from: string;
+  readonly to: string;
+}
+
 export type NodeKind = "bridge" | "port" | "host" | "remote";
 
-export interface GraphNode {
-  readonly id: string;
+export interface GraphNode extends Box {
   readonly kind: NodeKind;
   readonly label: string;
   readonly sub: string;
   readonly up: boolean;
   readonly bridge: string;
   readonly port?: string;
-  readonly width: number;
-  readonly height: number;
 }
 
-export interface GraphEdge {
-  readonly from: string;
-  readonly to: string;
+export interface GraphEdge extends Link {
   /** The port whose traffic this is: `BRIDGE/PORT`. */
   readonly traffic?: string;
   readonly up: boolean;
@@ -133,12 +140,17 @@ export interface Placed {
   readonly paths: readonly string[];
 }
 
-export function placeGraph({ nodes, edges }: Graph, upright: boolean): Placed {
+export function placeGraph(
+  { nodes, edges }: { readonly nodes: readonly Box[]; readonly edges: readonly Link[] },
+  upright: boolean,
+  /** Between neighbours along an edge, in pixels. */
+  gap = upright ? 54 : 90,
+): Placed {
   const graph = new graphlib.Graph({ multigraph: true });
   graph.setGraph({
     rankdir: upright ? "TB" : "LR",
     nodesep: 16,
-    ranksep: upright ? 54 : 90,
+    ranksep: gap,
     marginx: 14,
     marginy: 14,
   });
@@ -148,7 +160,7 @@ export function placeGraph({ nodes, edges }: Graph, upright: boolean): Placed {
   layout(graph);
   const size = graph.graph() as { width?: number; height?: number };
   const points = (i: number): readonly { x: number; y: number }[] => {
-    const { from, to } = edges[i] as GraphEdge;
+    const { from, to } = edges[i] as Link;
     return (graph.edge(from, to, String(i)) as { points: { x: number; y: number }[] }).points;
   };
   return {

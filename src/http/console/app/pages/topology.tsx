@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Bridges } from "../../../routes/bridges.ts";
 import { part } from "../core/api.ts";
-import { useApp, useQuery, useTexts } from "../core/app.ts";
+import { useApp, useNarrow, useQuery, useTexts } from "../core/app.ts";
 import { bitRate } from "../core/format.ts";
 import {
   type Graph,
@@ -225,16 +225,4 @@ function useMacs(bridges: readonly string[]): Readonly<Record<string, readonly M
     };
   }, [names]);
   return macs;
-}
-
-/** On a phone the picture grows downwards. */
-function useNarrow(): boolean {
-  const [query] = useState(() => matchMedia("(max-width: 700px)"));
-  const [narrow, setNarrow] = useState(query.matches);
-  useEffect(() => {
-    const changed = (): void => setNarrow(query.matches);
-    query.addEventListener("change", changed);
-    return () => query.removeEventListener("change", changed);
-  }, []);
-  return narrow;
 }

@@ -11,6 +11,7 @@ import { Check, Text } from "../ui/form.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { PageProps } from "../ui/pages.tsx";
 import { Badge, Card, Copy, Empty, Note, Waiting } from "../ui/parts.tsx";
+import { TraceMap } from "./trace-map.tsx";
 
 export function Trace({ query }: PageProps) {
   const { api, router } = useApp();
@@ -176,11 +177,12 @@ function Result({ text, bridge }: { readonly text: string; readonly bridge: stri
         </>
       }
     >
+      <TraceMap passes={passes} at={at} show={(step) => setAt(Math.min(total, step + 1))} />
       <div
         class="way"
         tabIndex={0}
         role="group"
-        aria-label={t("Its way")}
+        aria-label={t("Step by step")}
         onKeyDown={(event) => {
           if (event.key === "ArrowRight" || event.key === "ArrowDown") {
             event.preventDefault();
