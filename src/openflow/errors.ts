@@ -17,13 +17,34 @@ export type { ErrorName } from "./error-table.ts";
  */
 export class OfError extends Error {
   override readonly name = "OfError";
+  /** What Open vSwitch's tools log on the way to this error, in order. */
+  readonly remarks: Remark[] = [];
+
   constructor(
     readonly error: ErrorName,
     readonly offset: number,
     detail: string,
+    ...remarks: readonly Remark[]
   ) {
     super(`${error}: ${detail}`);
+    this.remarks.push(...remarks);
   }
+}
+
+/** A line for the log of a program that shows bytes to people, by the name of Open vSwitch's module. */
+export interface Remark {
+  readonly module:
+    | "meta_flow"
+    | "nx_match"
+    | "ofp_actions"
+    | "ofp_bundle"
+    | "ofp_connection"
+    | "ofp_port"
+    | "ofp_prop";
+  /** Made when it is logged, which a switch does not. */
+  readonly text: () => string;
+  /** Said however often it happens. */
+  readonly unlimited?: boolean;
 }
 
 export interface ErrorNumbers {

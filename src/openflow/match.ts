@@ -17,7 +17,7 @@ import {
   VLAN_PRESENT,
 } from "./match-set.ts";
 import { type OxmMatch, type OxmOptions, readOxmFields, writeOxmFields } from "./oxm.ts";
-import { portToWide } from "./ports.ts";
+import { beyondPorts, portToWide } from "./ports.ts";
 import { OF10, OF11, type OfVersion } from "./version.ts";
 import type { Reader, Writer } from "./wire.ts";
 
@@ -204,7 +204,12 @@ function readMatch11(reader: Reader): Match {
   const invert = (value: bigint, bits: number): bigint => ((1n << BigInt(bits)) - 1n) ^ value;
   if (has(W11.IN_PORT)) {
     const port = inPort < 0xff00 || inPort >= 0xffffff00 ? inPort & 0xffff : undefined;
-    if (port === undefined) badMatch(reader, portAt, `there is no port ${inPort}`);
+    if (port === undefined) {
+      throw new OfError("OFPBMC_BAD_VALUE", portAt, `there is no port ${inPort}`, {
+        module: "ofp_port",
+        text: () => beyondPorts(inPort),
+      });
+    }
     setMatchExact(match, FIELDS.in_port_oxm, port);
   }
   const dlSrc = reader.big(6);

@@ -291,15 +291,16 @@ function toWire(field: Field, value: bigint): bigint {
     : value;
 }
 
-/** Writes one entry: header, value and, unless `mask` covers the field, mask. */
+/** Writes one entry: header, value and, unless `mask` covers the field, or `always`, mask. */
 export function writeOxmEntry(
   writer: Writer,
   field: Field,
   version: OxmVersion,
   value: bigint,
   mask: bigint = fullMask(field),
+  always = false,
 ): void {
-  const masked = mask !== fullMask(field);
+  const masked = always || mask !== fullMask(field);
   writeOxmHeader(writer, field, version, masked);
   writer.big(masked ? value : toWire(field, value), field.bytes);
   if (masked) writer.big(mask, field.bytes);
@@ -322,7 +323,9 @@ const AFTER_TUNNEL = FIELDS.nsh_flags;
 function writeTunnelOptions(writer: Writer, version: OxmVersion, { key, mask }: Match): void {
   for (const index of tunnelOptions(mask)) {
     const field = writer.tunnelFields?.resolve(index);
-    if (field) writeOxmEntry(writer, field, version, key.getBig(field), mask.getBig(field));
+    if (!field) continue;
+    const always = writer.tunnelFields?.saysMask?.(mask, index) ?? false;
+    writeOxmEntry(writer, field, version, key.getBig(field), mask.getBig(field), always);
   }
 }
 
@@ -397,11 +400,8 @@ function writeField(writer: Writer, version: OxmVersion, match: Match, field: Fi
   // Open vSwitch's own masks of fields without masks are wider than the field; so be it.
   if (!field.maskable) bits = fullMask(field);
   const known = NARROW.get(field);
-  if (known === undefined) {
-    return writeOxmEntry(writer, field, version, key.getBig(field), bits);
-  }
-  writeOxmHeader(writer, field, version, true);
-  writer.big(key.getBig(field), field.bytes).big(bits & known, field.bytes);
+  if (known !== undefined) bits &= known;
+  writeOxmEntry(writer, field, version, key.getBig(field), bits, known !== undefined);
 }
 
 /** Writes the entries of a match, and the cookie pseudo-field when its mask is not zero. */

@@ -16,6 +16,11 @@ export function portToWide(port: number): number {
   return port < PORTS.MAX ? port : 0xffff0000 + port;
 }
 
+/** What the tools log of a number that is no port's. */
+export const beyondPorts = (wide: number): string =>
+  `port ${wide} is outside the supported range 0 through ${PORTS.MAX - 1} or 0xffffff00 through ` +
+  "0xffffffff";
+
 /** Reads a port in the version's width; one beyond 16 bits throws `error`. */
 export function readPort(
   reader: Reader,
@@ -27,7 +32,10 @@ export function readPort(
   const wide = reader.u32();
   const port = portFromWide(wide);
   if (port === undefined) {
-    throw new OfError(error, at, `port ${wide} is outside the supported range 0..65279`);
+    throw new OfError(error, at, `port ${wide} is outside the supported range 0..65279`, {
+      module: "ofp_port",
+      text: () => beyondPorts(wide),
+    });
   }
   return port;
 }

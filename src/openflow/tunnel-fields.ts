@@ -14,6 +14,9 @@ import type { FieldName } from "../packet/fields.ts";
 export interface TunnelFields {
   /** The placed field; `bytes` is how long its value is where it is spoken of, if that is known. */
   resolve(index: number, bytes?: number): Field | undefined;
+  /** The option is matched under a mask, though it be all ones: the option may be longer than said. */
+  sayMask?(mask: FlowKey, index: number): void;
+  saysMask?(mask: FlowKey, index: number): boolean;
 }
 
 const SPACE = slot("tun_metadata");
@@ -58,15 +61,41 @@ export function tunnelOptions(key: FlowKey): number[] {
   return found;
 }
 
-/** A client's: a field gets its place when it is first spoken of, as long as there is room. */
+/**
+ * A client's: a field gets its place when it is first spoken of, as long as there is room. When one
+ * turns out longer than thought, all get places anew: what was read before must be read again.
+ */
 export class LearnedTunnelFields implements TunnelFields {
   private readonly fields = new Map<number, Field>();
   private used = 0;
+  /** Counts how often that happened. */
+  moves = 0;
+  private readonly masked = new WeakMap<FlowKey, Set<number>>();
+
+  sayMask(mask: FlowKey, index: number): void {
+    const said = this.masked.get(mask);
+    if (said) said.add(index);
+    else this.masked.set(mask, new Set([index]));
+  }
+
+  saysMask(mask: FlowKey, index: number): boolean {
+    return this.masked.get(mask)?.has(index) ?? false;
+  }
 
   resolve(index: number, bytes?: number): Field | undefined {
     const known = this.fields.get(index);
     if (known && (bytes === undefined || bytes <= known.slotBytes)) return known;
-    if (bytes === undefined || this.used + bytes > SPACE.bytes) return undefined;
+    if (bytes === undefined) return undefined;
+    if (this.used - (known?.slotBytes ?? 0) + bytes > SPACE.bytes) return undefined;
+    if (!known) return this.place(index, bytes);
+    this.moves++;
+    const lengths = [...this.fields].map(([other, { slotBytes }]) => [other, slotBytes] as const);
+    this.used = 0;
+    for (const [other, length] of lengths) this.place(other, other === index ? bytes : length);
+    return this.fields.get(index);
+  }
+
+  private place(index: number, bytes: number): Field {
     const field = placedTunnelField(index, this.used, bytes);
     this.used += bytes;
     this.fields.set(index, field);

@@ -123,7 +123,7 @@ const ROWS = {
   tun_tos: { bits: 8, format: "decimal" },
   tun_gbp_id: { bits: 16, format: "decimal", maskable: true, writable: true, nxm: ["NXM_NX", 38] },
   tun_gbp_flags: { bits: 8, format: "hex", maskable: true, writable: true, nxm: ["NXM_NX", 39] },
-  tun_erspan_idx: { bits: 20, bytes: 4, format: "hex", maskable: true, writable: true, oxm: ["NXOXM_ET", 11] },
+  tun_erspan_idx: { bits: 32, bytes: 4, format: "hex", maskable: true, writable: true, oxm: ["NXOXM_ET", 11] },
   tun_erspan_ver: { bits: 4, bytes: 1, format: "decimal", maskable: true, writable: true, oxm: ["NXOXM_ET", 12] },
   tun_erspan_dir: { bits: 1, bytes: 1, format: "decimal", maskable: true, writable: true, oxm: ["NXOXM_ET", 13] },
   tun_erspan_hwid: { bits: 6, bytes: 1, format: "hex", maskable: true, writable: true, oxm: ["NXOXM_ET", 14] },

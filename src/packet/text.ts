@@ -22,8 +22,9 @@ import type { Field } from "./layout.ts";
 
 /** What the user wrote cannot be read; `message` quotes it and says why. */
 export class TextError extends Error {
-  constructor(message: string) {
-    super(message);
+  /** `options.cause`: what the text says cannot be done. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
     this.name = "TextError";
   }
 }
@@ -37,6 +38,8 @@ export interface FieldValue {
 export interface PortNames {
   nameOf(port: number): string | undefined;
   numberOf(name: string): number | undefined;
+  /** Told what is odd about a number that a text has for a port. */
+  readonly odd?: (text: string) => void;
 }
 
 /** The reserved OpenFlow ports in Open vSwitch's 16-bit numbering. */
@@ -113,11 +116,8 @@ export function formatPort(port: number, names?: PortNames): string {
 
 /** The 16-bit number of a port given by number, reserved name (any case) or known name. */
 export function parsePort(text: string, names?: PortNames): number | undefined {
-  if (/^\d+$/.test(text)) {
-    const number = Number(text);
-    if (number <= 0xffff) return number;
-    return number >= 0xffffff00 && number <= 0xffffffff ? number & 0xffff : undefined;
-  }
+  if (/^\d+$/.test(text)) return parsePortNumber(Number(text), names?.odd);
+  if (text.startsWith("-")) names?.odd?.(`Negative value ${text} is not a valid port number.`);
   const upper = text.toUpperCase();
   if (upper === "NONE") return 0xffff;
   const reserved = RESERVED_PORTS.get(upper);
@@ -129,6 +129,34 @@ export function parsePort(text: string, names?: PortNames): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+const FIRST_RESERVED = 0xff00;
+const FIRST_NAMED = 0xfff7;
+const FIRST_WIDE = 0xffffff00;
+
+function parsePortNumber(port: number, odd: PortNames["odd"]): number | undefined {
+  if (port < FIRST_RESERVED) return port;
+  if (port < FIRST_NAMED) {
+    const wide = FIRST_WIDE + port - FIRST_RESERVED;
+    odd?.(
+      `port ${port} is a reserved OF1.0 port number that will be translated to ${wide} when ` +
+        "talking to an OF1.1 or later controller",
+    );
+    return port;
+  }
+  if (port <= 0xffff) {
+    odd?.(
+      `referring to port ${formatPort(port)} as ${port} is deprecated for compatibility with ` +
+        "OpenFlow 1.1 and later",
+    );
+    return port;
+  }
+  if (port >= FIRST_WIDE && port <= 0xffffffff) return port & 0xffff;
+  odd?.(
+    `port ${port} is outside the supported range 0 through ffff or 0xffffff00 through 0xffffffff`,
+  );
+  return undefined;
 }
 
 /** `+est-new`, when some bits are masked out; `est|new`, or 0, when all of `all` are matched. */
@@ -298,7 +326,8 @@ function parseByFormat(field: Field, text: string, names?: PortNames): FieldValu
     case "port": {
       const port = parsePort(text, names);
       if (port === undefined) {
-        throw new TextError(`${text}: invalid or unknown port for ${field.name}`);
+        const what = field.bytes === 4 ? "port value out of range" : "invalid or unknown port";
+        throw new TextError(`${text}: ${what} for ${field.name}`);
       }
       const wide = field.bytes === 4 && port >= 0xff00 ? port + 0xffff0000 : port;
       return { value: BigInt(wide), mask: ones(32) };

@@ -53,11 +53,18 @@ function soft(state: State, good: boolean, detail: string): void {
   if (!good && !state.options.lenient) fail("OFPBAC_MATCH_INCONSISTENT", detail);
 }
 
-function needs(subfield: Pick<Subfield, "field">, key: FlowKey): void {
-  const { field } = subfield;
-  if (!prerequisiteMet(field.prerequisite, key)) {
-    fail("OFPBAC_MATCH_INCONSISTENT", `${field.name} needs ${field.prerequisite}`);
-  }
+/** What is read or written must be in the packet. */
+function needs(
+  { field }: Pick<Subfield, "field">,
+  key: FlowKey,
+  role: "source" | "destination" = "destination",
+): void {
+  if (prerequisiteMet(field.prerequisite, key)) return;
+  const detail = `${field.name} needs ${field.prerequisite}`;
+  throw new OfError("OFPBAC_MATCH_INCONSISTENT", 0, detail, {
+    module: "meta_flow",
+    text: () => `${role} field ${field.name} lacks correct prerequisites`,
+  });
 }
 
 function checkPort(port: number, options: CheckOptions): void {
@@ -102,7 +109,7 @@ function checkOne(action: Action, state: State): void {
     case "output":
       return checkPort(action.port, options);
     case "output_reg":
-      return needs(action.source, key);
+      return needs(action.source, key, "source");
     case "output_trunc":
       return checkPort(action.port, options);
     case "enqueue":
@@ -122,9 +129,10 @@ function checkOne(action: Action, state: State): void {
       }
       return;
     case "move":
-      needs(action.source, key);
+      needs(action.source, key, "source");
       return needs(action.destination, key);
     case "stack_push":
+      return needs(action.subfield, key, "source");
     case "stack_pop":
       return needs(action.subfield, key);
     case "multipath":
@@ -252,14 +260,14 @@ function checkCt(action: ActionOf<"ct">, key: FlowKey): void {
   if (!isIp(key) || !helped || (invalid && action.commit)) {
     fail("OFPBAC_MATCH_INCONSISTENT", "ct cannot track such packets");
   }
-  if ("subfield" in action.zone) needs(action.zone.subfield, key);
+  if ("subfield" in action.zone) needs(action.zone.subfield, key, "source");
 }
 
 /** The learned flow's match grows spec by spec; fields need their prerequisites in it. */
 function checkLearn(action: ActionOf<"learn">, key: FlowKey): void {
   const learned = new FlowKey();
   for (const { source, destination } of action.specs) {
-    if (source.type === "field") needs(source.subfield, key);
+    if (source.type === "field") needs(source.subfield, key, "source");
     if (destination.type === "output") continue;
     const { subfield } = destination;
     needs(subfield, learned);

@@ -22,6 +22,7 @@ import {
   type OfVersion,
   ONF_VENDOR,
   PORTS,
+  VERSION_NAMES,
 } from "../version.ts";
 import { parseVersions } from "../version-range.ts";
 import type { Reader, Writer } from "../wire.ts";
@@ -35,8 +36,12 @@ import type { ActionContext, ActionRow } from "./rows.ts";
 import { SET_ROWS } from "./set.ts";
 import { hasShortHeader, loadSegments, subfieldMask } from "./subfield.ts";
 import type { Action, ActionOf, ActionType } from "./types.ts";
+import { findMisplaced, type Place } from "./verify.ts";
+import { hexDump } from "../text/hex-dump.ts";
+import { wireName } from "./wire-names.ts";
 
 const VENDOR_TYPE = 0xffff;
+const MAX_ACTION_BYTES = 0xfff8;
 export const MAX_NESTING = 8;
 
 interface Instance {
@@ -90,7 +95,12 @@ const TABLES = buildTables();
 function makeContext(version: OfVersion, depth: number, key?: FlowKey): ActionContext {
   return {
     version,
-    readActions: (reader) => readList(reader, version, depth + 1),
+    readActions: (reader, outer) => {
+      const at = reader.offset;
+      const actions = readList(reader, version, depth + 1);
+      requirePlaced(actions, { version, outer, instructions: false }, at);
+      return actions;
+    },
     writeActions: (writer, actions) => writeList(writer, version, actions, key),
   };
 }
@@ -99,16 +109,53 @@ function readList(reader: Reader, version: OfVersion, depth: number): Action[] {
   if (depth > MAX_NESTING) {
     throw new OfError("OFPBAC_TOO_MANY", reader.offset, `actions nest over ${MAX_NESTING} deep`);
   }
+  const start = reader.offset;
+  const end = start + reader.left;
   const context = makeContext(version, depth);
   const actions: Action[] = [];
-  while (reader.left > 0) actions.push(readAction(reader, context));
+  let at = start;
+  try {
+    while (reader.left > 0) {
+      at = reader.offset;
+      actions.push(readAction(reader, context));
+    }
+  } catch (error) {
+    if (error instanceof OfError) remarkBadAction(error, at - start, reader.bytes, start, end);
+    throw error;
+  }
   return actions;
+}
+
+function remarkBadAction(
+  error: OfError,
+  offset: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): void {
+  error.remarks.push({
+    module: "ofp_actions",
+    text: () =>
+      `bad action at offset ${offset} (${error.error}):\n` +
+      hexDump(bytes.slice(start, end), false).trimEnd(),
+  });
+}
+
+/** Throws `OfError` unless the actions may stand there, and in that order. */
+export function requirePlaced(actions: readonly Action[], place: Place, at: number): void {
+  const misplaced = findMisplaced(actions, place);
+  if (!misplaced) return;
+  const { error, text } = misplaced;
+  throw new OfError(error, at, text, { module: "ofp_actions", text: () => text, unlimited: true });
 }
 
 function readAction(reader: Reader, context: ActionContext): Action {
   const at = reader.offset;
-  const bad = (detail: string): never => reader.fail(detail, "OFPBAC_BAD_LEN", at);
-  if (reader.left < 8) bad(`${reader.left} bytes are no action`);
+  const bad = (detail: string): never => {
+    const text = (): string => `OpenFlow action ${detail}`;
+    throw new OfError("OFPBAC_BAD_LEN", at, detail, { module: "ofp_actions", text });
+  };
+  if (reader.left < 8) reader.fail(`${reader.left} bytes are no action`);
   const type = reader.peek16();
   const length = reader.peek16(2);
   let vendor = 0;
@@ -116,9 +163,12 @@ function readAction(reader: Reader, context: ActionContext): Action {
   if (type === VENDOR_TYPE) {
     vendor = reader.peek32(4);
     if (vendor !== NX_VENDOR && vendor !== ONF_VENDOR) {
-      throw new OfError("OFPBAC_BAD_VENDOR", at, `vendor 0x${vendor.toString(16)} is unknown`);
+      throw new OfError("OFPBAC_BAD_VENDOR", at, `vendor 0x${vendor.toString(16)} is unknown`, {
+        module: "ofp_actions",
+        text: () => `OpenFlow action has unknown vendor ${cHex(vendor)}`,
+      });
     }
-    if (reader.left < 16) bad(`${reader.left} bytes are no vendor action`);
+    if (reader.left < 16) reader.fail(`${reader.left} bytes are no vendor action`);
     number = reader.peek16(8);
   }
   const found = TABLES.byWire.get(wireKey(context.version, vendor, number));
@@ -127,22 +177,63 @@ function readAction(reader: Reader, context: ActionContext): Action {
       vendor === 0 ? "OFPBAC_BAD_TYPE" : "OFPBAC_BAD_VENDOR_TYPE",
       at,
       `action ${number} of vendor 0x${vendor.toString(16)} is unknown`,
+      {
+        module: "ofp_actions",
+        text: () =>
+          `unknown ${VERSION_NAMES[context.version]} action for vendor ${cHex(vendor)} ` +
+          `and type ${number}`,
+      },
     );
   }
   const { row } = found;
-  if (length > reader.left) bad(`action of ${length} bytes, ${reader.left} are left`);
-  if (length < row.bytes || (length !== row.bytes && !row.variable) || length % 8 !== 0) {
-    bad(`${row.type} cannot be ${length} bytes long`);
+  const left = reader.left;
+  if (length > left || length < row.bytes || (length !== row.bytes && !row.variable)) {
+    const name = wireName(row, vendor, number);
+    if (length > left) bad(`${name} length ${length} exceeds action buffer length ${left}`);
+    const range = `[${row.bytes},${row.variable ? MAX_ACTION_BYTES : row.bytes}]`;
+    bad(`${name} length ${length} not in valid range ${range}`);
+  }
+  if (length % 8 !== 0) {
+    bad(`${wireName(row, vendor, number)} length ${length} is not a multiple of 8`);
   }
   const body = reader.sub(length, "OFPBAC_BAD_LEN");
   body.skip(vendor === 0 ? 4 : 10);
   return row.read(body, context);
 }
 
-/** Reads `length` bytes of actions. A length that cannot be throws `OFPBRC_BAD_LEN`. */
-export function readActions(reader: Reader, version: OfVersion, length = reader.left): Action[] {
-  if (length % 8 !== 0 || length > reader.left) {
-    reader.fail(`${length} bytes of actions, ${reader.left} are left`, "OFPBRC_BAD_LEN");
+/** As C's `%#x`. */
+const cHex = (value: number): string => value === 0 ? "0" : `0x${value.toString(16)}`;
+
+/**
+ * Reads `length` bytes of actions, among them instructions if they may be there. A length that
+ * cannot be throws `OFPBRC_BAD_LEN`.
+ */
+export function readActions(
+  reader: Reader,
+  version: OfVersion,
+  length = reader.left,
+  instructions = false,
+): Action[] {
+  const at = reader.offset;
+  const actions = readUnplaced(reader, version, length);
+  requirePlaced(actions, { version, instructions }, at);
+  return actions;
+}
+
+/** The same, of which somebody else says where they may stand. */
+export function readUnplaced(
+  reader: Reader,
+  version: OfVersion,
+  length = reader.left,
+): Action[] {
+  const { left } = reader;
+  if (length % 8 !== 0 || length > left) {
+    const text = `OpenFlow message actions length ${length} ` +
+      (length % 8 !== 0 ? "is not a multiple of 8" : `exceeds remaining message length (${left})`);
+    throw new OfError("OFPBRC_BAD_LEN", reader.offset, text, {
+      module: "ofp_actions",
+      text: () => text,
+    });
   }
   return readList(reader.sub(length, "OFPBAC_BAD_LEN"), version, 0);
 }

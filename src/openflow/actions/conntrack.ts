@@ -10,19 +10,18 @@ const CT_FORCE = 1 << 1;
 const NAT = { SRC: 1, DST: 2, PERSISTENT: 4, HASH: 8, RANDOM: 16 } as const;
 const RANGE = { IPV4_MIN: 1, IPV4_MAX: 2, IPV6_MIN: 4, IPV6_MAX: 8, PORT_MIN: 16, PORT_MAX: 32 };
 
-/** What may stand inside `ct(…)`: translation, and writes of the connection's mark and label. */
-function checkNested(actions: readonly Action[], offset: number): readonly Action[] {
-  for (const action of actions) {
-    const field = action.type === "set_field"
-      ? action.field
-      : action.type === "move"
-      ? action.destination.field
-      : undefined;
-    if (action.type === "nat") continue;
-    if (field && (field.name === "ct_mark" || field.name === "ct_label")) continue;
-    throw new OfError("OFPBAC_BAD_ARGUMENT", offset, `${action.type} is not allowed inside ct`);
-  }
-  return actions;
+/** Without a commit there is nothing that a mark, a label or an address could be written to. */
+function checkUncommitted(actions: readonly Action[], offset: number): void {
+  const idle = (action: Action): boolean =>
+    action.type === "nat" && !action.source && !action.destination && !action.persistent &&
+    !action.hash && !action.random && action.range === undefined;
+  if (actions.every(idle)) return;
+  const text = "CT action requires commit flag if actions other than NAT without arguments are " +
+    "specified.";
+  throw new OfError("OFPBAC_BAD_ARGUMENT", offset, text, {
+    module: "ofp_actions",
+    text: () => text,
+  });
 }
 
 export const CONNTRACK_ROWS: readonly ActionRow[] = [
@@ -47,14 +46,19 @@ export const CONNTRACK_ROWS: readonly ActionRow[] = [
         const subfield = { field, start: word >> 6, bits: (word & 0x3f) + 1 };
         checkSubfield(subfield, at);
         if (subfield.bits !== 16) {
-          throw new OfError("OFPBAC_BAD_SET_LEN", at, "a zone is 16 bits wide");
+          const text = `zone n_bits ${subfield.bits} not within valid range [16..16]`;
+          throw new OfError("OFPBAC_BAD_SET_LEN", at, text, {
+            module: "ofp_actions",
+            text: () => text,
+          });
         }
         zone = { subfield };
       }
       const recircTable = reader.u8();
       reader.skip(3);
       const alg = reader.u16();
-      const actions = checkNested(context.readActions(reader), at);
+      const actions = context.readActions(reader, "ct");
+      if ((flags & CT_COMMIT) === 0) checkUncommitted(actions, at);
       return {
         type: "ct",
         commit: (flags & CT_COMMIT) !== 0,

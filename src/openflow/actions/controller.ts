@@ -90,9 +90,11 @@ function writeController2(writer: Writer, action: ActionOf<"controller">): void 
     writer.pad8(open.start);
   };
   if (action.maxLength !== 0xffff) {
-    property(CONTROLLER2.MAX_LEN, (w) => w.u16(action.maxLength));
+    property(CONTROLLER2.MAX_LEN, (w) => w.u16(action.maxLength).zeros(2));
   }
-  if (action.controllerId !== 0) property(CONTROLLER2.ID, (w) => w.u16(action.controllerId));
+  if (action.controllerId !== 0) {
+    property(CONTROLLER2.ID, (w) => w.u16(action.controllerId).zeros(2));
+  }
   if (action.reason !== "action") {
     property(CONTROLLER2.REASON, (w) => w.u8(REASONS.indexOf(action.reason)));
   }

@@ -9,7 +9,7 @@ import type { FlowKey } from "../../packet/key.ts";
 import { OfError } from "../errors.ts";
 import { OF10, OF13, OF15, type OfVersion } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
-import { readActions, writeActions } from "./codec.ts";
+import { readActions, readUnplaced, requirePlaced, writeActions } from "./codec.ts";
 import type { Action, ActionOf } from "./types.ts";
 
 /** OFPIT_*. */
@@ -29,7 +29,7 @@ const SIZES: ReadonlyMap<number, { bytes: number; variable: boolean }> = new Map
   [INSTRUCTION.WRITE_METADATA, { bytes: 24, variable: false }],
   [INSTRUCTION.WRITE_ACTIONS, { bytes: 8, variable: true }],
   [INSTRUCTION.APPLY_ACTIONS, { bytes: 8, variable: true }],
-  [INSTRUCTION.CLEAR_ACTIONS, { bytes: 8, variable: true }],
+  [INSTRUCTION.CLEAR_ACTIONS, { bytes: 8, variable: false }],
   [INSTRUCTION.METER, { bytes: 8, variable: false }],
 ]);
 
@@ -87,10 +87,13 @@ export function isInstruction(action: Action, version: OfVersion): boolean {
 
 function readActionSet(reader: Reader, version: OfVersion): Action[] {
   const at = reader.offset;
-  const actions = readActions(reader, version);
+  const actions = readUnplaced(reader, version);
   for (const action of actions) {
     if (!IN_ACTION_SET.has(action.type)) {
-      throw new OfError("OFPBAC_BAD_TYPE", at, `${action.type} cannot be in an action set`);
+      throw new OfError("OFPBAC_BAD_TYPE", at, `${action.type} cannot be in an action set`, {
+        module: "ofp_actions",
+        text: () => "disallowed action in action set",
+      });
     }
   }
   return actions;
@@ -102,19 +105,28 @@ export function readInstructions(
   version: OfVersion,
   length = reader.left,
 ): Action[] {
-  if (version === OF10) return readActions(reader, version, length);
+  if (version === OF10) return readActions(reader, version, length, true);
+  const start = reader.offset;
   if (length % 8 !== 0 || length > reader.left) {
-    reader.fail(`${length} bytes of instructions`, "OFPBIC_BAD_LEN");
+    const text = `OpenFlow message instructions length ${length} ` +
+      (length % 8 !== 0
+        ? "is not a multiple of 8"
+        : `exceeds remaining message length (${reader.left})`);
+    throw new OfError("OFPBIC_BAD_LEN", start, text, { module: "ofp_actions", text: () => text });
   }
   const list = reader.sub(length, "OFPBIC_BAD_LEN");
   const bodies = new Map<number, Reader>();
   while (list.left > 0) {
     const at = list.offset;
-    if (list.left < 8) list.fail(`${list.left} bytes are no instruction`);
+    // The whole is a multiple of eight bytes, and each one read so far was.
     const type = list.peek16();
     const size = list.peek16(2);
     if (size < 8 || size % 8 !== 0 || size > list.left) {
-      list.fail(`instruction of ${size} bytes, ${list.left} are left`);
+      const detail = `instruction of ${size} bytes, ${list.left} are left`;
+      throw new OfError("OFPBIC_BAD_LEN", at, detail, {
+        module: "ofp_actions",
+        text: () => `bad instruction format at offset ${at - start}`,
+      });
     }
     if (type === EXPERIMENTER) {
       throw new OfError("OFPBIC_BAD_EXPERIMENTER", at, "no experimenter instruction is known");
@@ -131,7 +143,9 @@ export function readInstructions(
     body.skip(4);
     bodies.set(type, body);
   }
-  return inOrder(bodies, version);
+  const actions = inOrder(bodies, version);
+  requirePlaced(actions, { version, instructions: true }, start);
+  return actions;
 }
 
 function inOrder(bodies: ReadonlyMap<number, Reader>, version: OfVersion): Action[] {
@@ -141,7 +155,7 @@ function inOrder(bodies: ReadonlyMap<number, Reader>, version: OfVersion): Actio
   const apply = bodies.get(INSTRUCTION.APPLY_ACTIONS);
   if (apply) {
     apply.skip(4);
-    actions.push(...readActions(apply, version));
+    actions.push(...readUnplaced(apply, version));
   }
   if (bodies.has(INSTRUCTION.CLEAR_ACTIONS)) actions.push({ type: "clear_actions" });
   const write = bodies.get(INSTRUCTION.WRITE_ACTIONS);
@@ -211,6 +225,8 @@ function writeInstruction(
       if (version >= OF13) writer.u16(INSTRUCTION.METER).u16(8).u32(instruction.meter);
       return;
     case "write_actions": {
+      // One that holds nothing means nothing.
+      if (instruction.actions.length === 0) return;
       const open = writer.open(2);
       writer.u16(INSTRUCTION.WRITE_ACTIONS).u16(0).zeros(4);
       writeActions(writer, version, instruction.actions, key);

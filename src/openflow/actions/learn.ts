@@ -102,6 +102,7 @@ function readLearn(reader: Reader, second: boolean): LearnAction {
     deleteLearned: (flags & DELETE_LEARNED) !== 0,
     limit,
     ...(result ? { resultDestination: result } : {}),
+    ...(second && limit === 0 && !result ? { form: "learn2" } : {}),
     specs: readSpecs(reader),
   };
 }
@@ -136,7 +137,7 @@ function writeLearn(writer: Writer, action: LearnAction, second: boolean): void 
 }
 
 const needsSecond = (action: LearnAction): boolean =>
-  action.limit !== 0 || action.resultDestination !== undefined;
+  action.limit !== 0 || action.resultDestination !== undefined || action.form === "learn2";
 
 export const LEARN_ROWS: readonly ActionRow[] = [
   row<"learn">({

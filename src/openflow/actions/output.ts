@@ -1,7 +1,7 @@
 /** Actions that send the packet somewhere, and that run other tables or actions. */
 import { OfError } from "../errors.ts";
 import { readPort, writePort } from "../ports.ts";
-import { PORTS } from "../version.ts";
+import { OF10, PORTS } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
 import { type ActionRow, bare, integer, row } from "./rows.ts";
 import {
@@ -230,8 +230,10 @@ export const OUTPUT_ROWS: readonly ActionRow[] = [
   }),
   row<"write_metadata">({
     type: "write_metadata",
-    ids: "NX1.0(22)",
+    ids: "NX1.0+(22)",
     bytes: 32,
+    // Later versions have an instruction for it, and take this too.
+    when: (_action, version) => version === OF10,
     read: (reader) => {
       reader.zeros(6, "NXBRC_MUST_BE_ZERO");
       return { type: "write_metadata", metadata: reader.u64(), mask: reader.u64() };

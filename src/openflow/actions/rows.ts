@@ -15,12 +15,13 @@
 import type { OfVersion } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
 import type { Action, ActionOf, ActionType } from "./types.ts";
+import type { Outer } from "./verify.ts";
 
 /** Where an action stands, for those that hold others. */
 export interface ActionContext {
   readonly version: OfVersion;
-  /** Reads a list of actions to the reader's end. */
-  readActions(reader: Reader): Action[];
+  /** Reads a list of actions inside of `outer` to the reader's end. */
+  readActions(reader: Reader, outer?: Outer): Action[];
   writeActions(writer: Writer, actions: readonly Action[]): void;
 }
 

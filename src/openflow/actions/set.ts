@@ -15,9 +15,11 @@ import {
   readField32,
   readFieldHeader,
   readOfsBits,
+  readOnly,
   subfieldMask,
   writeFieldHeader,
 } from "./subfield.ts";
+import { OF13 } from "../version.ts";
 import type { ActionOf, ActionType } from "./types.ts";
 
 function inRange(value: number, limit: number, at: number, what: string): number {
@@ -69,14 +71,15 @@ function readSetField(reader: Reader, mayMask: boolean): ActionOf<"set_field"> {
   const { field, masked } = readSetHeader(reader, mayMask);
   const { value, mask } = readOxmValue(reader, field, masked, "OFPBAC_BAD_SET_ARGUMENT");
   reader.zeros(reader.left, "OFPBAC_BAD_SET_ARGUMENT");
-  const bad = (why: string): never => {
-    throw new OfError("OFPBAC_BAD_SET_ARGUMENT", at, `${field.name} ${why}`);
-  };
-  if (field.name === "in_port_oxm" || !(field.writable || HEADER_FIELDS.has(field.name))) {
-    bad("cannot be set");
+  if (field.name === "in_port_oxm") {
+    throw new OfError("OFPBAC_BAD_SET_ARGUMENT", at, "in_port_oxm cannot be set");
   }
+  if (!(field.writable || HEADER_FIELDS.has(field.name))) throw readOnly(field, at, "ofp_actions");
   if (field.name === "vlan_vid" && ((value & 0x1000n) === 0n || (mask & 0x1000n) === 0n)) {
-    bad("must be set with the present bit");
+    throw new OfError("OFPBAC_BAD_SET_ARGUMENT", at, "vlan_vid lacks the present bit", {
+      module: "ofp_actions",
+      text: () => `Invalid value for set field vlan_vid: ${value & 0xfffn}`,
+    });
   }
   return { type: "set_field", field, value, mask, form: "set_field" };
 }
@@ -162,9 +165,7 @@ export const SET_ROWS: readonly ActionRow[] = [
       const { field, masked } = readOxmField(reader, true);
       const { value, mask } = readOxmValue(reader, field, masked, "OFPBAC_BAD_SET_ARGUMENT");
       reader.zeros(reader.left, "OFPBAC_BAD_SET_ARGUMENT");
-      if (!field.writable) {
-        throw new OfError("OFPBAC_BAD_SET_ARGUMENT", at, `${field.name} cannot be set`);
-      }
+      if (!field.writable) throw readOnly(field, at, "ofp_actions");
       return { type: "set_field", field, value, mask, form: "set_field" };
     },
     write: (writer, { field, value, mask }) => writeOxmEntry(writer, field, 0, value & mask, mask),
@@ -182,6 +183,7 @@ export const SET_ROWS: readonly ActionRow[] = [
     ids: "NX1.0-1.4(6)",
     bytes: 16,
     variable: true,
+    when: (action, version) => action.form !== "onf" || version < OF13,
     read: (reader) => readMove(reader, 0),
     write: (writer, action) => writeMove(writer, action, 0, 0),
   }),
@@ -192,7 +194,7 @@ export const SET_ROWS: readonly ActionRow[] = [
     variable: true,
     read: (reader) => {
       reader.skip(2);
-      return readMove(reader, 2);
+      return { ...readMove(reader, 2), form: "onf" };
     },
     write: (writer, action, { version }) => {
       writer.zeros(2);

@@ -2,7 +2,7 @@
  * Runs of bits of fields, as actions name them: reading, writing, checking.
  *
  * The Nicira actions count bits in the width that a field has on the wire, which for a few differs
- * from what the flow key keeps: `arp_op` is 16 bits wide there, `vlan_vid` 12.
+ * from what the flow key keeps: `arp_op` is 16 bits wide there, `vlan_vid` 12, `tun_erspan_idx` 20.
  */
 import { OXM_CLASSES } from "../../packet/fields.ts";
 import type { Field } from "../../packet/layout.ts";
@@ -19,6 +19,8 @@ export function wireBits(field: Field): number {
       return 16;
     case "vlan_vid":
       return 12;
+    case "tun_erspan_idx":
+      return 20;
     default:
       return field.bits;
   }
@@ -30,26 +32,37 @@ export function subfieldMask({ field, start, bits }: Subfield): bigint {
   return ((1n << BigInt(bits)) - 1n) << BigInt(start);
 }
 
-/** Throws `OFPBAC_BAD_SET_LEN` unless the run lies within its field. */
-export function checkSubfield(subfield: Subfield, offset: number): Subfield {
+/** Throws `OFPBAC_BAD_SET_LEN` unless the run, which is read or written, lies within its field. */
+export function checkSubfield(
+  subfield: Subfield,
+  offset: number,
+  role: "source" | "destination" = "source",
+): Subfield {
   const { field, start, bits } = subfield;
-  if (bits < 1 || start + bits > wireBits(field)) {
-    throw new OfError(
-      "OFPBAC_BAD_SET_LEN",
-      offset,
-      `bits ${start}..${start + bits - 1} are not all in ${field.name} (${wireBits(field)} bits)`,
-    );
-  }
-  return subfield;
+  const width = wireBits(field);
+  if (bits >= 1 && start + bits <= width) return subfield;
+  const what = start >= width ? `bit offset ${start} exceeds` : `bit offset ${start} and width ` +
+    `${bits} exceeds`;
+  const text = bits < 1
+    ? `zero bit ${role} field ${field.name}`
+    : `${what} ${width}-bit width of ${role} field ${field.name}`;
+  throw new OfError("OFPBAC_BAD_SET_LEN", offset, text, { module: "meta_flow", text: () => text });
 }
 
 /** As `checkSubfield`, and `OFPBAC_BAD_SET_ARGUMENT` if the field is read-only. */
 export function checkDestination(subfield: Subfield, offset: number): Subfield {
-  checkSubfield(subfield, offset);
-  if (!subfield.field.writable) {
-    throw new OfError("OFPBAC_BAD_SET_ARGUMENT", offset, `${subfield.field.name} is read-only`);
-  }
+  checkSubfield(subfield, offset, "destination");
+  if (!subfield.field.writable) throw readOnly(subfield.field, offset, "meta_flow");
   return subfield;
+}
+
+export function readOnly(
+  field: Field,
+  offset: number,
+  module: "meta_flow" | "ofp_actions",
+): OfError {
+  const text = `destination field ${field.name} is not writable`;
+  return new OfError("OFPBAC_BAD_SET_ARGUMENT", offset, text, { module, text: () => text });
 }
 
 /** `ofs_nbits`: start in the upper ten bits, width less one in the lower six. */
@@ -62,9 +75,9 @@ export function ofsBits({ start, bits }: { start: number; bits: number }): numbe
   return (start << 6) | (bits - 1);
 }
 
-/** A plain 32-bit header without room for an experimenter id. */
+/** A plain 32-bit header without room for an experimenter id; whether it has a mask is ignored. */
 export function readField32(reader: Reader): Field {
-  return readOxmField(reader.sub(4)).field;
+  return readOxmField(reader.sub(4), true).field;
 }
 
 /** A header of four or eight bytes. */

@@ -66,7 +66,13 @@ export type Action =
     readonly mask: bigint;
     readonly form: "set_field" | "load";
   }
-  | { readonly type: "move"; readonly source: Subfield; readonly destination: Subfield }
+  /** `form`: said as ONF's extension of OpenFlow 1.3. */
+  | {
+    readonly type: "move";
+    readonly source: Subfield;
+    readonly destination: Subfield;
+    readonly form?: "onf";
+  }
   | { readonly type: "stack_push"; readonly subfield: Subfield }
   | { readonly type: "stack_pop"; readonly subfield: Subfield }
   /** The OpenFlow 1.0 form pushes a tag if there is none; the 1.1 form does not. */
@@ -207,6 +213,8 @@ export interface LearnAction {
   /** 0: no limit. */
   readonly limit: number;
   readonly resultDestination?: Subfield;
+  /** Said in the longer form that Open vSwitch 2.8 brought, without need. */
+  readonly form?: "learn2";
   readonly specs: readonly LearnSpec[];
 }
 

@@ -77,13 +77,21 @@ function readTyped(reader: Reader, { version, loose }: MessageContext): Masks {
       if (loose) return;
       const vendor = type === EXPERIMENTER || type === EXPERIMENTER_SECONDARY;
       const error = vendor ? "OFPBPC_BAD_EXPERIMENTER" : "OFPACFC_UNSUPPORTED";
-      throw new OfError(error, at, `there is no kind ${type} of message`);
+      const text = `unknown async config property type ${type}`;
+      throw new OfError(error, at, text, { module: "ofp_prop", text: () => text });
     }
     const bits = value.u32();
-    if (bits & ~knownReasons(kind, version) && !loose) {
-      throw new OfError("OFPACFC_INVALID", at, `${kind} has no such reasons`);
+    const allowed = knownReasons(kind, version);
+    if (bits & ~allowed && !loose) {
+      const text = `bad value 0x${bits.toString(16)} for ${kind.toUpperCase()} ` +
+        `(allowed mask 0x${allowed.toString(16)})`;
+      throw new OfError("OFPACFC_INVALID", at, text, {
+        module: "ofp_connection",
+        text: () => text,
+      });
     }
-    masks[kind] = { ...masks[kind], [type & 1 ? "primary" : "secondary"]: bits };
+    const known = bits & allowed;
+    masks[kind] = { ...masks[kind], [type & 1 ? "primary" : "secondary"]: known };
   });
   return masks;
 }
@@ -115,7 +123,12 @@ function config(
     ids: [id],
     when: (message: AsyncConfig) => message.form === form,
     read: (reader, context) =>
-      ({ type, ...(form && { form }), masks: read(reader, context) }) as never,
+      ({
+        type,
+        ...(form && { form }),
+        // Only what a switch says may be more than is known.
+        masks: read(reader, { ...context, loose: type === "get_async_reply" && context.loose }),
+      }) as never,
     write,
   });
 }

@@ -4,7 +4,7 @@
  */
 import { OfError } from "../errors.ts";
 import type { Reader, Writer } from "../wire.ts";
-import { readProperties, writeProperty } from "./properties.ts";
+import { readProperties, writeProperty, writeProperty16 } from "./properties.ts";
 import { bare, list, type MessageRow, row } from "./rows.ts";
 import type { CtFlush, CtTuple, IpfixStats, TlvMapping, TlvTableMod } from "./types.ts";
 
@@ -88,9 +88,13 @@ const TUPLE: readonly (readonly [keyof CtTuple, 16 | 2 | 1])[] = [
 const MAPPED_PREFIX = 0xffffn;
 const IPV4_BITS = 32n;
 
-function readTuple(reader: Reader): CtTuple {
+/** All addresses of a request are of one family. */
+interface Family {
+  isV4?: boolean;
+}
+
+function readTuple(reader: Reader, family: Family): CtTuple {
   const tuple: Record<string, number | bigint> = {};
-  let isV4: boolean | undefined;
   // A property of properties begins after eight bytes.
   reader.skip(4);
   readProperties(reader, (type, value, at) => {
@@ -106,10 +110,10 @@ function readTuple(reader: Reader): CtTuple {
     const address = value.big(bytes);
     if (address === 0n) return;
     const mapped = address >> IPV4_BITS === MAPPED_PREFIX;
-    if (isV4 !== undefined && isV4 !== mapped) {
+    if (family.isV4 !== undefined && family.isV4 !== mapped) {
       throw new OfError("OFPBPC_BAD_VALUE", at, "one address is IPv4, the other IPv6");
     }
-    isV4 = mapped;
+    family.isV4 = mapped;
     tuple[name] = address;
   });
   return tuple as CtTuple;
@@ -132,9 +136,10 @@ function readCtFlush(reader: Reader): CtFlush {
   let original: CtTuple = {};
   let reply: CtTuple = {};
   let zone: number | undefined;
+  const family: Family = {};
   readProperties(reader, (type, value) => {
-    if (type === CT.ORIGINAL) original = readTuple(value);
-    else if (type === CT.REPLY) reply = readTuple(value);
+    if (type === CT.ORIGINAL) original = readTuple(value, family);
+    else if (type === CT.REPLY) reply = readTuple(value, family);
     else if (type === CT.ZONE) zone = value.u16();
   });
   return { type: "ct_flush", protocol, ...(zone !== undefined && { zone }), original, reply };
@@ -160,7 +165,7 @@ const CT_ROWS: readonly MessageRow[] = [
       writer.u8(protocol).zeros(7);
       writeTuple(writer, CT.ORIGINAL, original);
       writeTuple(writer, CT.REPLY, reply);
-      if (zone !== undefined) writeProperty(writer, CT.ZONE, (w) => w.u16(zone));
+      if (zone !== undefined) writeProperty16(writer, CT.ZONE, zone);
     },
   }),
 ];

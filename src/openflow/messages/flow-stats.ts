@@ -46,7 +46,7 @@ function modernRequest(type: RequestType, id: string): MessageRow {
     type,
     ids: [id],
     when: isStandard,
-    read: (reader, { version }) => {
+    read: (reader, { version, loose }) => {
       const table = reader.u8();
       reader.skip(3);
       const outPort = readPort(reader, version);
@@ -55,6 +55,8 @@ function modernRequest(type: RequestType, id: string): MessageRow {
       const cookie = reader.u64();
       const cookieMask = reader.u64();
       const match = readMatch(reader, version);
+      // Open vSwitch looks no further; a switch should.
+      if (loose) reader.skip(reader.left);
       return makeRequest(type, match, table, outPort, { outGroup, cookie, cookieMask });
     },
     write: (writer, message: FlowStatsRequest, { version }) => {

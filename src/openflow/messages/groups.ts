@@ -8,7 +8,7 @@ import { readOxmHeader, writeOxmHeader } from "../oxm.ts";
 import { portFromWide, portToWide } from "../ports.ts";
 import { GROUP_ALL, GROUP_ANY, OF10, OF13, type OfVersion, PORTS } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
-import { readProperties, unknownProperty, writeProperty } from "./properties.ts";
+import { readProperties, unknownProperty, writeProperty, writeProperty16 } from "./properties.ts";
 import {
   bare,
   isNicira,
@@ -123,7 +123,7 @@ function writeBucket15(writer: Writer, bucket: Bucket, type: GroupType, version:
   writeActions(writer, version, bucket.actions);
   writer.patch16(lengthAt, writer.length - start);
   if (type === "select" || bucket.weight !== 0) {
-    writeProperty(writer, WEIGHT, (w) => w.u16(bucket.weight));
+    writeProperty16(writer, WEIGHT, bucket.weight);
   }
   if (bucket.watchPort !== PORTS.ANY) {
     writeProperty(writer, WATCH_PORT, (w) => w.u32(portToWide(bucket.watchPort)));

@@ -1,7 +1,7 @@
 /** Meters (OpenFlow 1.3 and later): modification, statistics, configuration, features. */
 import { OfError } from "../errors.ts";
 import type { Reader, Writer } from "../wire.ts";
-import { bare, list, type MessageRow, row } from "./rows.ts";
+import { bare, list, type MessageContext, type MessageRow, row } from "./rows.ts";
 import type { MeterBand, MeterConfig, MeterMod, MeterRequest, MeterStats } from "./types.ts";
 
 const COMMANDS: readonly MeterMod["command"][] = ["add", "modify", "delete"];
@@ -40,7 +40,10 @@ function readBands(reader: Reader): MeterBand[] {
   return bands;
 }
 
-function readMeterMod(reader: Reader): MeterMod & { type: "meter_mod" } {
+function readMeterMod(
+  reader: Reader,
+  { loose }: MessageContext,
+): MeterMod & { type: "meter_mod" } {
   const at = reader.offset;
   const command = COMMANDS[reader.u16()];
   if (!command) throw new OfError("OFPMMFC_BAD_COMMAND", at, "meter command is unknown");
@@ -48,7 +51,7 @@ function readMeterMod(reader: Reader): MeterMod & { type: "meter_mod" } {
   const meter = reader.u32();
   if (command !== "delete") {
     const both = (flags & BOTH_UNITS) === BOTH_UNITS;
-    if (flags & ~KNOWN_FLAGS || both) {
+    if ((flags & ~KNOWN_FLAGS && !loose) || both) {
       throw new OfError("OFPMMFC_BAD_FLAGS", at + 2, `flags 0x${flags.toString(16)}`);
     }
   }

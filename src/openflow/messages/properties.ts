@@ -32,6 +32,11 @@ export function unknownProperty(type: number, at: number): never {
   throw new OfError("OFPBPC_BAD_TYPE", at, `property ${type} is unknown`);
 }
 
+/** A value of 16 bits has two bytes behind it that the length counts (OpenFlow 1.4 §7.3.5.9). */
+export function writeProperty16(writer: Writer, type: number, value: number): void {
+  writeProperty(writer, type, (w) => w.u16(value).zeros(2));
+}
+
 export function writeProperty(writer: Writer, type: number, value: (writer: Writer) => void): void {
   const open = writer.open(2);
   writer.u16(type).u16(0);

@@ -3,7 +3,7 @@ import { OfError } from "../errors.ts";
 import { readPort, writePort } from "../ports.ts";
 import { OF10, OF11, OF12, OF13, OF14, type OfVersion } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
-import { readProperties, writeProperty } from "./properties.ts";
+import { readProperties, writeProperty, writeProperty16 } from "./properties.ts";
 import { bare, list, type MessageContext, type MessageRow, row } from "./rows.ts";
 import {
   EXPERIMENTER,
@@ -395,8 +395,8 @@ export const STATS_ROWS: readonly MessageRow[] = [
         writePort(writer, version, queue.port);
         writer.u32(queue.queue).u16(0).zeros(6);
         const { minRate, maxRate } = queue;
-        if (minRate !== undefined) writeProperty(writer, MIN_RATE, (w) => w.u16(minRate));
-        if (maxRate !== undefined) writeProperty(writer, MAX_RATE, (w) => w.u16(maxRate));
+        if (minRate !== undefined) writeProperty16(writer, MIN_RATE, minRate);
+        if (maxRate !== undefined) writeProperty16(writer, MAX_RATE, maxRate);
         writer.end(open);
       },
     },

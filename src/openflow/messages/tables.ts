@@ -112,6 +112,9 @@ function bundleRows(prefix: string, form: { form?: "onf" }, first: number): Mess
         if (length < 8 || length > reader.left) {
           throw new OfError("OFPBFC_MSG_BAD_LEN", at, `inner message of ${length} bytes`);
         }
+        if (reader.bytes[at] !== reader.bytes[0]) {
+          throw new OfError("OFPBFC_BAD_VERSION", at, "inner and outer version differ");
+        }
         if (
           reader.peek32(4) !==
             new DataView(reader.bytes.buffer, reader.bytes.byteOffset).getUint32(4)

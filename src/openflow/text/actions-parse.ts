@@ -6,11 +6,14 @@ import { parseIpv4, parseMac } from "../../packet/address.ts";
 import { bytesToBig } from "../../packet/address.ts";
 import { formatField, integer, parseField, parsePort, TextError } from "../../packet/text.ts";
 import { REASONS } from "../actions/controller.ts";
+import { writeActions } from "../actions/codec.ts";
 import { subfieldMask } from "../actions/subfield.ts";
 import type { Action, ActionOf, Subfield } from "../actions/types.ts";
 import { fullMask } from "../field-bits.ts";
 import { valueIsValid } from "../match-set.ts";
-import { PORTS } from "../version.ts";
+import { findMisplaced, type Place } from "../actions/verify.ts";
+import { OF11, OF13, PORTS } from "../version.ts";
+import { Writer } from "../wire.ts";
 import { parseCt, parseNat } from "./ct-parse.ts";
 import { parseDecap, parseEncap } from "./encap-parse.ts";
 import { parseLearn } from "./learn-parse.ts";
@@ -32,20 +35,21 @@ type Parser = (value: string, scope: ActionScope) => Action | readonly Action[];
 
 /** The actions behind `actions=`; in flows, instructions may stand among them. */
 export function parseActions(text: string, names?: TextNames, instructions = true): Action[] {
-  return parseList(text, names, 0, instructions);
+  return parseList(text, names, 0, { version: OF11, instructions });
 }
 
 function parseList(
   text: string,
   names: TextNames | undefined,
   depth: number,
-  instructions: boolean,
+  place: Place,
 ): Action[] {
-  if (depth > MAX_DEPTH) throw new TextError("Action nested too deeply");
+  if (depth >= MAX_DEPTH) throw new TextError("Action nested too deeply");
   const scope: ActionScope = {
     names,
     depth,
-    nested: (inner) => parseList(inner, names, depth + 1, false),
+    nested: (inner, outer) =>
+      parseList(inner, names, depth + 1, { version: OF11, outer, instructions: false }),
   };
   const actions: Action[] = [];
   let drop = false;
@@ -65,6 +69,9 @@ function parseList(
       else actions.push(result as Action);
       continue;
     }
+    if (lower === "unroll_xlate") {
+      throw new TextError("UNROLL is an internal action that shouldn't be used via OpenFlow");
+    }
     const port = parsePort(key, names);
     if (port === undefined) throw new TextError(`unknown action ${key}`);
     actions.push({ type: "output", port, maxLength: 0 });
@@ -72,48 +79,25 @@ function parseList(
   if (drop && actions.length > 0) {
     throw new TextError('"drop" must not be accompanied by any other action or instruction');
   }
-  verifyOrder(actions, instructions);
+  const misplaced = findMisplaced(actions, place);
+  if (misplaced) throw new TextError(misplaced.text);
+  if (actions.length > FEW && !fitsMessage(actions)) throw new TextError("input too big");
   return actions;
 }
 
-/** Instructions in the order in which they must stand. */
-const ORDER = [
-  "meter",
-  "apply_actions",
-  "clear_actions",
-  "write_actions",
-  "write_metadata",
-  "goto_table",
-] as const;
+/** So many actions fit into a message, whatever they are. */
+const FEW = 512;
 
-function verifyOrder(actions: readonly Action[], instructions: boolean): void {
-  if (actions.some((action) => action.type === "conjunction")) {
-    const other = actions.find((a) => a.type !== "conjunction" && a.type !== "note");
-    if (!other) return;
-    throw new TextError(
-      '"conjunction" actions may be used along with "note" but not any other kind of action ' +
-        `(such as the "${other.type}" action used here)`,
-    );
+/** Whether one message can say them all. */
+function fitsMessage(actions: readonly Action[]): boolean {
+  try {
+    const writer = new Writer();
+    writeActions(writer, OF13, actions);
+    return writer.length <= 0xffff;
+  } catch {
+    // What version can say them is another question.
+    return true;
   }
-  let last = -1;
-  actions.forEach((action, at) => {
-    const found = ORDER.indexOf(action.type as (typeof ORDER)[number]);
-    const rank = found < 0 ? 1 : found;
-    const name = ORDER[rank]!;
-    if (at > 0 && (last === 1 ? rank < last : rank <= last)) {
-      if (rank === last) {
-        throw new TextError(
-          `duplicate ${name} instruction not allowed, for OpenFlow 1.1+ compatibility`,
-        );
-      }
-      throw new TextError(
-        `invalid instruction ordering: ${name} must appear before ${ORDER[last]}, ` +
-          "for OpenFlow 1.1+ compatibility",
-      );
-    }
-    if (!instructions && rank > 1) throw new TextError(`${name} instruction not allowed here`);
-    last = rank;
-  });
 }
 
 const bare = (action: Action): Parser => () => action;
@@ -370,6 +354,11 @@ function mplsLabel(text: string): Action {
   return { type: "set_mpls_label", label };
 }
 
+function mplsTtl(text: string): Action {
+  if (text === "") throw new TextError("set_mpls_ttl: expected ttl.");
+  return { type: "set_mpls_ttl", ttl: parseU8(text, "MPLS TTL") };
+}
+
 function mplsTc(text: string): Action {
   if (text === "") throw new TextError("set_mpls_tc: expected tc.");
   return { type: "set_mpls_tc", tc: within(parseU8(text, "MPLS TC"), 7, text, "MPLS TC") };
@@ -420,7 +409,7 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["dec_ttl", parseDecTtl],
   ["set_mpls_label", mplsLabel],
   ["set_mpls_tc", mplsTc],
-  ["set_mpls_ttl", (v) => ({ type: "set_mpls_ttl", ttl: parseU8(v, "MPLS TTL") })],
+  ["set_mpls_ttl", mplsTtl],
   ["dec_mpls_ttl", bare({ type: "dec_mpls_ttl" })],
   ["push_mpls", (v) => ({ type: "push_mpls", ethType: parseU16(v, "push_mpls") })],
   ["pop_mpls", (v) => ({ type: "pop_mpls", ethType: parseU16(v, "pop_mpls") })],
@@ -441,7 +430,7 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["note", parseNote],
   ["exit", bare({ type: "exit" })],
   ["sample", parseSample],
-  ["clone", (v, scope) => ({ type: "clone", actions: scope.nested(v) })],
+  ["clone", (v, scope) => ({ type: "clone", actions: scope.nested(v, "clone") })],
   ["ct", (v, scope) => parseCt(v, scope)],
   ["nat", (v) => parseNat(v)],
   ["ct_clear", bare({ type: "ct_clear" })],
@@ -456,7 +445,10 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["dec_nsh_ttl", bare({ type: "dec_nsh_ttl" })],
   ["meter", (v) => ({ type: "meter", meter: parseU32(v) })],
   ["clear_actions", bare({ type: "clear_actions" })],
-  ["write_actions", (v, scope) => ({ type: "write_actions", actions: scope.nested(v) })],
+  [
+    "write_actions",
+    (v, scope) => ({ type: "write_actions", actions: scope.nested(v, "write_actions") }),
+  ],
   ["write_metadata", parseWriteMetadata],
   ["goto_table", goto],
 ]);

@@ -43,7 +43,7 @@ export function parseCt(text: string, scope: ActionScope): CtAction {
         actions.push(parseNat(value));
         break;
       case "exec":
-        actions.push(...scope.nested(value));
+        actions.push(...scope.nested(value, "ct"));
         break;
       default:
         throw new TextError(`invalid argument to "ct" action: \`${key}'`);
@@ -101,28 +101,50 @@ export function parseNat(text: string): NatAction {
 
 /** `ADDRESS[-ADDRESS][:PORT[-PORT]]`; IPv6 addresses in brackets when ports follow. */
 function parseRange(text: string): Pick<NatAction, "range" | "ports"> {
-  if (text === "") return {};
+  let at = 0;
+  const take = (pattern: RegExp): string | undefined => {
+    const found = pattern.exec(text.slice(at));
+    if (found) at += found[0].length;
+    return found?.[1];
+  };
   const bad = (): never => {
     throw new TextError(`invalid nat range "${text}"`);
   };
-  const v4 = /^([\d.]+)(?:-([\d.]+))?(?::(\d+)(?:-(\d+))?)?$/.exec(text);
-  const v6 = /^\[([0-9a-f:.]+)\](?:-\[([0-9a-f:.]+)\])?(?::(\d+)(?:-(\d+))?)?$/i.exec(text) ??
-    /^([0-9a-f:.]+)(?:-([0-9a-f:.]+))?$/i.exec(text);
-  const parts = v4 ?? v6;
-  if (!parts) {
-    throw new TextError(`garbage (${text}) after nat range "${text}" (pos: 0)`);
-  }
-  const address = (word: string): bigint => {
-    const bytes = v4 ? parseIpv4(word) : parseIpv6(word);
-    return bytes ? bytesToBig(bytes) : bad();
+  const ipv4 = (): bigint | undefined => {
+    const word = take(/^(\d+\.\d+\.\d+\.\d+)/);
+    const bytes = word === undefined ? undefined : parseIpv4(word);
+    return bytes && bytesToBig(bytes);
   };
-  const min = address(parts[1]!);
-  const max = parts[2] === undefined ? undefined : address(parts[2]);
-  if (max !== undefined && max < min) bad();
-  const range = { ipv6: !v4, min, ...(max === undefined ? {} : { max }) };
-  if (parts[3] === undefined) return { range };
-  const low = Number(parts[3]);
-  const high = parts[4] === undefined ? undefined : Number(parts[4]);
-  if (low > 0xffff || (high !== undefined && (high > 0xffff || high < low))) bad();
-  return { range, ports: { min: low, ...(high === undefined ? {} : { max: high }) } };
+  const ipv6 = (): bigint | undefined => {
+    const word = take(/^([0-9a-f:.]+)/i) ?? take(/^\[([0-9a-f:.]+)\]/i);
+    const bytes = word === undefined ? undefined : parseIpv6(word);
+    return bytes && bytesToBig(bytes);
+  };
+  const from = ipv4();
+  const next = from === undefined ? ipv6 : ipv4;
+  const min = from ?? next();
+  let range: NatAction["range"];
+  if (min !== undefined) {
+    const max = text[at] === "-" ? (at++, next() ?? bad()) : undefined;
+    if (max !== undefined && max < min) bad();
+    range = { ipv6: from === undefined, min, ...(max === undefined ? {} : { max }) };
+  }
+  const ports = range && text[at] === ":" ? (at++, parsePorts(take) ?? bad()) : undefined;
+  if (at < text.length) {
+    throw new TextError(`garbage (${text.slice(at)}) after nat range "${text}" (pos: ${at})`);
+  }
+  return { ...(range ? { range } : {}), ...(ports ? { ports } : {}) };
+}
+
+/** `PORT[-PORT]`; undefined if that is not what stands there. */
+function parsePorts(take: (pattern: RegExp) => string | undefined): NatAction["ports"] {
+  const number = (pattern: RegExp): number | undefined => {
+    const word = take(pattern);
+    return word === undefined || Number(word) > 0xffff ? undefined : Number(word);
+  };
+  const min = number(/^(\d+)/);
+  if (min === undefined) return undefined;
+  if (take(/^(-)/) === undefined) return { min };
+  const max = number(/^(\d+)/);
+  return max === undefined || max < min ? undefined : { min, max };
 }

@@ -15,14 +15,16 @@ const PROPERTY = { MDTYPE: 1, TLV: 2 } as const;
 
 export function parseEncap(text: string): Action {
   const [header] = keyValues(text);
-  if (!header) throw new TextError("Missing encap hdr: encap");
+  if (!header) throw new TextError(`Missing encap hdr: ${text}`);
   const packetType = HEADERS.get(header.key);
-  if (packetType === undefined) throw new TextError(`Encap hdr not supported: ${header.key}`);
+  if (packetType === undefined) throw new TextError(`Encap hdr not supported: ${header.value}`);
   const properties = [...keyValues(header.value)].map(parseProperty);
   return { type: "encap", packetType, headerSize: 0, properties };
 }
 
 function parseProperty({ key, value }: { key: string; value: string }): EdProperty {
+  if (key !== "md_type" && key !== "tlv") throw new TextError(`Invalid property: ${key}`);
+  if (value === "") throw new TextError("Value missing for encap property");
   if (key === "md_type") {
     const type = parseU8(value, "md_type");
     if (type !== 1 && type !== 2) throw new TextError(`invalid md_type`);
@@ -33,7 +35,7 @@ function parseProperty({ key, value }: { key: string; value: string }): EdProper
     };
   }
   const parts = /^\s*(\w+)\s*,\s*(\w+)\s*,\s*0x([0-9a-f]+)\s*$/i.exec(value);
-  if (key !== "tlv" || !parts) throw new TextError(`Invalid property: ${key}`);
+  if (!parts) throw new TextError(`Invalid NSH TLV header: ${value}`);
   const tlvClass = parseU16(parts[1]!, "tlv_class");
   const type = parseU8(parts[2]!, "tlv_type");
   const digits = parts[3]!.length % 2 === 0 ? parts[3]! : `0${parts[3]}`;

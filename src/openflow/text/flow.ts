@@ -324,7 +324,8 @@ function checkAgainstMatch(actions: readonly Action[], match: Match, table: numb
       checkActions(actions, match, { table, tables: 255, lenient });
     } catch (error) {
       if (!(error instanceof OfError)) throw error;
-      throw new TextError(`actions are invalid with specified match (${error.error})`);
+      const text = `actions are invalid with specified match (${error.error})`;
+      throw new TextError(text, { cause: error });
     }
   };
   check(true);

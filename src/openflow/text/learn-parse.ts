@@ -1,6 +1,6 @@
 /** `learn(…)` from ovs-ofctl's syntax. */
 import { formatField, integer, parseField, TextError } from "../../packet/text.ts";
-import { wireBits } from "../actions/subfield.ts";
+import { hasShortHeader, wireBits } from "../actions/subfield.ts";
 import type { LearnAction, LearnSpec, Subfield } from "../actions/types.ts";
 import { loose } from "./choice-parse.ts";
 import { DEFAULT_PRIORITY } from "./match.ts";
@@ -96,6 +96,7 @@ function parseSpec(whole: string, key: string, value: string, names?: TextNames)
   } catch {
     throw new TextError(`${whole}: unknown keyword ${key}`);
   }
+  requireShort(target, whole, key);
   const { bits } = target;
   const destination = { type: "match", subfield: target } as const;
   if (value === "") return { source: { type: "field", subfield: target }, bits, destination };
@@ -142,10 +143,20 @@ function parseImmediate(
   }
 }
 
+/** `learn` has no room for an experimenter's number. */
+function requireShort({ field }: Subfield, text: string, name: string): void {
+  if (hasShortHeader(field)) return;
+  throw new TextError(`${text}: experimenter OXM field '${name}' not supported`);
+}
+
 function parseLoadSpec(text: string): LearnSpec {
   const at = text.indexOf("->");
   if (at === 0) throw new TextError(`load: missing source before \`->' in \`${text}'`);
   if (at < 0) throw new TextError(`load: missing \`->' in \`${text}'`);
+  const head = /^(0x[0-9a-f]+|\d+)/i.exec(text)?.[1];
+  if (head !== undefined && head.length < at) {
+    throw new TextError(`load: garbage before \`->' in \`${text}'`);
+  }
   const value = integer(text.slice(0, at));
   if (value === undefined) {
     const { source, destination } = parseMove(text);
@@ -156,6 +167,7 @@ function parseLoadSpec(text: string): LearnSpec {
     };
   }
   const subfield = parseSubfield(text.slice(at + 2));
+  requireShort(subfield, text, text.slice(at + 2));
   if (value >> BigInt(subfield.bits) !== 0n) {
     throw new TextError(`${text}: value does not fit into ${subfield.bits} bits`);
   }

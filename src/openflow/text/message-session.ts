@@ -39,6 +39,7 @@ export function formatHello(bytes: Uint8Array, warn: (text: string) => void): st
     else if (length < 8 || length % 4 !== 0) good = false;
     else {
       const bitmap = view.getUint32(4) & ~1;
+      if (view.getUint32(4) & 1) warn("peer claims to support invalid OpenFlow version 0x00");
       if (bitmap === 0) {
         warn("peer does not support any OpenFlow version (between 0x01 and 0x1f)");
         good = false;

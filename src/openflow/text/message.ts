@@ -11,14 +11,14 @@
  * carry, 3 shows packets' bytes and matches by their wire names, 5 the message's bytes.
  */
 import { decode, identify, type MessageIdentity } from "../codec.ts";
-import { errorName, OfError } from "../errors.ts";
+import { errorName, OfError, type Remark } from "../errors.ts";
 import type { Decoded, ErrorMessage, OfMessage } from "../messages/types.ts";
 import { formatPort } from "../../packet/text.ts";
 import type { FlowListText } from "./flow-list.ts";
 import { formatFlow, formatFlowMod, formatFlowRequest } from "./flow.ts";
 import { hexDump, printable } from "./hex-dump.ts";
 import * as groups from "./message-groups.ts";
-import { messageHeader } from "./message-names.ts";
+import { messageHeader, messageName } from "./message-names.ts";
 import * as packets from "./message-packets.ts";
 import * as ports from "./message-ports.ts";
 import * as session from "./message-session.ts";
@@ -39,7 +39,7 @@ export interface MessageTextOptions {
   readonly flows?: FlowListText | undefined;
   /** Told what is odd about a message, by the name of Open vSwitch's module that would say it. */
   readonly log?:
-    | ((module: "ofp_msgs" | "ofp_util" | "ofp_match", text: string) => void)
+    | ((module: "ofp_msgs" | "ofp_util" | "ofp_match" | Remark["module"], text: string) => void)
     | undefined;
 }
 
@@ -97,6 +97,10 @@ function formatWhole(
     return { text: body === "" ? header.replace(/ $/, "") : header + text, failed: false };
   } catch (error) {
     if (!(error instanceof OfError)) throw error;
+    for (const { module, text } of error.remarks) log?.(module, text());
+    if (identity.name === "bundle_add" && error.error === "OFPBFC_MSG_UNSUP") {
+      log?.("ofp_bundle", unbundled(bytes.subarray(error.offset)));
+    }
     // A list of ports that ends early is not a message of its kind at all.
     const whole = identity.name === "features_reply" && error.error === "OFPBRC_BAD_LEN";
     if (whole) {
@@ -323,6 +327,13 @@ function formatBody(
       return never;
     }
   }
+}
+
+function unbundled(inner: Uint8Array): string {
+  const identity = tryIdentify(inner);
+  return identity instanceof OfError
+    ? `OFPT14_BUNDLE_ADD_MESSAGE contained message is unparsable (${identity.error})`
+    : `${messageName(identity)} message not allowed inside OFPT14_BUNDLE_ADD_MESSAGE`;
 }
 
 const FLOW_MOD_TYPE = 14;

@@ -51,6 +51,7 @@ export function parseTunnelOption(
   const placed = places.resolve(index, bytes);
   if (!placed) throw new TextError(`${field.name} stands for no option that is so long`);
   setTunnelOption(match.mask, index);
+  if (mask !== undefined) places.sayMask?.(match.mask, index);
   setTunnelOption(match.key, index);
   setMatchField(match, placed, value, mask ?? (1n << BigInt(placed.bits)) - 1n);
 }

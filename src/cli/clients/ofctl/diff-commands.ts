@@ -131,14 +131,30 @@ function flowMod(entry: Entry, version: Version, flowCommand: "add" | "delete_st
   };
 }
 
+/**
+ * How long a tunnel option is, a text does not tell, and a switch tells with its flows: reads again
+ * until all flows are read with the same lengths, or they would not compare.
+ */
+async function settled<T>(session: Session, read: () => Promise<T>): Promise<T> {
+  for (;;) {
+    const before = session.tunnelFields.moves;
+    const result = await read();
+    if (session.tunnelFields.moves === before) return result;
+  }
+}
+
 async function replaceFlows(session: Session, [target = "", path = ""]: readonly string[]) {
   const text = readText(path, (why) => `${path}: open (${why})`);
-  const { tables, usable } = await session.parse(target, (names) => {
-    const fresh = new FlowTables();
-    return { tables: fresh, usable: putFile(fresh, 0, path, text, names) };
+  let opened: Vconn | undefined;
+  const { tables, vconn } = await settled(session, async () => {
+    const { tables, usable } = await session.parse(target, (names) => {
+      const fresh = new FlowTables();
+      return { tables: fresh, usable: putFile(fresh, 0, path, text, names) };
+    });
+    opened ??= await openForDump(session, target, usable);
+    await putSwitch(session, tables, 1, opened);
+    return { tables, vconn: opened };
   });
-  const vconn = await openForDump(session, target, usable);
-  await putSwitch(session, tables, 1, vconn);
   const changes: FlowMod[] = [];
   for (const entry of tables.all()) {
     const [wanted, present] = entry.versions;
@@ -189,9 +205,12 @@ function formatVersion(entry: Entry, version: Version, names: TextNames | undefi
 const DIFFERENT = 2;
 
 async function diffFlows(session: Session, [first = "", second = ""]: readonly string[]) {
-  const tables = new FlowTables();
-  const firstNames = await putSource(session, tables, 0, first);
-  const names = await putSource(session, tables, 1, second) ?? firstNames ?? session.noNames;
+  const { tables, names } = await settled(session, async () => {
+    const tables = new FlowTables();
+    const firstNames = await putSource(session, tables, 0, first);
+    const names = await putSource(session, tables, 1, second) ?? firstNames ?? session.noNames;
+    return { tables, names };
+  });
   let text = "";
   for (const entry of tables.all()) {
     const [a, b] = entry.versions;

@@ -2,7 +2,6 @@
 import { decode } from "../../../openflow/codec.ts";
 import type { PortDescription } from "../../../openflow/messages/types.ts";
 import type { TableNames, TextNames } from "../../../openflow/text/names.ts";
-import type { TunnelFields } from "../../../openflow/tunnel-fields.ts";
 import { OF13, PORTS } from "../../../openflow/version.ts";
 import type { OpenFlowClient } from "../../openflow-client.ts";
 import { Fatal } from "../fatal.ts";
@@ -30,14 +29,17 @@ class Names implements TableNames {
   }
 }
 
-export const emptyNames = (tunnelFields: TunnelFields): TextNames => ({
+/** What is the same for every switch that a text may be about. */
+export type Unnamed = Pick<TextNames, "tunnelFields" | "odd">;
+
+export const emptyNames = (unnamed: Unnamed): TextNames => ({
+  ...unnamed,
   nameOf: () => undefined,
   numberOf: () => undefined,
-  tunnelFields,
 });
 
-const makeNames = (ports: Names, tables: Names, tunnelFields: TunnelFields): TextNames => ({
-  tunnelFields,
+const makeNames = (ports: Names, tables: Names, unnamed: Unnamed): TextNames => ({
+  ...unnamed,
   nameOf: (port) => ports.nameOf(port),
   numberOf: (name) => ports.numberOf(name),
   tables,
@@ -82,9 +84,9 @@ async function fetchTables(client: OpenFlowClient): Promise<Names> {
 
 export async function fetchNames(
   client: OpenFlowClient,
-  tunnelFields: TunnelFields,
+  unnamed: Unnamed,
 ): Promise<TextNames> {
   const ports = new Names();
   for (const { port, name } of await fetchPorts(client)) ports.put(port, name);
-  return makeNames(ports, await fetchTables(client), tunnelFields);
+  return makeNames(ports, await fetchTables(client), unnamed);
 }

@@ -36,6 +36,7 @@ import {
 } from "../../../openflow/match.ts";
 import { readOxmFields, writeOxmFields } from "../../../openflow/oxm.ts";
 import {
+  isOfVersion,
   OF10,
   OF11,
   OF12,
@@ -43,9 +44,11 @@ import {
   type OfVersion,
   VERSION_NAMES,
 } from "../../../openflow/version.ts";
+import { LearnedTunnelFields } from "../../../openflow/tunnel-fields.ts";
+import { fieldIsFull } from "../../../openflow/field-bits.ts";
 import { Reader, Writer } from "../../../openflow/wire.ts";
 import { anyMatch, type Match } from "../../../packet/key.ts";
-import { FIELDS } from "../../../packet/layout.ts";
+import { type Field, FIELDS } from "../../../packet/layout.ts";
 import { TextError } from "../../../packet/text.ts";
 import { Fatal } from "../fatal.ts";
 import { command, MANY } from "./command.ts";
@@ -122,6 +125,15 @@ function* testLines(session: Session, text: string): Generator<string> {
   }
 }
 
+/**
+ * Of these Open vSwitch 3.1 matches only the bits that are ones, also where all are asked for. Here all
+ * are matched, and only this command, which shows Open vSwitch's reading, says otherwise.
+ */
+const BITWISE = [FIELDS.tun_erspan_ver, FIELDS.tun_erspan_dir, FIELDS.tun_erspan_hwid];
+
+const bitwiseMask = ({ key, mask }: Match, field: Field): bigint =>
+  fieldIsFull(mask, field) ? key.getBig(field) : mask.getBig(field);
+
 /** OXM for a version, or NXM for none: to a match and back. */
 function rewriteMatches(session: Session, version: OfVersion | 0): void {
   for (const line of testLines(session, stdin())) {
@@ -133,6 +145,7 @@ function rewriteMatches(session: Session, version: OfVersion | 0): void {
         loose,
         cookie: version === 0,
       });
+      for (const field of BITWISE) match.mask.setBig(field, bitwiseMask(match, field));
       const writer = new Writer();
       writeOxmFields(writer, version, match, cookie, cookieMask);
       const out = writer.finish();
@@ -142,6 +155,7 @@ function rewriteMatches(session: Session, version: OfVersion | 0): void {
       }
     } catch (error) {
       if (!(error instanceof OfError)) throw error;
+      session.tell(error);
       session.print(`nx_pull_match() returned error ${error.error}\n`);
     }
   }
@@ -201,6 +215,7 @@ const rewriteActions =
       const input = bytesOfHex(line.slice(comma + 1), "Trailing garbage in hex data");
       try {
         const reader = new Reader(input, "OFPBAC_BAD_LEN");
+        reader.tunnelFields = new LearnedTunnelFields();
         const context = { version, flowModTableId: false, loose: false, bytes: input };
         const actions = instructions
           ? readInstructions(reader, context.version)
@@ -210,11 +225,13 @@ const rewriteActions =
         }
         session.print(`actions=${formatActions(actions)}\n`);
         const writer = new Writer();
+        writer.tunnelFields = reader.tunnelFields;
         if (instructions) writeInstructions(writer, version, actions);
         else writeActions(writer, version, actions);
         session.print(`${differences("", input, writer.finish())}\n`);
       } catch (error) {
         if (!(error instanceof OfError)) throw error;
+        session.tell(error);
         const what = instructions ? "instructions" : "actions";
         session.print(`bad ${name} ${what}: ${error.error}\n\n`);
       }
@@ -264,6 +281,7 @@ function parseMatch11(session: Session): void {
       session.print(`${formatMatch(match)}\n${differences("", input, writer.finish())}\n`);
     } catch (error) {
       if (!(error instanceof OfError)) throw error;
+      session.tell(error);
       session.print(`bad ofp11_match: ${error.error}\n\n`);
     }
   }
@@ -340,7 +358,12 @@ function encodeError(session: Session, [name = "", request = ""]: readonly strin
   if (((bytes[2]! << 8) | bytes[3]!) !== bytes.length) {
     throw new Fatal("Request size inconsistent");
   }
-  const version = bytes[0] as OfVersion;
+  const known = isOfVersion(bytes[0]!);
+  const version = known ? bytes[0] as OfVersion : OF10;
+  const tell = (what: string): void =>
+    session.log.log("ofp_errors", "err", `cannot encode ${what}`);
+  if (!known) tell(`error for unknown OpenFlow version 0x${byte(bytes[0]!)}`);
+  if (!definedNumbers(name, version)) tell(`${name} for OpenFlow 1.${version - 1}`);
   const xid = new DataView(bytes.buffer).getUint32(4);
   const data = bytes.slice(0, 64);
   session.print(plainHexDump(encode(version, xid, { type: "error", error: name, data })));

@@ -1,30 +1,36 @@
 /** Reading texts and files of texts. */
 import { readFileSync } from "node:fs";
+import { OfError } from "../../../openflow/errors.ts";
 import type { TextNames } from "../../../openflow/text/names.ts";
 import { TextError } from "../../../packet/text.ts";
 import { errnoOf, errnoText, Fatal } from "../fatal.ts";
 
 /**
  * Reads a text without knowing any names, and only if that fails with those that `names` gets from
- * the switch: most texts have none, and asking takes a connection. Throws `Fatal`.
+ * the switch: most texts have none, and asking takes a connection. `tell` is told why a text cannot
+ * be. Throws `Fatal`.
  */
 export async function retryingNames<T>(
   read: (names: TextNames) => T,
   none: TextNames,
   names: (() => Promise<TextNames>) | undefined,
+  tell: (error: OfError) => void,
 ): Promise<T> {
+  const fail = (error: unknown): never => {
+    if (!(error instanceof TextError)) throw error;
+    if (error.cause instanceof OfError) tell(error.cause);
+    throw new Fatal(error.message);
+  };
   try {
     return read(none);
   } catch (error) {
-    if (!(error instanceof TextError)) throw error;
-    if (!names) throw new Fatal(error.message);
+    if (!names || !(error instanceof TextError)) return fail(error);
   }
   const known = await names();
   try {
     return read(known);
   } catch (error) {
-    if (error instanceof TextError) throw new Fatal(error.message);
-    throw error;
+    return fail(error);
   }
 }
 
@@ -60,7 +66,7 @@ export function parseLines<T>(path: string, text: string, read: (line: string) =
       all.push(read(line));
     } catch (error) {
       if (!(error instanceof TextError)) throw error;
-      throw new TextError(`${path}:${number}: ${error.message}`);
+      throw new TextError(`${path}:${number}: ${error.message}`, { cause: error.cause });
     }
   }
   return all;

@@ -42,13 +42,16 @@ import type { ClientLog } from "../client-log.ts";
 import { runDir } from "../connect.ts";
 import { errnoText, Exit, Fatal } from "../fatal.ts";
 import { toStderr, toStdout } from "../output.ts";
-import { emptyNames, fetchNames } from "./names.ts";
+import { emptyNames, fetchNames, type Unnamed } from "./names.ts";
 import type { Match } from "../../../packet/key.ts";
 import type { OfctlOptions } from "./options.ts";
 import { retryingNames } from "./parsing.ts";
 
 /** That a match was normalized is told so often, and no more. */
 const MOST_NORMALIZATIONS = 5;
+
+/** As Open vSwitch's tools limit it, which nobody runs for minutes to see more. */
+const MOST_REMARKS = 5;
 
 /** How messages are said. */
 export interface Dialect {
@@ -66,10 +69,16 @@ export class Session {
   private readonly names = new Map<string, TextNames>();
   private readonly clients: OpenFlowClient[] = [];
   private normalizations = 0;
+  private readonly remarks = new Map<string, number>();
+  private readonly told = new Set<string>();
   readonly tls: Tls;
   /** So that flows of several messages, or of a file, can be compared. */
-  private readonly tunnelFields = new LearnedTunnelFields();
-  readonly noNames: TextNames = emptyNames(this.tunnelFields);
+  readonly tunnelFields = new LearnedTunnelFields();
+  private readonly unnamed: Unnamed = {
+    tunnelFields: this.tunnelFields,
+    odd: (text) => this.tellOnce(text),
+  };
+  readonly noNames: TextNames = emptyNames(this.unnamed);
 
   constructor(readonly options: OfctlOptions, readonly log: ClientLog) {
     this.tls = new Tls(() => options.tls, log.logger("stream_ssl"));
@@ -78,6 +87,23 @@ export class Session {
   /** Where what is odd about messages is told. */
   readonly messageLog: NonNullable<MessageTextOptions["log"]> = (module, text) =>
     this.log.log(module, module === "ofp_match" ? "info" : "warn", text);
+
+  /** Tells what is odd about what could not be read; of each module five lines. */
+  tell({ remarks }: OfError): void {
+    for (const { module, text, unlimited } of remarks) {
+      const said = this.remarks.get(module) ?? 0;
+      if (!unlimited && said >= MOST_REMARKS) continue;
+      if (!unlimited) this.remarks.set(module, said + 1);
+      this.log.log(module, "warn", text());
+    }
+  }
+
+  /** What is odd about ports in texts; a text may be read twice. */
+  private tellOnce(text: string): void {
+    if (this.told.has(text)) return;
+    this.told.add(text);
+    this.log.log("ofp_port", "warn", text);
+  }
 
   /** Ends all connections: what failed may have left some. */
   close(): void {
@@ -96,10 +122,20 @@ export class Session {
   ): Promise<T> {
     const accepts = this.options.names !== false && !offline;
     return await retryingNames(
-      read,
+      (names) => this.settle(() => read(names)),
       this.noNames,
       accepts ? () => this.namesOf(target) : undefined,
+      (error) => this.tell(error),
     );
+  }
+
+  /** A tunnel option of a text may be longer than those before it showed: then all is read again. */
+  private settle<T>(read: () => T): T {
+    for (;;) {
+      const { moves } = this.tunnelFields;
+      const result = read();
+      if (this.tunnelFields.moves === moves) return result;
+    }
   }
 
   get showsNames(): boolean {
@@ -119,7 +155,7 @@ export class Session {
     // Nobody waits for a switch to call, only to ask it for names.
     if (parsed && (!parsed.ok || isPassive(parsed.target))) return this.noNames;
     const { client } = await this.open(target);
-    const names = await fetchNames(client, this.tunnelFields);
+    const names = await fetchNames(client, this.unnamed);
     client.close();
     this.names.set(target, names);
     return names;
