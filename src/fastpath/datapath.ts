@@ -36,6 +36,18 @@ export interface Packet {
    * u16, csum_start u16, csum_offset u16. Absent means all zero: whole checksums, no segmentation.
    */
   readonly vnet?: Uint8Array;
+  /** Of an upcall's packet: which part of the datapath had it, for `execute` to go on there. */
+  readonly origin?: number;
+}
+
+/** How a datapath uses the machine. */
+export interface Tuning {
+  /** Threads that forward; at least 1. A datapath may have fewer. */
+  readonly workers: number;
+  /** The CPUs that they are bound to, in turn; empty: wherever they may run. */
+  readonly cpus: readonly number[];
+  /** They look for packets without pause, and never sleep. */
+  readonly busy: boolean;
 }
 
 export type UpcallReason = "miss" | "action";
@@ -64,10 +76,26 @@ export interface DpPortSpec {
   readonly type: DpPortType;
   /** Of a `tunnel`: whose headers are taken off. */
   readonly tunnel?: TunnelKind;
+  /** Of a `tunnel`: how the host's own stack carries its packets, where the datapath can ask it to. */
+  readonly wire?: TunnelWire;
   /** Wanted Ethernet address of an internal port. */
   readonly mac?: Uint8Array;
+  /** Of a `device`: how many receiving queues share its packets, flow by flow; 1 unless given. */
+  readonly queues?: number;
   /** Its packets are received by this process, also where the datapath could do it in the kernel. */
   readonly userspace?: boolean;
+}
+
+export interface TunnelWire {
+  /** UDP port that is listened on, and sent to; 0: not over UDP. */
+  readonly udpPort: number;
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  /** Headers are numbered (GRE, GTP-U). */
+  readonly sequence: boolean;
+  /** VXLAN's header is that of VXLAN-GPE, or says a group policy. */
+  readonly gpe: boolean;
+  readonly gbp: boolean;
 }
 
 export interface DpPort extends DpPortSpec {
@@ -147,6 +175,11 @@ export class DatapathError extends Error {
 export interface Datapath {
   /** What `Bridge.datapath_type` calls it: "netdev", "system", "dummy". */
   readonly type: string;
+  /**
+   * A packet that is output to a tunnel port is sent by the host's own stack, by its tunnel metadata, and
+   * what the host receives for the tunnel comes in by the port. Else there is `tnl_push` only.
+   */
+  readonly hostTunnels?: boolean;
   /** Flows that fit; more are refused with a DatapathError `full`. */
   readonly maxFlows: number;
   listen(listener: DatapathListener): void;
@@ -188,6 +221,12 @@ export interface Datapath {
   readonly conntrack: Conntrack;
   /** Tags that a packet is parsed for, `other_config:vlan-limit`: 1 (as Open vSwitch) or 2. */
   setVlanLimit(limit: 1 | 2): void;
+
+  /**
+   * Resolves when it is so, true if flows given before may be missing in places: they are to be deleted
+   * and given again. Absent where there is nothing to tune.
+   */
+  tune?(tuning: Tuning): Promise<boolean>;
 
   barrier(): Promise<void>;
   /** Cache hits, misses, upcalls lost, and one counter per drop reason, by name. */

@@ -53,6 +53,7 @@ const SYMBOLS = {
   poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
   read: { args: ["i32", "ptr", "u64"], returns: "i32" },
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
+  recvmmsg: { args: ["i32", "ptr", "u32", "i32", "ptr"], returns: "i32" },
   recvmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
   send: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
   sendmmsg: { args: ["i32", "ptr", "u32", "i32"], returns: "i32" },
@@ -86,6 +87,16 @@ export const SYS = process.arch === "x64"
 
 // Fixed for the life of the thread, and this module is instantiated once a thread.
 const errnoAt = raw.__errno_location() as Pointer;
+
+/**
+ * Lets the calling thread run on one CPU only; below 0: on any. A CPU that is not there is no error:
+ * the thread runs wherever it may.
+ */
+export function runOn(cpu: number): void {
+  const mask = new Uint8Array(128).fill(cpu < 0 ? 0xff : 0);
+  if (cpu >= 0 && cpu < 1024) mask[cpu >> 3] = 1 << (cpu & 7);
+  raw.syscall(SYS.sched_setaffinity, 0, mask.length, address(mask), 0, 0, 0);
+}
 
 /** errno of this thread's last failed call. */
 export function errno(): number {

@@ -42,6 +42,7 @@ import {
   TPACKET_V2,
 } from "./af-packet.ts";
 import {
+  address,
   bind,
   close,
   getsockopt,
@@ -85,6 +86,23 @@ const PACKET_COPY_THRESH = 7;
 const PACKET_RESERVE = 12;
 const PACKET_IGNORE_OUTGOING = 23;
 const PACKET_MR_PROMISC = 1;
+const PACKET_FANOUT = 18;
+const PACKET_FANOUT_HASH = 0;
+const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000;
+/** Since Linux 5.17 or so; before, a group receives what is sent, too: hence NOT_OUTGOING. */
+const PACKET_FANOUT_FLAG_IGNORE_OUTGOING = 0x4000;
+const SO_ATTACH_FILTER = 26;
+const PACKET_OUTGOING = 4;
+const SKF_AD_PKTTYPE = 0xfffff004;
+/** Classic BPF: ret #0. */
+const NOTHING = filterOf([0x06, 0, 0, 0]);
+/** ld [type of packet]; jeq #PACKET_OUTGOING; ret #0; ret #all */
+const NOT_OUTGOING = filterOf(
+  [0x20, 0, 0, SKF_AD_PKTTYPE],
+  [0x15, 0, 1, PACKET_OUTGOING],
+  [0x06, 0, 0, 0],
+  [0x06, 0, 0, 0x40000],
+);
 
 /** Kernel memory that whole copies of super-packets may take while they wait: not used when idle. */
 const QUEUE_BYTES = 4 << 20;
@@ -104,13 +122,18 @@ export interface PacketDescriptors {
 /**
  * Opens the sockets on an interface of the thread's namespace, with a ring of `frames` (a multiple
  * of 16). Takes some milliseconds (the kernel waits for readers of its tables), and so does closing
- * the descriptors: keep both off threads that move packets.
+ * the descriptors: keep both off threads that move packets. With `sender`, a socket that sends is
+ * there, and what comes in is dropped until `joinFanout`.
  */
-export function openPacketSocket(ifindex: number, frames: number): PacketDescriptors {
+export function openPacketSocket(
+  ifindex: number,
+  frames: number,
+  sender?: number,
+): PacketDescriptors {
   // Protocol 0: nothing is received before bind.
   const fd = socket(AF_PACKET, SOCK_RAW | O_CLOEXEC | O_NONBLOCK, 0);
   let sendFd = -1;
-  let address = 0;
+  let ringAt = 0;
   const set = (option: number, value: number | Uint8Array, name: string): void =>
     setsockopt(fd, SOL_PACKET, option, value, name);
   try {
@@ -120,17 +143,87 @@ export function openPacketSocket(ifindex: number, frames: number): PacketDescrip
     set(PACKET_COPY_THRESH, 1, "PACKET_COPY_THRESH");
     set(PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING");
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_BYTES, "SO_RCVBUFFORCE");
-    address = mapRing(fd, frames);
-    sendFd = openSender(ifindex);
+    ringAt = mapRing(fd, frames);
+    if (sender === undefined) sendFd = openSender(ifindex);
+    else attachFilter(fd, NOTHING);
     bind(fd, sockaddrLl(ifindex, ETH_P_ALL_BE));
     joinPromiscuous(fd, ifindex);
-    return { ifindex, fd, sendFd, address, frames };
+    return { ifindex, fd, sendFd: sender ?? sendFd, address: ringAt, frames };
   } catch (error) {
-    if (address !== 0) munmap(address, frames * RING_FRAME_BYTES);
+    if (ringAt !== 0) munmap(ringAt, frames * RING_FRAME_BYTES);
     if (sendFd >= 0) close(sendFd);
     close(fd);
     throw error;
   }
+}
+
+/**
+ * Opens `count` receiving sockets on one interface that share its packets flow by flow
+ * (PACKET_FANOUT_HASH, packet(7)): packets of one flow, either direction, go to the same socket, in
+ * order. Fragments go by their addresses alone, so those of one datagram stay together. All send
+ * through the first one's `sendFd`.
+ */
+export function openPacketQueues(
+  ifindex: number,
+  frames: number,
+  count: number,
+): PacketDescriptors[] {
+  const first = openPacketSocket(ifindex, frames);
+  const queues = [first];
+  try {
+    const group = joinFanout(first.fd, -1);
+    while (queues.length < count) {
+      const queue = openPacketSocket(ifindex, frames, first.sendFd);
+      queues.push(queue);
+      joinFanout(queue.fd, group);
+    }
+    return queues;
+  } catch (error) {
+    closeQueues(queues);
+    throw error;
+  }
+}
+
+function closeQueues(queues: readonly PacketDescriptors[]): void {
+  for (const queue of queues) {
+    munmap(queue.address, queue.frames * RING_FRAME_BYTES);
+    close(queue.fd);
+  }
+  close(queues[0]!.sendFd);
+}
+
+/** Adds a bound socket to a group, or makes one (`group` below 0); the group's number. */
+function joinFanout(fd: number, group: number): number {
+  const flags = PACKET_FANOUT_FLAG_IGNORE_OUTGOING | (group < 0 ? PACKET_FANOUT_FLAG_UNIQUEID : 0);
+  const value = (Math.max(group, 0) | ((PACKET_FANOUT_HASH | flags) << 16)) >>> 0;
+  setsockopt(fd, SOL_PACKET, PACKET_FANOUT, value, "PACKET_FANOUT");
+  const got = new Uint32Array(1);
+  getsockopt(fd, SOL_PACKET, PACKET_FANOUT, new Uint8Array(got.buffer));
+  // What it got before it was in the group, the group got, too.
+  attachFilter(fd, NOT_OUTGOING);
+  return got[0]! & 0xffff;
+}
+
+/** struct sock_fprog: len u16 @0 · filter pointer @8 */
+function attachFilter(fd: number, filter: Uint8Array): void {
+  const program = new Uint8Array(16);
+  const v = new DataView(program.buffer);
+  v.setUint16(0, filter.length / 8, true);
+  v.setBigUint64(8, BigInt(address(filter)), true);
+  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, "SO_ATTACH_FILTER");
+}
+
+/** struct sock_filter (code u16, jt u8, jf u8, k u32) each. */
+function filterOf(...instructions: readonly (readonly [number, number, number, number])[]) {
+  const bytes = new Uint8Array(instructions.length * 8);
+  const v = new DataView(bytes.buffer);
+  instructions.forEach(([code, jt, jf, k], i) => {
+    v.setUint16(i * 8, code, true);
+    v.setUint8(i * 8 + 2, jt);
+    v.setUint8(i * 8 + 3, jf);
+    v.setUint32(i * 8 + 4, k, true);
+  });
+  return bytes;
 }
 
 function mapRing(fd: number, frames: number): number {

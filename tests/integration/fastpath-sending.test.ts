@@ -44,6 +44,7 @@ describePrivileged("sending on a device", [], () => {
     peer = new RawPort(ns, "rx0");
     opened = ns.inside(() => openPacketSocket(ifNameToIndex("tx0"), 16));
     ring = ns.inside(() => openSendRing(opened.ifindex));
+    shared.clearPortStats(0);
     sender = new DeviceSender(opened.sendFd, new PortCounters(shared, 0));
     sender.adoptRing(ring);
   });

@@ -49,6 +49,7 @@ import {
   type FlowPlace,
   type InheritedFlow,
   type Packet,
+  type Tuning,
 } from "../datapath.ts";
 import type { DpMeter, DpMeterStats } from "../meters.ts";
 import { openUserspaceDatapath } from "../userspace/datapath.ts";
@@ -293,6 +294,10 @@ class EbpfDatapath implements Datapath {
 
   inherit(id: number, handle: number): void {
     if (!this.left) this.kernel.inherit(id, handle);
+  }
+
+  tune(tuning: Tuning): Promise<boolean> {
+    return this.user.tune?.(tuning) ?? Promise.resolve(false);
   }
 
   takeOver(): Promise<void> {

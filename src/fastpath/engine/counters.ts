@@ -14,6 +14,8 @@ const OWN_COUNTERS = [
   "rounds",
   "sleeps",
   "ring_grown",
+  "handoffs",
+  "drop_handoff_full",
   "drop_upcall_ring_full",
   "drop_upcall_port_share",
   "drop_punt_queue_full",

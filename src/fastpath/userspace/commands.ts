@@ -1,7 +1,7 @@
 /**
  * Commands from the main thread to a worker, as records of the command ring. All 32-bit words:
  *
- *     PUT_FLOW     id, n, m, then n × (key word index, mask, value), then m words of program
+ *     PUT_FLOW     id, n, m, owned (1: its packets are worker 0's), then n × (key word index, mask, value), then m words of program
  *     DELETE_FLOW  id
  *     EXECUTE      in port, m, frame bytes, recirculation id, k, then m words of program, k words of
  *                  metadata, then the virtio-net header (10 bytes) and the frame
@@ -45,6 +45,8 @@ export interface PortRequest {
   readonly name: string;
   readonly portType: Exclude<DpPortType, "tunnel">;
   readonly mac?: readonly number[];
+  /** Receiving sockets that share the device's packets, flow by flow; 1 unless given. */
+  readonly queues?: number;
   /**
    * A program that takes the port's frames away before this process sees them, to be attached where
    * they come in; it punts what it cannot do (../punts.ts). Absent: this process receives all.
@@ -86,7 +88,11 @@ export type Control =
   | { readonly type: "vlanLimit"; readonly limit: 1 | 2 }
   /** A port for `tnl_pop`; `kind` absent: it is no more. */
   | { readonly type: "tunnelPort"; readonly portNo: number; readonly kind?: TunnelKind }
-  | { readonly type: "conntrack"; readonly change: CtChange };
+  | { readonly type: "conntrack"; readonly change: CtChange }
+  /** Of worker 0: how many workers there are, itself included. */
+  | { readonly type: "workers"; readonly count: number }
+  /** `cpu` -1: any. `busy`: never sleeps. */
+  | { readonly type: "tuning"; readonly cpu: number; readonly busy: boolean };
 
 /** Commands of the setup worker, by `postMessage`. */
 export type SetupRequest =
@@ -128,9 +134,26 @@ export type WorkerMessage =
   }
   | { readonly type: "log"; readonly level: "warn" | "info" | "dbg"; readonly text: string };
 
+/** How a worker reaches worker 0, which does what only one may do. */
+export interface OwnerMemory {
+  readonly shared: SharedArrayBuffer;
+  readonly eventfd: number;
+  /** The worker's own number. */
+  readonly from: number;
+}
+
 /** What a worker is told first: what it is. */
 export type WorkerStart =
-  | { readonly role: "forward"; readonly shared: SharedArrayBuffer; readonly eventfd: number }
+  | {
+    readonly role: "forward";
+    readonly shared: SharedArrayBuffer;
+    readonly eventfd: number;
+    /** Absent for worker 0. */
+    readonly owner?: OwnerMemory;
+    /** The network namespace that the ports are in. */
+    readonly namespace: string;
+    readonly namespaceFd: number;
+  }
   | {
     readonly role: "setup";
     /** The program that drops for the host's stack, or why there is none. */
@@ -147,17 +170,25 @@ export function refusal(id: number, error: unknown): WorkerMessage {
   return { type: "refused", id, code, message };
 }
 
-export function encodePutFlow(id: number, match: Match, program: Int32Array): Int32Array {
+export const PUT_HEADER_WORDS = 5;
+
+export function encodePutFlow(
+  id: number,
+  match: Match,
+  program: Int32Array,
+  owned: boolean,
+): Int32Array {
   const mask = match.mask.words;
   const key = match.key.words;
   let n = 0;
   for (let i = 0; i < DP_KEY_WORDS; i++) if (mask[i] !== 0) n++;
-  const words = new Int32Array(4 + 3 * n + program.length);
+  const words = new Int32Array(PUT_HEADER_WORDS + 3 * n + program.length);
   words[0] = CMD_PUT_FLOW;
   words[1] = id;
   words[2] = n;
   words[3] = program.length;
-  let at = 4;
+  words[4] = owned ? 1 : 0;
+  let at = PUT_HEADER_WORDS;
   for (let i = 0; i < DP_KEY_WORDS; i++) {
     if (mask[i] === 0) continue;
     words[at++] = i;

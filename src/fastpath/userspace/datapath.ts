@@ -1,35 +1,31 @@
 /**
  * The userspace datapath: the main thread's half. `Bridge.datapath_type=netdev`.
  *
- * It implements `Datapath` (../datapath.ts) over one forwarding worker (loop.ts), which moves every
- * packet, and setup workers (setup.ts), which open and close ports. What crosses between them:
- *
- *     commands ──ring──> worker          flows, packets to execute, barriers, port requests
- *     upcalls  <─ring── worker           misses and "to userspace" packets
- *     statistics, counters               in shared memory, read in place
- *     answers, lost ports, log lines     postMessage
- *     ports to open and to release       postMessage, with a setup worker
+ * It implements `Datapath` (../datapath.ts) over forwarding workers (worker-link.ts, loop.ts), which
+ * move every packet, and setup workers (setup.ts), which open and close ports.
  *
  * Invariants
- * - Commands reach the worker in the order in which they were given. Those that find the ring full
+ * - Commands reach a worker in the order in which they were given. Those that find its ring full
  *   wait in a backlog in order; only `execute` is dropped when the backlog is long, and counted.
- * - A side that is awake is never woken; one that goes to sleep looks at its ring once more after
- *   it has said so (shared.ts).
- * - Upcalls are delivered from the event loop, at most `UPCALLS_PER_TURN` before others get a turn.
- * - Flow statistics are zeroed here when an id is used anew: the worker does not touch an id after
+ * - Flow statistics are zeroed here when an id is used anew: workers do not touch an id after
  *   the barrier that follows its deletion.
  *
- * More workers: each gets its own `WorkerLink`; ports are spread over them, flow commands go to all
- * of them, statistics are summed. Nothing else here assumes one.
+ * Several workers (`tune`), one unless told otherwise:
+ * - Each has ports of its own to receive (worker-ports.ts) and sends by all. Every flow is in every
+ *   worker, as in the threads of Open vSwitch's userspace datapath: a lookup then reads nothing that
+ *   another CPU writes. Statistics are each worker's, and added up when somebody reads them.
+ * - Connections, meters and numbered tunnels are worker 0's; packets of flows that need them are handed
+ *   to it (handoff.ts).
+ * - Packets of a flow keep their order: they come in by one worker, or by one queue; all of them are
+ *   handed over, or none; and an upcall's packet is executed by the worker that had it.
  */
 import { readlinkSync } from "node:fs";
 import { detachTc } from "../../linux/bpf.ts";
-import { close, eventfd, O_RDONLY, open } from "../../linux/libc.ts";
+import { close, O_RDONLY, open } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
 import type { FlowKey } from "../../packet/key.ts";
 import type { DpAction } from "../actions.ts";
 import { RemoteConntrack } from "../conntrack/remote.ts";
-import type { CtAnswer, CtQuestion } from "../conntrack/questions.ts";
 import type { DpMeter, DpMeterStats } from "../meters.ts";
 import {
   type Datapath,
@@ -41,34 +37,37 @@ import {
   type DpPortSpec,
   type DpPortStats,
   type Packet,
+  type Tuning,
 } from "../datapath.ts";
 import type { KernelSide, ProgramOpening } from "../punts.ts";
-import { CommandQueue } from "./command-queue.ts";
+import { encodeProgram } from "../engine/encode.ts";
+import { isOwned } from "../engine/owned.ts";
 import {
-  CMD_BARRIER,
   CMD_DELETE_FLOW,
   type Control,
-  encodeControl,
   encodeExecute,
   encodePutFlow,
-  encodeRequest,
   NAMESPACE,
-  type Request,
-  type SetupRequest,
   type WorkerMessage,
-  type WorkerStart,
 } from "./commands.ts";
-import { encodeProgram } from "../engine/encode.ts";
-import { Barriers, Pending } from "./pending.ts";
 import type { OpenedPort } from "./setup.ts";
-import { SetupPool } from "./setup-pool.ts";
-import { COUNTERS, CTL_MAIN_SLEEPING, MAX_FLOWS, MAX_PORTS, SharedState } from "./shared.ts";
-import { newWorker, startWorker, tryLoadDropProgram } from "./start-worker.ts";
-import { UpcallReader } from "./upcalls.ts";
+import { SetupRequests } from "./setup-requests.ts";
+import { counterIndex, COUNTERS, MAX_FLOWS, MAX_PORTS, MAX_WORKERS } from "./shared.ts";
+import { tryLoadDropProgram } from "./start-worker.ts";
+import { type LinkContext, WorkerLink } from "./worker-link.ts";
 import { WorkerMeters } from "./worker-meters.ts";
+import { WorkerPorts } from "./worker-ports.ts";
 
-const UPCALLS_PER_TURN = 128;
-const CLOSED = "the datapath was closed";
+const PORT_STAT_NAMES = [
+  "rxPackets",
+  "txPackets",
+  "rxBytes",
+  "txBytes",
+  "rxDropped",
+  "txDropped",
+  "rxErrors",
+  "txErrors",
+] as const;
 /** Commands that may wait for room before packets to execute are dropped. */
 const MAX_BACKLOG = 4096;
 
@@ -90,14 +89,14 @@ class UserspaceDatapath implements Datapath {
   readonly maxFlows = MAX_FLOWS;
   readonly started: Promise<unknown>;
 
-  private readonly shared = new SharedState();
-  private readonly upcalls = new UpcallReader(this.shared);
-  private readonly eventfd = eventfd();
-  private readonly commands = new CommandQueue(this.shared, this.eventfd);
-  private readonly worker = newWorker();
   private readonly dropProgram = tryLoadDropProgram();
   private readonly namespaceFd = open(NAMESPACE, O_RDONLY);
-  private readonly setup: SetupPool;
+  private readonly context: LinkContext;
+  /** Worker 0, the owner, first. */
+  private readonly links: WorkerLink[];
+  private readonly owner: WorkerLink;
+  private readonly setup: SetupRequests;
+  private readonly spread: WorkerPorts;
   private readonly listeners: DatapathListener[] = [];
   private readonly byNumber = new Map<number, DpPort>();
   private readonly names = new Set<string>();
@@ -106,47 +105,36 @@ class UserspaceDatapath implements Datapath {
   /** Removed ports that are being closed. */
   private readonly releasing = new Set<Promise<void>>();
   private readonly liveFlows = new Set<number>();
-  private readonly meters = new WorkerMeters(this.shared.meterStats, (each) => this.control(each));
-  readonly conntrack = new RemoteConntrack(
-    (change) => this.control({ type: "conntrack", change }),
-    (ask) => this.ask(ask),
-  );
-  private readonly questions = new Pending<CtAnswer>();
-  private readonly requests = new Pending<readonly OpenedPort[]>();
-  private readonly barriers = new Barriers(this.shared);
-  private lastRequest = 0;
+  private readonly meters: WorkerMeters;
+  readonly conntrack: RemoteConntrack;
+  private tuning: Tuning = { workers: 1, cpus: [], busy: false };
+  private tuned: Promise<unknown> = Promise.resolve();
+  private vlanLimit: 1 | 2 = 2;
   private executeDropped = 0;
+  /** Of workers that have ended. */
   private upcallErrors = 0;
-  private turnScheduled = false;
   private failure: Error | undefined;
   private closed = false;
 
   constructor(private readonly logger: Logger, private readonly kernel?: KernelSide) {
-    Atomics.store(this.shared.control, CTL_MAIN_SLEEPING, 1);
-    const forward: WorkerStart = {
-      role: "forward",
-      shared: this.shared.buffer,
-      eventfd: this.eventfd,
-    };
-    const { dropProgram, namespaceFd } = this;
+    const { dropProgram, namespaceFd, listeners } = this;
     const namespace = readlinkSync(NAMESPACE);
-    const ready = [this.start(this.worker, forward)];
-    this.setup = new SetupPool(() => {
-      const worker = newWorker();
-      ready.push(this.start(worker, { role: "setup", dropProgram, namespace, namespaceFd }));
-      return worker;
-    });
-    if (kernel) {
-      const adopted = { id: ++this.lastRequest, type: "adoptPunts", punts: kernel.punts } as const;
-      ready.push(this.request(adopted).then(() => {}));
-    }
+    const fail = (error: Error): void => this.fail(error);
+    const receive = (link: WorkerLink, message: WorkerMessage): void => this.receive(link, message);
+    this.context = { logger, listeners, namespace, namespaceFd, receive, fail };
+    this.owner = new WorkerLink(0, this.context);
+    this.links = [this.owner];
+    this.setup = new SetupRequests({ logger, dropProgram, namespace, namespaceFd, fail });
+    this.spread = new WorkerPorts(this.links, () => this.tuning.workers, this.setup);
+    const { shared } = this.owner;
+    this.meters = new WorkerMeters(shared.meterStats, (each) => this.owner.control(each));
+    this.conntrack = new RemoteConntrack(
+      (change) => this.owner.control({ type: "conntrack", change }),
+      (ask) => this.owner.ask(ask),
+    );
+    const ready: Promise<unknown>[] = [this.owner.ready, this.setup.ready];
+    if (kernel) ready.push(this.owner.request({ type: "adoptPunts", punts: kernel.punts }));
     this.started = Promise.all(ready);
-  }
-
-  private start(worker: Worker, start: WorkerStart): Promise<void> {
-    return startWorker(worker, start, (message) => this.receive(message), (error) => {
-      this.fail(error);
-    });
   }
 
   listen(listener: DatapathListener): void {
@@ -169,22 +157,17 @@ class UserspaceDatapath implements Datapath {
     this.opening.add(portNo);
     let opening: ProgramOpening | undefined;
     try {
+      if (this.links.length > 1) await this.tuned;
       opening = kernel?.openingFor(portNo, spec);
-      const [opened] = await this.requestSetup({
-        id: ++this.lastRequest,
-        type: "open",
-        port: {
-          portNo,
-          name: spec.name,
-          portType: spec.type,
-          ...(spec.mac ? { mac: [...spec.mac] } : {}),
-          ...opening,
-        },
+      for (const { shared } of this.links) shared.clearPortStats(portNo);
+      const opened = await this.spread.open({
+        portNo,
+        name: spec.name,
+        portType: spec.type,
+        ...(spec.mac ? { mac: [...spec.mac] } : {}),
+        ...(spec.queues === undefined ? {} : { queues: spec.queues }),
+        ...opening,
       });
-      if (!opened || opened.type === "ring") {
-        throw new DatapathError("system", `port ${spec.name} was not opened`);
-      }
-      await this.adopt(portNo, spec.name, opened);
       const ifindex = opened.type === "internal" ? opened.tap.ifindex : opened.packet.ifindex;
       const port: DpPort = { ...spec, portNo, ifindex };
       this.byNumber.set(portNo, port);
@@ -206,7 +189,7 @@ class UserspaceDatapath implements Datapath {
     const port: DpPort = { ...spec, portNo, ifindex: 0 };
     this.names.add(spec.name);
     this.byNumber.set(portNo, port);
-    this.control({ type: "tunnelPort", portNo, kind });
+    this.controlAll({ type: "tunnelPort", portNo, kind });
     return port;
   }
 
@@ -214,12 +197,13 @@ class UserspaceDatapath implements Datapath {
     const port = this.byNumber.get(portNo);
     if (!port) throw new DatapathError("no-such-port", `there is no datapath port ${portNo}`);
     if (port.type === "tunnel") {
-      this.control({ type: "tunnelPort", portNo });
+      this.controlAll({ type: "tunnelPort", portNo });
       return this.forgetPort(portNo);
     }
+    if (this.links.length > 1) await this.tuned;
     this.kernel?.detaching(portNo);
-    const left = await this.request({ id: ++this.lastRequest, type: "removePort", portNo });
-    const released = this.release(left);
+    const left = await this.spread.take(portNo);
+    const released = this.setup.release(left);
     // A host's device stays, and the port's last traces on it (tcx link, promiscuous mode) go a
     // moment later. An internal port's device is expected to be gone, and a tc filter must not be
     // taken for that of the device's next port.
@@ -241,38 +225,17 @@ class UserspaceDatapath implements Datapath {
     this.releasing.add(done);
   }
 
-  private async adopt(portNo: number, name: string, opened: OpenedPort): Promise<void> {
-    try {
-      await this.request({ id: ++this.lastRequest, type: "adoptPort", portNo, name, opened });
-    } catch (error) {
-      await this.release([opened]);
-      throw error;
-    }
-  }
-
   /** Sending works without it, at a higher price. */
-  private async giveRing(portNo: number, ifindex: number): Promise<void> {
-    const [opened] = await this.requestSetup({
-      id: ++this.lastRequest,
-      type: "openSendRing",
-      ifindex,
-    });
+  private async giveRing(link: WorkerLink, portNo: number, ifindex: number): Promise<void> {
+    const [opened] = await this.setup.request({ type: "openSendRing", ifindex });
     if (opened?.type !== "ring") return;
     const ring = opened.sendRing;
     try {
-      const id = ++this.lastRequest;
-      await this.request({ id, type: "adoptSendRing", portNo, ifindex, ring });
+      await link.request({ type: "adoptSendRing", portNo, ifindex, ring });
     } catch (error) {
-      if (!this.closed) await this.release([opened]);
+      if (!this.closed) await this.setup.release([opened]);
       throw error;
     }
-  }
-
-  private async release(ports: readonly OpenedPort[], leave = false): Promise<void> {
-    await Promise.all(ports.map((port) => {
-      const id = ++this.lastRequest;
-      return this.requestSetup({ id, type: "release", port, leave });
-    }));
   }
 
   ports(): ReadonlyMap<number, DpPort> {
@@ -281,28 +244,41 @@ class UserspaceDatapath implements Datapath {
 
   portStats(portNo: number): DpPortStats | undefined {
     if (!this.byNumber.has(portNo)) return undefined;
-    return this.shared.readPortStats(portNo);
+    const sum = this.owner.shared.readPortStats(portNo);
+    for (let i = 1; i < this.links.length; i++) {
+      const more = this.links[i]!.shared.readPortStats(portNo);
+      for (const name of PORT_STAT_NAMES) sum[name] += more[name];
+    }
+    return sum;
   }
 
   putFlow(flow: DpFlow): void {
-    const { id } = flow;
+    const { id, actions } = flow;
     if (!Number.isInteger(id) || id < 0 || id >= MAX_FLOWS) {
       throw new DatapathError("full", `flow id ${id}: this datapath has 0 to ${MAX_FLOWS - 1}`);
     }
-    const command = encodePutFlow(id, flow.match, encodeProgram(flow.actions));
+    const command = encodePutFlow(id, flow.match, encodeProgram(actions), this.isOwned(actions));
     if (!this.liveFlows.has(id)) {
       this.liveFlows.add(id);
-      this.shared.clearFlowStats(id);
+      for (const { shared } of this.links) shared.clearFlowStats(id);
     }
-    this.send(command);
+    this.sendAll(command);
   }
 
   deleteFlow(id: number): void {
-    if (this.liveFlows.delete(id)) this.send(new Int32Array([CMD_DELETE_FLOW, id]));
+    if (this.liveFlows.delete(id)) this.sendAll(new Int32Array([CMD_DELETE_FLOW, id]));
   }
 
   flowStats(id: number): DpFlowStats {
-    return this.shared.readFlowStats(id);
+    const sum = this.owner.shared.readFlowStats(id);
+    for (let i = 1; i < this.links.length; i++) {
+      const more = this.links[i]!.shared.readFlowStats(id);
+      sum.packets += more.packets;
+      sum.bytes += more.bytes;
+      sum.lastUsedMs = Math.max(sum.lastUsedMs, more.lastUsedMs);
+      sum.tcpFlags |= more.tcpFlags;
+    }
+    return sum;
   }
 
   execute(
@@ -311,12 +287,20 @@ class UserspaceDatapath implements Datapath {
     inPort: number,
     metadata?: FlowKey,
   ): void {
-    if (this.commands.waiting >= MAX_BACKLOG) {
+    const index = this.links.length === 1 || this.isOwned(actions)
+      ? 0
+      : packet.origin ?? this.spread.home(inPort);
+    const link = this.links[index] ?? this.owner;
+    if (link.waiting >= MAX_BACKLOG) {
       this.executeDropped++;
       return;
     }
-    this.barriers.owe();
-    this.send(encodeExecute(inPort, packet, encodeProgram(actions), metadata));
+    link.owe();
+    link.send(encodeExecute(inPort, packet, encodeProgram(actions), metadata));
+  }
+
+  private isOwned(actions: readonly DpAction[]): boolean {
+    return isOwned(actions, (port) => this.byNumber.get(port)?.type === "tunnel");
   }
 
   setMeter(id: number, meter: DpMeter): void {
@@ -332,22 +316,76 @@ class UserspaceDatapath implements Datapath {
   }
 
   setVlanLimit(limit: 1 | 2): void {
-    this.control({ type: "vlanLimit", limit });
+    this.vlanLimit = limit;
+    this.controlAll({ type: "vlanLimit", limit });
   }
 
-  barrier(): Promise<void> {
-    // Nothing that was given is in force any more, and nobody would answer.
-    if (this.closed) return Promise.resolve();
-    if (this.failure) return Promise.reject(this.failure);
-    if (this.commands.isDone && !this.barriers.isOwed()) return Promise.resolve();
-    return this.barriers.wait((sequence) => this.send(new Int32Array([CMD_BARRIER, sequence])));
+  /** Programs in the kernel leave no packets worth a second worker: with them there is one. */
+  tune(wanted: Tuning): Promise<boolean> {
+    const workers = this.kernel ? 1 : Math.min(Math.max(1, wanted.workers), MAX_WORKERS);
+    const tuned = this.tuned.catch(() => {}).then(() => this.retune({ ...wanted, workers }));
+    this.tuned = tuned;
+    return tuned;
+  }
+
+  private async retune(tuning: Tuning): Promise<boolean> {
+    if (this.closed || this.failure) return false;
+    const { links, owner } = this;
+    const before = links.length;
+    this.tuning = tuning;
+    while (links.length < tuning.workers) {
+      const link = new WorkerLink(links.length, this.context, owner);
+      await link.ready;
+      link.control({ type: "vlanLimit", limit: this.vlanLimit });
+      for (const { portNo, tunnel } of this.byNumber.values()) {
+        if (tunnel) link.control({ type: "tunnelPort", portNo, kind: tunnel });
+      }
+      owner.control({ type: "workers", count: links.length + 1 });
+      for (const port of this.byNumber.keys()) link.shared.clearPortStats(port);
+      await this.spread.introduce(link);
+      links.push(link);
+    }
+    const isChanged = tuning.workers !== before;
+    if (isChanged) {
+      await this.spread.respread((portNo, reason) => this.lose(portNo, reason));
+    }
+    while (links.length > tuning.workers) {
+      const link = links.pop()!;
+      await this.setup.release(await link.finish());
+      link.end();
+      this.upcallErrors += link.upcallErrors;
+    }
+    for (const { index } of links) {
+      const { cpus, busy } = tuning;
+      const cpu = cpus.length > 0 ? cpus[index % cpus.length]! : -1;
+      links[index]!.control({ type: "tuning", cpu, busy });
+    }
+    if (isChanged) this.logger.info(`${links.length} forwarding worker(s)`);
+    return isChanged;
+  }
+
+  async barrier(): Promise<void> {
+    const { links } = this;
+    if (links.length === 1) return await this.owner.barrier();
+    await Promise.all(links.map((link) => link.barrier()));
   }
 
   counters(): Readonly<Record<string, number>> {
     const all: Record<string, number> = {};
-    COUNTERS.forEach((name, i) => all[name] = this.shared.counters[i]!);
+    COUNTERS.forEach((name, i) => {
+      let sum = 0;
+      for (const { shared } of this.links) sum += shared.counters[i]!;
+      all[name] = sum;
+    });
+    // Every worker has all of them.
+    for (const name of ["flows", "masks"] as const) {
+      all[name] = this.owner.shared.counters[counterIndex(name)]!;
+    }
     all["drop_execute_backlog"] = this.executeDropped;
-    all["upcall_errors"] = this.upcallErrors;
+    all["upcall_errors"] = this.links.reduce(
+      (sum, link) => sum + link.upcallErrors,
+      this.upcallErrors,
+    );
     return all;
   }
 
@@ -362,74 +400,34 @@ class UserspaceDatapath implements Datapath {
 
   private async end(leave: boolean): Promise<void> {
     if (this.closed) return;
-    if (!this.failure) {
-      const left = this.request({ id: ++this.lastRequest, type: "close" });
-      this.closed = true;
-      await Promise.all([this.release(await left, leave), ...this.releasing]);
-    }
     this.closed = true;
-    this.worker.terminate();
+    await this.tuned.catch(() => {});
+    if (!this.failure) {
+      const left = await Promise.all(this.links.map((link) => link.finish()));
+      await Promise.all([this.setup.release(left.flat(), leave), ...this.releasing]);
+    }
+    for (const link of this.links) link.end();
     this.setup.close();
-    close(this.eventfd);
     close(this.namespaceFd);
     if (typeof this.dropProgram === "number") close(this.dropProgram);
-    this.rejectAll(new DatapathError("system", CLOSED));
     this.byNumber.clear();
     this.names.clear();
   }
 
-  private request(request: Request): Promise<readonly OpenedPort[]> {
-    if (this.closed) {
-      return Promise.reject(new DatapathError("system", CLOSED));
-    }
-    return this.answered(request.id, () => this.send(encodeRequest(request)));
+  private sendAll(command: Int32Array): void {
+    for (const link of this.links) link.send(command);
   }
 
-  /** Asks the worker something that is not about ports. */
-  private ask(ask: CtQuestion): Promise<CtAnswer> {
-    const dead = this.closed ? new DatapathError("system", CLOSED) : this.failure;
-    if (dead) return Promise.reject(dead);
-    const id = ++this.lastRequest;
-    const question = encodeRequest({ id, type: "conntrack", ask });
-    return this.questions.ask(id, () => this.send(question));
+  private controlAll(control: Control): void {
+    for (const link of this.links) link.control(control);
   }
 
-  private requestSetup(request: SetupRequest): Promise<readonly OpenedPort[]> {
-    return this.answered(request.id, () => this.setup.post(request));
-  }
-
-  private answered(id: number, send: () => void): Promise<readonly OpenedPort[]> {
-    if (this.failure) return Promise.reject(this.failure);
-    return this.requests.ask(id, send);
-  }
-
-  private send(command: Int32Array): void {
-    if (!this.failure && !this.closed) this.commands.send(command);
-  }
-
-  private control(control: Control): void {
-    this.send(encodeControl(control));
-  }
-
-  private receive(message: WorkerMessage): void {
-    if (message === 0) return this.turn();
+  /** What a forwarding worker says by itself. */
+  private receive(link: WorkerLink, message: WorkerMessage): void {
+    if (message === 0) return;
     switch (message.type) {
-      case "ready":
-        return;
-      case "answer":
-        this.setup.answered(message.id);
-        this.requests.answer(message.id, message.ports);
-        return;
-      case "result":
-        this.questions.answer(message.id, message.value);
-        return;
-      case "refused":
-        this.questions.refuse(message.id, new DatapathError(message.code, message.message));
-        this.setup.answered(message.id);
-        this.requests.refuse(message.id, new DatapathError(message.code, message.message));
-        return;
       case "portBusy":
-        void this.giveRing(message.portNo, message.ifindex).catch((error: unknown) => {
+        void this.giveRing(link, message.portNo, message.ifindex).catch((error: unknown) => {
           this.logger.dbg(`port ${message.portNo} sends without a ring: ${String(error)}`);
         });
         return;
@@ -438,15 +436,14 @@ class UserspaceDatapath implements Datapath {
         this.kernel?.portMoved(message.portNo);
         return;
       case "portLost":
-        void this.release([message.port]).catch((error: unknown) => {
-          this.logger.warn(`a lost port was not released: ${String(error)}`);
-        });
-        if (!this.byNumber.has(message.portNo)) return;
-        this.forgetPort(message.portNo);
-        for (const listener of this.listeners) listener.portLost(message.portNo, message.reason);
-        return;
+        return this.portLost(link, message.portNo, message.reason, message.port);
       case "log":
         this.logger[message.level](message.text);
+        return;
+      case "ready":
+      case "answer":
+      case "result":
+      case "refused":
         return;
       default: {
         const never: never = message;
@@ -455,20 +452,22 @@ class UserspaceDatapath implements Datapath {
     }
   }
 
-  /** One turn of work that the worker has left for this thread. */
-  private turn(): void {
-    this.turnScheduled = false;
-    if (this.closed) return;
-    this.upcallErrors += this.upcalls.deliver(UPCALLS_PER_TURN, this.listeners, this.logger);
-    this.barriers.pass();
-    this.commands.drain();
-    const { control } = this.shared;
-    Atomics.store(control, CTL_MAIN_SLEEPING, 1);
-    if (this.upcalls.isEmpty() && !this.barriers.isPassed) return;
-    if (Atomics.compareExchange(control, CTL_MAIN_SLEEPING, 1, 0) === 1 && !this.turnScheduled) {
-      this.turnScheduled = true;
-      setImmediate(() => this.turn());
-    }
+  /** The first worker to say so speaks for all; what is left of the port goes when all gave it up. */
+  private portLost(link: WorkerLink, portNo: number, reason: string, part: OpenedPort): void {
+    const port = this.byNumber.get(portNo);
+    const ifindex = part.type === "ring" ? 0 : (part.type === "internal" ? part.tap : part.packet)
+      .ifindex;
+    const isFirst = port?.ifindex === ifindex;
+    const others = isFirst ? this.spread.take(portNo, link) : Promise.resolve([]);
+    void others.then((left) => this.setup.release([...left, part])).catch((error: unknown) => {
+      this.logger.warn(`a lost port was not released: ${String(error)}`);
+    });
+    if (isFirst) this.lose(portNo, reason);
+  }
+
+  private lose(portNo: number, reason: string): void {
+    this.forgetPort(portNo);
+    for (const listener of this.listeners) listener.portLost(portNo, reason);
   }
 
   private forgetPort(portNo: number): void {
@@ -482,18 +481,10 @@ class UserspaceDatapath implements Datapath {
     if (this.closed || this.failure) return;
     this.failure = error;
     this.logger.emer(error.message);
-    this.rejectAll(error);
-    for (const portNo of [...this.byNumber.keys()]) {
-      this.forgetPort(portNo);
-      for (const listener of this.listeners) listener.portLost(portNo, error.message);
-    }
+    for (const link of this.links) link.fail(error);
+    this.setup.fail(error);
+    for (const portNo of [...this.byNumber.keys()]) this.lose(portNo, error.message);
     // Nothing is forwarded from here on: the process ends, for whoever watches it to start it anew.
     void Promise.reject(error);
-  }
-
-  private rejectAll(error: Error): void {
-    this.requests.refuseAll(error);
-    this.questions.refuseAll(error);
-    this.barriers.refuseAll(error);
   }
 }

@@ -24,6 +24,7 @@ import { Executor } from "../engine/executor.ts";
 import { adoptMetadata, swap32 } from "../engine/metadata.ts";
 import { MeterTable } from "../engine/meters.ts";
 import type { Program } from "../engine/opcodes.ts";
+import type { Handoff } from "./handoff.ts";
 import { Arena, type FrameMemory } from "./arena.ts";
 import { ExactCache, hashWords } from "./exact-cache.ts";
 import { MegaflowTable } from "./megaflows.ts";
@@ -50,6 +51,8 @@ const EXACT_HIT = counterIndex("exact_hit");
 const MASKED_HIT = counterIndex("masked_hit");
 const MISS = counterIndex("miss");
 const UPCALLS = counterIndex("upcalls");
+const HANDOFFS = counterIndex("handoffs");
+const HANDOFF_FULL = counterIndex("drop_handoff_full");
 const NO_ETHERNET = counterIndex("drop_tx_no_ethernet");
 const NO_PORT = counterIndex("drop_tx_no_port");
 const NO_ROOM = counterIndex("drop_no_room");
@@ -65,6 +68,7 @@ const WIDE_ENTRIES = 1 << 12;
 /** A power of two. */
 const SAMPLE = 64;
 const TCP_FLAGS = slot("tcp_flags").offset;
+const IN_PORT = slot("in_port").offset >> 2;
 const RECIRC = slot("recirc_id").offset;
 const TCP = 6;
 
@@ -72,6 +76,8 @@ export class Forwarder extends Executor {
   readonly arena: Arena;
   readonly table = new MegaflowTable(MAX_FLOWS);
   readonly programs: (Program | undefined)[] = [];
+  /** By flow id: 1 if its packets may be treated by worker 0 only. */
+  readonly owned = new Uint8Array(MAX_FLOWS);
   readonly ports: (OutputPort | undefined)[] = [];
   /** Ports with queued sends. */
   readonly owing: OutputPort[] = [];
@@ -87,7 +93,8 @@ export class Forwarder extends Executor {
   /** The port that the packet came in by. */
   private inPort = 0;
 
-  constructor(shared: SharedState) {
+  /** `handoff`: the way to worker 0; absent in worker 0 itself. */
+  constructor(shared: SharedState, private readonly handoff?: Handoff) {
     const arena = new Arena();
     super(arena, shared.counters, new MeterTable(shared.meterStats), new Tracker());
     this.arena = arena;
@@ -130,12 +137,30 @@ export class Forwarder extends Executor {
     this.classify();
   }
 
+  /**
+   * Forwards `frame`, whose key is up to date: what came out of a tunnel, its metadata in place.
+   */
+  forwardInner(memory: FrameMemory, inPort: number): void {
+    const { frame, counters, key } = this;
+    this.memory = memory;
+    this.inPort = inPort;
+    this.stale = false;
+    key[IN_PORT] = swap32(inPort);
+    key[RECIRC >> 2] = 0;
+    if (frame.result !== 0) counters[PARSE_COUNTER_BASE + frame.result]!++;
+    if (frame.result !== ETH_TOO_SHORT) this.classify();
+  }
+
   protected classify(): void {
     const { frame, counters } = this;
     const flow = this.lookup(frame.keyWords);
     if (flow < 0) {
       counters[MISS]!++;
       this.upcall(REASON_MISS, 0, frame.length);
+      return;
+    }
+    if (this.handoff && this.owned[flow] === 1) {
+      counters[this.handoff.push(frame) ? HANDOFFS : HANDOFF_FULL]!++;
       return;
     }
     const { flowStats } = this;
@@ -190,6 +215,31 @@ export class Forwarder extends Executor {
     metadataAt = 0,
     metadataWords = 0,
   ): void {
+    this.parse(memory, inPort, recircId, metadata, metadataAt, metadataWords);
+    this.execute(program);
+  }
+
+  /** Goes on with a packet that another worker has begun with; arguments as those of `executeOn`. */
+  forwardOn(
+    memory: FrameMemory,
+    inPort: number,
+    recircId: number,
+    metadata: Int32Array,
+    metadataAt: number,
+    metadataWords: number,
+  ): void {
+    this.parse(memory, inPort, recircId, metadata, metadataAt, metadataWords);
+    this.classify();
+  }
+
+  private parse(
+    memory: FrameMemory,
+    inPort: number,
+    recircId: number,
+    metadata: Int32Array,
+    metadataAt: number,
+    metadataWords: number,
+  ): void {
     const { frame } = this;
     this.memory = memory;
     this.inPort = inPort;
@@ -198,7 +248,6 @@ export class Forwarder extends Executor {
     extract(frame, inPort, 0, 0);
     if (metadataWords > 0) adoptMetadata(frame, metadata, metadataAt, metadataWords);
     if (recircId !== 0) this.key[RECIRC >> 2] = recircId;
-    this.execute(program);
   }
 
   protected transmit(portNo: number, limit: number): void {

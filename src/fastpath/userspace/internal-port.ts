@@ -15,7 +15,9 @@ const READ_BYTES = VNET_BYTES + MAX_FRAME_BYTES;
 const EBADFD = 77;
 
 export class InternalPort implements WorkerPort {
+  /** -1 if another worker receives. */
   readonly fd: number;
+  private readonly tapFd: number;
   readonly ifindex: number;
   private gone = false;
 
@@ -25,8 +27,10 @@ export class InternalPort implements WorkerPort {
     tap: Tap,
     private readonly forwarder: Forwarder,
     readonly counters: PortCounters,
+    receives: boolean,
   ) {
-    this.fd = tap.fd;
+    this.fd = receives ? tap.fd : -1;
+    this.tapFd = tap.fd;
     this.ifindex = tap.ifindex;
   }
 
@@ -55,7 +59,7 @@ export class InternalPort implements WorkerPort {
   }
 
   transmit(memory: FrameMemory, at: number, length: number): void {
-    const result = raw.write(this.fd, memory.address + at, length);
+    const result = raw.write(this.tapFd, memory.address + at, length);
     if (result >= 0) this.counters.sentMany(1, length - VNET_BYTES);
     else {
       const error = errno();

@@ -9,8 +9,10 @@
  * - A port becomes active when epoll says so, and stays so until it has nothing left.
  * - The loop never returns to the event loop, so requests come through the ring; answers leave by
  *   `postMessage`, which needs no loop on this side.
- * - Idle means blocked in epoll_wait with no timeout; the eventfd (commands), link events and the
- *   ports wake it.
+ * - Idle means blocked in epoll_wait with no timeout; the eventfd (commands, packets from other
+ *   workers), link events and the ports wake it. A *busy* worker (`other_config:rx-mode=busy`) looks
+ *   again instead.
+ * - Worker 0 takes the packets that the others may not treat (handoff.ts), after its commands.
  * - An error of one port ends that port (`portLost`), never the loop.
  */
 import { Epoll, EPOLLERR, EPOLLHUP } from "../../linux/epoll.ts";
@@ -21,14 +23,13 @@ import {
   ifIndexExists,
   raw,
   readMonotonicMs,
+  runOn,
   SystemError,
 } from "../../linux/libc.ts";
 import { decodeMessages } from "../../linux/netlink.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import { decodeLink, openLinkEvents, RTM_DELLINK } from "../../linux/rtnetlink.ts";
-import { VNET_BYTES } from "../../packet/frame.ts";
 import { DatapathError } from "../datapath.ts";
-import { HEADROOM_BYTES } from "./arena.ts";
 import {
   CMD_BARRIER,
   CMD_CONTROL,
@@ -37,19 +38,20 @@ import {
   CMD_PUT_FLOW,
   CMD_REQUEST,
   type Control,
-  EXECUTE_HEADER_WORDS,
   refusal,
   type Request,
   type WorkerMessage,
+  type WorkerStart,
 } from "./commands.ts";
 import { DevicePort } from "./device-port.ts";
 import { Forwarder } from "./forwarder.ts";
+import { Handoff, HandoffReader } from "./handoff.ts";
 import { InternalPort } from "./internal-port.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
 import type { Punts } from "../punts.ts";
+import { deleteFlow, executePacket, putFlow } from "./packet-commands.ts";
 import { PuntPort } from "./punt-port.ts";
 import { SendingPort } from "./sending-port.ts";
-import { programAt } from "../engine/opcodes.ts";
 import { RingReader } from "./ring.ts";
 import type { OpenedPort } from "./setup.ts";
 import {
@@ -79,14 +81,18 @@ const ROUNDS = counterIndex("rounds");
 const SLEEPS = counterIndex("sleeps");
 const FLOWS = counterIndex("flows");
 const MASKS = counterIndex("masks");
-const NO_ROOM = counterIndex("drop_no_room");
 
 const canAdoptRing = (port: WorkerPort): port is DevicePort | SendingPort =>
   port instanceof DevicePort || port instanceof SendingPort;
 
+export type ForwardStart = Extract<WorkerStart, { role: "forward" }>;
+
 export class WorkerLoop {
   private readonly shared: SharedState;
   private readonly forwarder: Forwarder;
+  private readonly handoff: Handoff | undefined;
+  private readonly handoffs: HandoffReader[] = [];
+  private busy = false;
   private readonly ports = new Map<number, { port: WorkerPort; opened: OpenedPort }>();
   private readonly commands: RingReader;
   private readonly epoll = new Epoll(MAX_EVENTS);
@@ -103,14 +109,17 @@ export class WorkerLoop {
   private housekeptMs = 0;
   private running = true;
 
-  /** `eventfd`: the main thread writes it when it has put a command for a sleeping worker. */
+  private readonly eventfd: number;
+
+  /** `eventfd`: who puts something into a ring of a sleeping worker writes it. */
   constructor(
-    shared: SharedArrayBuffer,
-    private readonly eventfd: number,
+    { shared, eventfd, owner }: ForwardStart,
     private readonly post: (message: WorkerMessage) => void,
   ) {
     this.shared = new SharedState(shared);
-    this.forwarder = new Forwarder(this.shared);
+    this.eventfd = eventfd;
+    this.handoff = owner && new Handoff(owner);
+    this.forwarder = new Forwarder(this.shared, this.handoff);
     this.commands = new RingReader(this.shared.commands);
     this.epoll.add(eventfd, TAG_COMMANDS);
     this.epoll.add(this.linkEvents, TAG_LINKS);
@@ -122,9 +131,11 @@ export class WorkerLoop {
       shared.counters[ROUNDS]!++;
       forwarder.nowMs = readMonotonicMs(this.clock);
       this.runCommands();
+      const handed = this.takeHandoffs();
       this.receive();
+      this.handoff?.wake();
       this.wakeMain();
-      if (this.active.length === 0 && !this.puntsWait) this.sleep();
+      if (this.active.length === 0 && !this.puntsWait && !handed) this.rest();
       else if (round % ROUNDS_PER_POLL === 0) this.poll(0);
       if (forwarder.nowMs - this.housekeptMs > HOUSEKEEPING_MS) this.keepHouse();
     }
@@ -144,10 +155,33 @@ export class WorkerLoop {
     active.length = kept;
   }
 
+  /** Packets of the other workers; true if there were any. */
+  private takeHandoffs(): boolean {
+    const { handoffs } = this;
+    let any = false;
+    for (let i = 0; i < handoffs.length; i++) {
+      const from = handoffs[i]!;
+      if (from.isEmpty()) continue;
+      // What goes before them has been in the command ring before them.
+      while (!this.commands.isEmpty()) this.runCommands();
+      any = from.receive(this.forwarder, BUDGET) > 0 || any;
+    }
+    return any;
+  }
+
+  private rest(): void {
+    if (this.busy) this.poll(0);
+    else this.sleep();
+  }
+
+  private get isGivenNothing(): boolean {
+    return this.commands.isEmpty() && this.handoffs.every((each) => each.isEmpty());
+  }
+
   private sleep(): void {
     const { control, counters } = this.shared;
     Atomics.store(control, CTL_WORKER_SLEEPING, 1);
-    if (this.commands.isEmpty()) {
+    if (this.isGivenNothing) {
       counters[SLEEPS]!++;
       // One more wake-up after traffic ends, to read the drop counts; then none.
       this.poll(this.touched.size > 0 ? HOUSEKEEPING_MS : -1);
@@ -237,7 +271,7 @@ export class WorkerLoop {
     const counters = new PortCounters(this.shared, portNo);
     if (opened.type === "ring") throw new DatapathError("system", "a ring is no port");
     const port = opened.type === "internal"
-      ? new InternalPort(portNo, name, opened.tap, forwarder, counters)
+      ? new InternalPort(portNo, name, opened.tap, forwarder, counters, opened.part !== true)
       : opened.packet.fd < 0
       ? new SendingPort(portNo, name, opened.packet, forwarder, counters, () => {
         this.post({ type: "portBusy", portNo, ifindex: opened.packet.ifindex });
@@ -288,54 +322,17 @@ export class WorkerLoop {
     const { words, bytes } = this.commands.memory;
     const word = at >> 2;
     switch (words[word]) {
-      case CMD_PUT_FLOW: {
-        const id = words[word + 1]!;
-        const n = words[word + 2]!;
-        const indexes = new Int32Array(n);
-        const masks = new Int32Array(n);
-        const values = new Int32Array(n);
-        let next = word + 4;
-        for (let i = 0; i < n; i++) {
-          indexes[i] = words[next++]!;
-          masks[i] = words[next++]!;
-          values[i] = words[next++]!;
-        }
-        // The program first: a flow that is found must have one.
-        forwarder.programs[id] = programAt(
-          new Int32Array(words.subarray(next, next + words[word + 3]!)),
-        );
-        forwarder.table.put(id, indexes, masks, values);
+      case CMD_PUT_FLOW:
+        putFlow(forwarder, words, word);
         this.countFlows();
         break;
-      }
       case CMD_DELETE_FLOW:
-        forwarder.table.delete(words[word + 1]!);
-        forwarder.programs[words[word + 1]!] = undefined;
+        deleteFlow(forwarder, words, word);
         this.countFlows();
         break;
-      case CMD_EXECUTE: {
-        const programWords = words[word + 2]!;
-        const length = words[word + 3]!;
-        const recircId = words[word + 4]!;
-        const kept = words[word + 5]!;
-        const start = word + EXECUTE_HEADER_WORDS;
-        const program = programAt(new Int32Array(words.subarray(start, start + programWords)));
-        const { arena, frame } = forwarder;
-        forwarder.makeRoom(HEADROOM_BYTES + VNET_BYTES + length);
-        const to = arena.take(HEADROOM_BYTES + VNET_BYTES + length);
-        if (to < 0) {
-          forwarder.count(NO_ROOM);
-          break;
-        }
-        const metadataAt = start + programWords;
-        const from = (metadataAt + kept) * 4;
-        const into = to + HEADROOM_BYTES;
-        arena.bytes.set(bytes.subarray(from, from + VNET_BYTES + length), into);
-        frame.set(arena.bytes, into + VNET_BYTES, length, true, to);
-        const inPort = words[word + 1]!;
-        forwarder.executeOn(arena, inPort, program, recircId, words, metadataAt, kept);
+      case CMD_EXECUTE:
+        executePacket(forwarder, this.commands.memory, word);
         break;
-      }
       case CMD_BARRIER:
         forwarder.flush();
         Atomics.store(shared.control, CTL_BARRIER, words[word + 1]!);
@@ -369,6 +366,15 @@ export class WorkerLoop {
         return;
       case "conntrack":
         return forwarder.tracker.change(control.change);
+      case "workers":
+        for (let from = this.handoffs.length + 1; from < control.count; from++) {
+          this.handoffs.push(new HandoffReader(this.shared, from));
+        }
+        return;
+      case "tuning":
+        this.busy = control.busy;
+        runOn(control.cpu);
+        return;
       default: {
         const never: never = control;
         throw new Error(`unknown control ${String(never)}`);

@@ -42,7 +42,6 @@ export class PortCounters {
   constructor(private readonly shared: SharedState, portNo: number) {
     const at = portNo * PORT_STATS;
     this.stats = shared.portStats.subarray(at, at + PORT_STATS);
-    this.stats.fill(0);
   }
 
   received(bytes: number): void {
@@ -52,6 +51,10 @@ export class PortCounters {
 
   rxDropped(packets: number): void {
     this.stats[PORT_RX_DROPPED]! += packets;
+  }
+
+  txDropped(packets: number): void {
+    this.stats[PORT_TX_DROPPED]! += packets;
   }
 
   sentMany(packets: number, bytes: number): void {

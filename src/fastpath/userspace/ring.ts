@@ -44,10 +44,13 @@ function recordBytes(payloadBytes: number): number {
 }
 
 export class RingWriter {
-  private head = 0;
+  private head: number;
   private pending = 0;
 
-  constructor(readonly memory: RingMemory) {}
+  /** Goes on where a producer before it ended. */
+  constructor(readonly memory: RingMemory) {
+    this.head = Atomics.load(memory.control, HEAD);
+  }
 
   /** Largest payload that a record can carry. */
   get maxPayload(): number {

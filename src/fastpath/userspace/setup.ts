@@ -12,6 +12,7 @@
 import { attachTc, attachTcIngress, detachTc, type TcAttachment } from "../../linux/bpf.ts";
 import { close, ERRNO, ifNameToIndex, munmap, SystemError } from "../../linux/libc.ts";
 import {
+  openPacketQueues,
   openPacketSocket,
   openSendingSocket,
   type PacketDescriptors,
@@ -21,16 +22,27 @@ import { openTap, setTapPersistent, type Tap } from "../../linux/tap.ts";
 import { DatapathError } from "../datapath.ts";
 import type { PortRequest } from "./commands.ts";
 
-/** A port's resources. */
+/**
+ * A port's resources, or one worker's *part* of them: its own receiving socket, if it has one, its own
+ * ring to send by, and the right to send through what is another's.
+ */
 export type OpenedPort =
   | {
     readonly type: "device";
+    readonly part?: true;
     readonly packet: PacketDescriptors;
+    /** More receiving sockets, for other workers, which use `packet.sendFd`. */
+    readonly queues?: readonly PacketDescriptors[];
     readonly sendRing?: SendRingDescriptor;
     /** Absent if the host's stack could not be kept away. */
     readonly attachment?: TcAttachment;
   }
-  | { readonly type: "internal"; readonly tap: Tap; readonly attachment?: TcAttachment }
+  | {
+    readonly type: "internal";
+    readonly part?: true;
+    readonly tap: Tap;
+    readonly attachment?: TcAttachment;
+  }
   /** Only the ring, on its way to a port. */
   | { readonly type: "ring"; readonly sendRing: SendRingDescriptor };
 
@@ -57,9 +69,12 @@ export class PortSetup {
           if (request.program !== undefined) {
             return this.openSending(ifindex, request.program, request);
           }
-          const packet = openPacketSocket(ifindex, QUIET_FRAMES);
+          const count = request.queues ?? 1;
+          const [packet, ...queues] = count > 1
+            ? openPacketQueues(ifindex, QUIET_FRAMES, count)
+            : [openPacketSocket(ifindex, QUIET_FRAMES)];
           const attachment = this.keepFromHost(name, ifindex);
-          return { type: "device", packet, ...(attachment ? { attachment } : {}) };
+          return { type: "device", packet: packet!, queues, ...(attachment && { attachment }) };
         }
         default: {
           const never: never = request.portType;
@@ -112,6 +127,7 @@ export class PortSetup {
     };
     switch (port.type) {
       case "internal":
+        if (port.part) return;
         if (port.attachment) {
           detach(port.attachment);
           if (!leave) setTapPersistent(port.tap.fd, false);
@@ -121,10 +137,11 @@ export class PortSetup {
         munmap(port.sendRing.address, SEND_RING_BYTES);
         return close(port.sendRing.fd);
       case "device": {
-        const { packet, sendRing, attachment } = port;
-        if (packet.fd >= 0) close(packet.fd);
-        close(packet.sendFd);
+        const { packet, queues = [], sendRing, attachment } = port;
+        for (const { fd } of [packet, ...queues]) if (fd >= 0) close(fd);
         if (sendRing) close(sendRing.fd);
+        if (port.part) return;
+        close(packet.sendFd);
         if (attachment) detach(attachment);
         return;
       }

@@ -1,9 +1,11 @@
 /**
  * The memory that the main thread and one worker share, and what stands where in it.
  *
- *     control words | command ring ctl | upcall ring ctl | counters | port statistics |
- *     upcall bytes by port | flow statistics | meter statistics | command ring | upcall ring
+ *     control words | command ring ctl | upcall ring ctl | handoff ring ctl … | counters |
+ *     port statistics | upcall bytes by port | flow statistics | meter statistics | command ring |
+ *     upcall ring | handoff rings …
  *
+ * - Handoff rings (handoff.ts): of worker 0 only, one from each other worker. They see its memory too.
  * - Rings (ring.ts): commands main → worker, upcalls worker → main. Each side sets its *sleeping*
  *   word before it waits and looks at its ring once more after; whoever puts something into a ring
  *   wakes the other side only if it can change that word from 1 to 0. So a busy side is never woken.
@@ -21,6 +23,8 @@ export { counterIndex, type CounterName, COUNTERS } from "../engine/counters.ts"
 
 export const MAX_PORTS = 65535;
 export const MAX_FLOWS = 1 << 18;
+/** Forwarding workers of a datapath, at most. */
+export const MAX_WORKERS = 8;
 
 /** Indexes of the control words. */
 export const CTL_WORKER_SLEEPING = 0;
@@ -48,11 +52,13 @@ export const FLOW_TCP_FLAGS_WORD = 6;
 
 const COMMAND_RING_BYTES = 1 << 20;
 const UPCALL_RING_BYTES = 4 << 20;
+const HANDOFF_RING_BYTES = 2 << 20;
 
 interface Layout {
   readonly control: number;
   readonly commandControl: number;
   readonly upcallControl: number;
+  readonly handoffControl: number;
   readonly counters: number;
   readonly portStats: number;
   readonly upcallBytes: number;
@@ -60,6 +66,7 @@ interface Layout {
   readonly meterStats: number;
   readonly commands: number;
   readonly upcalls: number;
+  readonly handoffs: number;
   readonly total: number;
 }
 
@@ -74,6 +81,7 @@ function layOut(): Layout {
     control: take(CONTROL_WORDS * 4),
     commandControl: take(RING_CONTROL_WORDS * 4),
     upcallControl: take(RING_CONTROL_WORDS * 4),
+    handoffControl: take(MAX_WORKERS * RING_CONTROL_WORDS * 4),
     counters: take(COUNTERS.length * 8),
     portStats: take(MAX_PORTS * PORT_STATS * 8),
     upcallBytes: take((MAX_PORTS + 1) * 4),
@@ -81,12 +89,13 @@ function layOut(): Layout {
     meterStats: take(MAX_METERS * METER_STATS * 8),
     commands: take(COMMAND_RING_BYTES),
     upcalls: take(UPCALL_RING_BYTES),
+    handoffs: take(MAX_WORKERS * HANDOFF_RING_BYTES),
     total: at,
   };
 }
 const LAYOUT = layOut();
 
-/** Both threads build one over the same buffer. Pages are taken only when they are touched. */
+/** All threads concerned build one over the same buffer. Pages are taken only when they are touched. */
 export class SharedState {
   readonly control: Int32Array;
   readonly counters: Float64Array;
@@ -118,6 +127,16 @@ export class SharedState {
     this.upcalls = new RingMemory(buffer, LAYOUT.upcallControl, LAYOUT.upcalls, UPCALL_RING_BYTES);
   }
 
+  /** The ring in which worker `from` hands packets to the worker whose memory this is. */
+  handoff(from: number): RingMemory {
+    return new RingMemory(
+      this.buffer,
+      LAYOUT.handoffControl + from * RING_CONTROL_WORDS * 4,
+      LAYOUT.handoffs + from * HANDOFF_RING_BYTES,
+      HANDOFF_RING_BYTES,
+    );
+  }
+
   readPortStats(portNo: number): DpPortStats {
     const { portStats } = this;
     const at = portNo * PORT_STATS;
@@ -131,6 +150,10 @@ export class SharedState {
       rxErrors: portStats[at + PORT_RX_ERRORS]!,
       txErrors: portStats[at + PORT_TX_ERRORS]!,
     };
+  }
+
+  clearPortStats(portNo: number): void {
+    this.portStats.fill(0, portNo * PORT_STATS, (portNo + 1) * PORT_STATS);
   }
 
   /** Zero for an id that does not exist. */

@@ -81,7 +81,8 @@ export class UpcallWriter {
 export class UpcallReader {
   private readonly ring: RingReader;
 
-  constructor(private readonly shared: SharedState) {
+  /** `origin`: the worker's number, which its packets keep. */
+  constructor(private readonly shared: SharedState, private readonly origin = 0) {
     this.ring = new RingReader(shared.upcalls);
   }
 
@@ -133,7 +134,7 @@ export class UpcallReader {
     ring.release();
     return {
       reason: reason === REASON_MISS ? "miss" : "action",
-      packet: vnet ? { data, vnet } : { data },
+      packet: vnet ? { data, vnet, origin: this.origin } : { data, origin: this.origin },
       key,
       userdata,
     };

@@ -29,9 +29,14 @@ function post(message: WorkerMessage): void {
   self.postMessage(message);
 }
 
-function serveSetup({ dropProgram, namespace, namespaceFd }: SetupStart): void {
-  // Threads are born into their parent's namespace, which may have moved on since.
+/** Threads are born into their parent's namespace, which may have moved on since. */
+function enter({ namespace, namespaceFd }: WorkerStart): void {
   if (readlinkSync(NAMESPACE) !== namespace) setns(namespaceFd, CLONE_NEWNET);
+}
+
+function serveSetup(start: SetupStart): void {
+  enter(start);
+  const { dropProgram } = start;
   const setup = new PortSetup(dropProgram, (level, text) => post({ type: "log", level, text }));
   self.onmessage = (event: MessageEvent<SetupRequest>) => {
     const request = event.data;
@@ -70,7 +75,8 @@ self.onmessage = (event: MessageEvent<WorkerStart>) => {
     case "setup":
       return serveSetup(start);
     case "forward": {
-      const loop = new WorkerLoop(start.shared, start.eventfd, post);
+      enter(start);
+      const loop = new WorkerLoop(start, post);
       post({ type: "ready" });
       return loop.run();
     }

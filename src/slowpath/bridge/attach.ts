@@ -62,11 +62,18 @@ export function openAhead(
   const opening = backend.datapath.addPort({
     name: iface.name,
     type: "device",
+    ...queuesOf(iface),
     ...(inUserspace && { userspace: true }),
   });
   // Whoever awaits it learns of the failure.
   opening.catch(() => {});
   return opening;
+}
+
+/** `options:n_rxq`, as a device gets it when it becomes a port; 1 to 8. */
+function queuesOf(iface: WantedInterface): { readonly queues?: number } {
+  const text = iface.row?.options.get("n_rxq");
+  return text !== undefined && /^[1-8]$/.test(text) ? { queues: Number(text) } : {};
 }
 
 /** What the interface is to be, or the reason why it cannot be set up at all. */
@@ -148,6 +155,7 @@ export async function attachInterface(
       name: iface.name,
       type: kind,
       ...(mac && { mac }),
+      ...(kind === "device" && queuesOf(iface)),
       ...(bridge.inUserspace && { userspace: true }),
     }));
     // The dummy datapath's internal ports have no device; a host's device is known already.

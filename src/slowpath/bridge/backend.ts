@@ -16,6 +16,7 @@ import { AddressBook } from "./address-book.ts";
 import { DpFeatures } from "./features.ts";
 import type { BridgePort } from "./ports.ts";
 import { TunnelAttachments } from "./tunnel-ports.ts";
+import { wantedTuning } from "./tuning.ts";
 
 /** VLAN tags of a packet that flows match; `other_config:vlan-limit` changes it. */
 const DEFAULT_VLAN_LIMIT = 1;
@@ -58,12 +59,16 @@ export class Backend {
   restoring = false;
   private readonly maxIdleMs: number;
   private readonly attached = new Map<number, BridgePort>();
+  private readonly log: Logger;
+  /** The datapath's tuning as it was last asked for. */
+  private tunedTo = JSON.stringify(Object.values(wantedTuning(new Map())));
 
   constructor(options: BackendOptions) {
     const { datapath, clock, log, portLost } = options;
     this.datapath = datapath;
     this.types = options.types ?? datapathTypes(datapath);
     this.clock = clock;
+    this.log = log;
     this.maxIdleMs = options.maxIdleMs ?? DEFAULT_LIMITS.maxIdleMs;
     // Other actions take other recirculation ids: all flows begin anew.
     this.features = new DpFeatures(() => this.cache.purge());
@@ -134,7 +139,7 @@ export class Backend {
     this.cache.changed();
   }
 
-  /** `Open_vSwitch.other_config`: max-idle, flow-limit, max-revalidator. */
+  /** `Open_vSwitch.other_config`: max-idle, flow-limit, max-revalidator, tuning.ts. */
   setLimits(otherConfig: ReadonlyMap<string, string>): void {
     const number = (name: string, otherwise: number): number => {
       const text = otherConfig.get(name);
@@ -143,6 +148,7 @@ export class Backend {
     const vlans = number("vlan-limit", DEFAULT_VLAN_LIMIT);
     // 0: as many as there can be.
     this.limitVlans(vlans === 1 ? 1 : 2);
+    this.tune(otherConfig);
     this.bundleIdleMs = Math.max(1, number("bundle-idle-timeout", DEFAULT_BUNDLE_IDLE_SEC)) * 1000;
     const { limits } = this.cache;
     limits.maxIdleMs = number("max-idle", this.maxIdleMs);
@@ -151,6 +157,18 @@ export class Backend {
       1,
       number("max-revalidator", DEFAULT_LIMITS.maxRevalidatorMs),
     );
+  }
+
+  private tune(otherConfig: ReadonlyMap<string, string>): void {
+    const { tuning, complaints } = wantedTuning(otherConfig);
+    const text = JSON.stringify([tuning, complaints]);
+    if (text === this.tunedTo) return;
+    this.tunedTo = text;
+    for (const complaint of complaints) this.log.warn(complaint);
+    const tuned = this.datapath.tune?.(tuning);
+    tuned?.then((isIncomplete) => {
+      if (isIncomplete) this.cache.purge();
+    }, (error: unknown) => this.log.err(`other_config: ${String(error)}`));
   }
 
   private limitVlans(limit: 1 | 2): void {

@@ -290,7 +290,7 @@ export const ACTION_CASES: Readonly<Record<string, Case>> = {
     expect(out["b"]!.map(({ data }) => data)).toEqual([start]);
     expect(out["c"]![0]!.data).toEqual(packet.data);
     const [upcall] = await t.upcallsSeen(1);
-    expect(upcall!.packet).toEqual({ data: start });
+    expect([upcall!.packet.data, upcall!.packet.vnet]).toEqual([start, undefined]);
   },
 
   "a super-packet stays one, tagged or not": async (t) => {

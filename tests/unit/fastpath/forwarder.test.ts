@@ -6,7 +6,7 @@
 import { describe, expect, test } from "bun:test";
 import type { DpAction } from "../../../src/fastpath/actions.ts";
 import type { FrameMemory } from "../../../src/fastpath/userspace/arena.ts";
-import { encodePutFlow } from "../../../src/fastpath/userspace/commands.ts";
+import { encodePutFlow, PUT_HEADER_WORDS } from "../../../src/fastpath/userspace/commands.ts";
 import { Forwarder, type OutputPort } from "../../../src/fastpath/userspace/forwarder.ts";
 import { encodeProgram } from "../../../src/fastpath/engine/encode.ts";
 import { programAt } from "../../../src/fastpath/engine/opcodes.ts";
@@ -47,10 +47,10 @@ function setUp(actions: readonly DpAction[]) {
   const mask = new FlowKey();
   key.set(FIELDS.in_port_oxm, IN_PORT);
   maskField(mask, FIELDS.in_port_oxm);
-  const command = encodePutFlow(7, { key, mask }, encodeProgram(actions));
+  const command = encodePutFlow(7, { key, mask }, encodeProgram(actions), false);
   const n = command[2]!;
-  const triple = (i: number) => Int32Array.from({ length: n }, (_, k) => command[4 + 3 * k + i]!);
-  forwarder.programs[7] = programAt(command.slice(4 + 3 * n));
+  const triple = (i: number) => Int32Array.from({ length: n }, (_, k) => command[PUT_HEADER_WORDS + 3 * k + i]!);
+  forwarder.programs[7] = programAt(command.slice(PUT_HEADER_WORDS + 3 * n));
   forwarder.table.put(7, triple(0), triple(1), triple(2));
 
   const memory = new Uint8Array(2048);
