@@ -150,6 +150,7 @@ class SlowPath implements Vswitch {
       clock,
       log: log.logger("bridge"),
       connectionLog: log.logger("rconn"),
+      requestLog: log.logger("connmgr"),
       bondLogs: { bond: log.logger("bond"), lacp: log.logger("lacp") },
       messageLog: new MessageLog(log.logger("vconn")),
       runDir,

@@ -59,6 +59,8 @@ export interface BridgeOptions {
   readonly runDir: string;
   /** For what outlives the process; undefined: nothing can. */
   readonly stateDir?: string | undefined;
+  /** Where it is told what OpenFlow connections ask for; `log` unless given. */
+  readonly requestLog?: Logger | undefined;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
   /** Where it is told what bonds and LACP do; `log` unless given. */
@@ -183,6 +185,7 @@ export class Bridge implements Switch, BondHost {
       selfConfined: options.selfConfined ?? true,
       messages: options.messages,
       tls: options.tls,
+      requestLog: options.requestLog ?? log,
       changed: statusChanged,
     });
     backend.cache.addBridge(this);

@@ -43,15 +43,10 @@ import { chooseIdentity, configureBridge, linkPatches } from "./configure.ts";
 
 import { type SystemFacts, writeOutcome } from "./outcome.ts";
 import type { BridgePort } from "./ports.ts";
+import { portsToRenumber } from "./renumber.ts";
 import { StatisticsTimer } from "./statistics-timer.ts";
 import { tunnelConfigOf } from "./tunnel-ports.ts";
-import {
-  findInterface,
-  interfacesOf,
-  readWanted,
-  type Wanted,
-  type WantedBridge,
-} from "./wanted.ts";
+import { interfacesOf, readWanted, type Wanted, type WantedBridge } from "./wanted.ts";
 
 const RETRY_MS = 1000;
 
@@ -62,6 +57,8 @@ export interface ReconcilerOptions {
   readonly log: Logger;
   /** Logger of OpenFlow connections. */
   readonly connectionLog: Logger;
+  /** Logger of what they ask for. */
+  readonly requestLog: Logger;
   readonly messageLog?: MessageLog | undefined;
   readonly bondLogs: BondLogs;
   readonly runDir: string;
@@ -93,6 +90,7 @@ export class Reconciler {
   private wantedNames = new Set<string>();
   private running: Promise<void> | undefined;
   private roundPending = false;
+  private configChanged = true;
   private statusPending = false;
   private statisticsPending = false;
   private closed = false;
@@ -114,7 +112,9 @@ export class Reconciler {
     const { replica, devices } = this.options;
     this.stops.push(
       replica.onChange((changes) => {
-        if (changes.some(isConfigChange)) this.requestRound();
+        if (!changes.some(isConfigChange)) return;
+        this.configChanged = true;
+        this.requestRound();
       }),
       devices.onChange((name) => this.deviceChanged(name)),
     );
@@ -203,6 +203,8 @@ export class Reconciler {
     this.counters.rounds++;
     const wanted = readWanted(this.options.replica);
     this.wanted = wanted;
+    const { configChanged } = this;
+    this.configChanged = false;
     // What becomes true later does not count.
     this.isRestoring &&= wanted.root?.other_config.get("flow-restore-wait") === "true";
     for (const problem of wanted.problems) this.sayOnce(problem);
@@ -217,7 +219,7 @@ export class Reconciler {
       if (!want || !bridge.fits(want.row.datapath_type)) {
         bridge.keptFlows.forget();
         await this.destroyBridge(bridge);
-      } else await this.removePorts(bridge, want);
+      } else await this.removePorts(bridge, want, configChanged);
     }
     for (const name of [...this.failures.keys()]) {
       if (this.wantedNames.has(name)) continue;
@@ -270,6 +272,7 @@ export class Reconciler {
         devices,
         clock,
         log: connectionLog,
+        requestLog: this.options.requestLog,
         messages: this.options.messageLog,
         bondLogs: this.options.bondLogs,
         runDir,
@@ -313,29 +316,21 @@ export class Reconciler {
     this.options.log.info(`destroyed bridge ${bridge.name}`);
   }
 
-  /** Takes off ports that are not wanted, have become something else, or must change their number. */
-  private async removePorts(bridge: Bridge, want: WantedBridge): Promise<void> {
+  /**
+   * Takes off ports that are not wanted, have become something else, or must change their number;
+   * the last only if `renumbers`, for numbers change when the configuration does.
+   */
+  private async removePorts(
+    bridge: Bridge,
+    want: WantedBridge,
+    renumbers: boolean,
+  ): Promise<void> {
     const off = new Map<BridgePort, string>();
-    const renumbered = new Set<BridgePort>();
     for (const port of bridge.ports.values()) {
       const why = this.reasonToDetach(bridge, port, want);
       if (why !== undefined) off.set(port, why);
     }
-    for (const [iface] of interfacesOf(want)) {
-      const request = requestedOfport(iface);
-      const attached = bridge.portByName(iface.name);
-      if (request === undefined || !attached || attached.isLocal || attached.ofport === request) {
-        continue;
-      }
-      const holder = bridge.ports.get(request);
-      if (holder && !off.has(holder) && !renumbered.has(holder)) {
-        // Whoever asked for the number keeps it; another has to make room.
-        const holderWants = findInterface(want, holder.name)?.row?.ofport_request;
-        if (holderWants === request) continue;
-        renumbered.add(holder);
-      }
-      if (!off.has(attached)) renumbered.add(attached);
-    }
+    const renumbered = renumbers ? portsToRenumber(bridge, want, off) : [];
     for (const [port, why] of off) await this.detach(bridge, port, why);
     for (const port of renumbered) {
       // It stays in the datapath: only its number changes, when the others are out of the way.

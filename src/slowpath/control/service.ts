@@ -43,6 +43,8 @@ export interface ServiceContext {
   readonly agents: Agents;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where it is told what connections ask for. */
+  readonly requestLog: Logger;
   /** Where messages are told in words. */
   readonly messages: MessageLog | undefined;
   /** For targets over TLS. */
@@ -186,7 +188,7 @@ export class Service {
           agents,
           connection,
           version,
-          log,
+          log: this.context.requestLog,
           enableAsync,
           packetInQueue,
           rateLimit,

@@ -39,6 +39,8 @@ export interface ServicesOptions {
   readonly agents: Agents;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where it is told what connections ask for. */
+  readonly requestLog: Logger;
   readonly runDir: string;
   /** Controllers' sockets may be there only. */
   readonly selfConfined: boolean;
@@ -236,12 +238,13 @@ export class Services {
   }
 
   private context(): ServiceContext {
-    const { bridge, agents, clock, log, messages, tls, changed } = this.options;
+    const { bridge, agents, clock, log, requestLog, messages, tls, changed } = this.options;
     return {
       bridge,
       agents,
       clock,
       log,
+      requestLog,
       messages,
       tls,
       changed: () => {

@@ -151,6 +151,17 @@ describe("the reconciler", () => {
       expect(s.iface("eth1").ofport).toBe(ofports["eth1"]!);
     });
 
+    test("who comes while its number is taken gets it at the next change", async () => {
+      s.devices.put("eth9");
+      await s.addPort("br0", "eth9", { ofport_request: 2 });
+      expect(s.ofports("br0")).toMatchObject({ eth1: 2, eth9: 4 });
+      s.devices.put("eth1", { mtu: 1400 });
+      await s.vswitch.settled();
+      expect(s.ofports("br0")).toMatchObject({ eth1: 2, eth9: 4 });
+      await s.setIface("eth0", { external_ids: new Map([["a", "b"]]) });
+      expect(s.ofports("br0")["eth9"]).toBe(2);
+    });
+
     test("two that ask can change places at once", async () => {
       await s.change((txn) => {
         txn.update("Interface", s.iface("eth0")._uuid, { ofport_request: 2 });
