@@ -31,9 +31,11 @@
 /** Offsets in `struct __sk_buff`; all fields are 32 bits. */
 export const SKB = {
   len: 0,
+  mark: 8,
   vlanPresent: 20,
   vlanTci: 24,
   vlanProto: 28,
+  priority: 32,
   cb: 48,
   data: 76,
   dataEnd: 80,

@@ -6,13 +6,14 @@
  * ports, addresses and tags stand in the flow's arguments, not in the instructions.
  *
  * A step is taken only where the match makes sure that the packet has the header. Everything else
- * (tunnels, conntrack, meters, sampling, truncation, packets to the controller, headers that are
- * rarely set) is the userspace datapath's, which does the whole list.
+ * (tunnels, conntrack, meters, sampling, truncation, packets to the controller, SCTP with its CRC,
+ * neighbour discovery) is the userspace datapath's, which does the whole list.
  */
-import { FIELDS, slot, type SlotName } from "../../packet/layout.ts";
+import { FIELDS, slot } from "../../packet/layout.ts";
 import type { Match } from "../../packet/key.ts";
 import type { DpAction } from "../actions.ts";
 import { ARGUMENT_BYTES } from "./abi.ts";
+import { type ChecksumRule, placeOf } from "./field-place.ts";
 
 /** Where a port's packets go. */
 export interface PortTarget {
@@ -20,18 +21,6 @@ export interface PortTarget {
   /** An internal port: into the host. */
   readonly ingress: boolean;
 }
-
-/** Which checksums follow a changed field. */
-export type ChecksumRule =
-  | "none"
-  /** The IPv4 header's only. */
-  | "ipv4"
-  /** An IPv4 address: the header's and, through the pseudo header, layer 4's. */
-  | "ipv4-address"
-  | "ipv6-address"
-  /** Layer 4's own. */
-  | "tcp"
-  | "udp";
 
 /** `at`: where the step's arguments begin. */
 export type Step =
@@ -48,7 +37,9 @@ export type Step =
   }
   /** Arguments: tag protocol u16 in network order, tci u16. */
   | { readonly kind: "push_vlan"; readonly at: number }
-  | { readonly kind: "pop_vlan" };
+  | { readonly kind: "pop_vlan" }
+  /** Argument: the kernel's `skb->priority` or `skb->mark`, u32, which queueing disciplines read. */
+  | { readonly kind: "note"; readonly at: number; readonly field: "priority" | "mark" };
 
 export interface Plan {
   readonly kind: "plan";
@@ -65,19 +56,6 @@ export type KernelActions =
   | Plan;
 
 const TAG_PRESENT = 0x1000;
-const TCP = 6;
-const UDP = 17;
-
-/** The value of a slot of which the match looks at all bits; undefined otherwise. */
-export function pinned({ key, mask }: Match, name: SlotName): number | undefined {
-  const { offset, bytes } = slot(name);
-  let value = 0;
-  for (let i = offset; i < offset + bytes; i++) {
-    if (mask.bytes[i] !== 0xff) return undefined;
-    value = value * 256 + key.bytes[i]!;
-  }
-  return value;
-}
 
 /** Tags that every packet of the flow has at least. */
 function knownTags({ key, mask }: Match): number {
@@ -86,71 +64,6 @@ function knownTags({ key, mask }: Match): number {
   if (!has(FIELDS.vlan_tci)) return 0;
   const inner = slot("vlan2_tci").offset;
   return (mask.bytes[inner]! & key.bytes[inner]! & (TAG_PRESENT >> 8)) !== 0 ? 2 : 1;
-}
-
-interface FieldPlace {
-  readonly base: "frame" | "l3" | "l4";
-  readonly offset: number;
-  readonly bytes: 2 | 4 | 6 | 16;
-  readonly checksum: ChecksumRule;
-  /** Moves the slot's value to where it stands in those bytes. */
-  readonly shift?: number;
-  /** Leading bits of those bytes that are not the field's. */
-  readonly foreign?: number;
-}
-
-/** Where a slot stands in the flow's packets; undefined if that is not known or not done here. */
-function placeOf(name: SlotName, match: Match): FieldPlace | undefined {
-  if (name === "eth_dst") return { base: "frame", offset: 0, bytes: 6, checksum: "none" };
-  if (name === "eth_src") return { base: "frame", offset: 6, bytes: 6, checksum: "none" };
-  switch (pinned(match, "eth_type")) {
-    case 0x0800:
-      return ipv4Place(name) ?? portPlace(name, match);
-    case 0x86dd:
-      return ipv6Place(name) ?? portPlace(name, match);
-    default:
-      return undefined;
-  }
-}
-
-function ipv4Place(name: SlotName): FieldPlace | undefined {
-  switch (name) {
-    case "nw_src":
-      return { base: "l3", offset: 12, bytes: 4, checksum: "ipv4-address" };
-    case "nw_dst":
-      return { base: "l3", offset: 16, bytes: 4, checksum: "ipv4-address" };
-    case "nw_tos":
-      return { base: "l3", offset: 0, bytes: 2, checksum: "ipv4" };
-    case "nw_ttl":
-      return { base: "l3", offset: 8, bytes: 2, checksum: "ipv4", shift: 8 };
-    default:
-      return undefined;
-  }
-}
-
-function ipv6Place(name: SlotName): FieldPlace | undefined {
-  switch (name) {
-    case "ipv6_src":
-      return { base: "l3", offset: 8, bytes: 16, checksum: "ipv6-address" };
-    case "ipv6_dst":
-      return { base: "l3", offset: 24, bytes: 16, checksum: "ipv6-address" };
-    case "nw_tos":
-      return { base: "l3", offset: 0, bytes: 2, checksum: "none", shift: 4 };
-    case "nw_ttl":
-      return { base: "l3", offset: 6, bytes: 2, checksum: "none" };
-    case "ipv6_label":
-      return { base: "l3", offset: 0, bytes: 4, checksum: "none", foreign: 12 };
-    default:
-      return undefined;
-  }
-}
-
-function portPlace(name: SlotName, match: Match): FieldPlace | undefined {
-  if (name !== "tp_src" && name !== "tp_dst") return undefined;
-  const protocol = pinned(match, "nw_proto");
-  if (protocol !== TCP && protocol !== UDP) return undefined;
-  const checksum = protocol === TCP ? "tcp" : "udp";
-  return { base: "l4", offset: name === "tp_src" ? 0 : 2, bytes: 2, checksum };
 }
 
 /** The slot's bytes, shifted, at the end of `width` bytes. */
@@ -218,6 +131,14 @@ export function planActions(
         break;
       }
       case "set": {
+        const { slot: name, value, mask } = action;
+        if (name === "skb_priority" || name === "pkt_mark") {
+          if (mask.some((byte) => byte !== 0xff)) return userspace(`sets bits of ${name}`);
+          const number = new DataView(value.buffer, value.byteOffset, 4).getUint32(0);
+          const field = name === "pkt_mark" ? "mark" : "priority";
+          steps.push({ kind: "note", at: args.words(number), field });
+          break;
+        }
         const step = setStep(action, match, args);
         if (!step) return userspace(`sets ${action.slot}`);
         steps.push(step);

@@ -20,7 +20,8 @@ import {
   REDIRECT_INGRESS,
   SKB,
 } from "./abi.ts";
-import type { ChecksumRule, Step } from "./action-plan.ts";
+import type { Step } from "./action-plan.ts";
+import type { ChecksumRule } from "./field-place.ts";
 import { type Assembled, Assembler, type MapReference, reg } from "./assembler.ts";
 import { countFlow, type CountMaps, countSent, findShard, packetBytes } from "./counting.ts";
 import { R0, R1, R10, R2, R3, R4, R5, R6, R7, R8, R9, type Register } from "./instructions.ts";
@@ -45,7 +46,7 @@ const COUNTING = { shard: SHARD, key: KEY, bytes: BYTES, tcpFlags: TCP_FLAGS };
 
 const TCP_CHECKSUM = 16;
 const UDP_CHECKSUM = 6;
-const ICMPV6_CHECKSUM = 2;
+const ICMP_CHECKSUM = 2;
 const IPV4_CHECKSUM = 10;
 
 /** Flags of bpf_skb_store_bytes and bpf_l4_csum_replace. */
@@ -56,7 +57,7 @@ const MARK_MANGLED_0 = 0x20;
 
 export function assembleActions(steps: readonly Step[], maps: ActionMaps): Assembled {
   const asm = new Assembler();
-  begin(asm, steps, maps);
+  begin(asm, maps);
   steps.forEach((step, i) => {
     switch (step.kind) {
       case "output":
@@ -74,6 +75,9 @@ export function assembleActions(steps: readonly Step[], maps: ActionMaps): Assem
         asm.load(32, R8, R6, SKB.len).mov(R1, reg(R6)).call("skb_vlan_pop");
         moved(asm);
         break;
+      case "note":
+        asm.load(32, R2, R7, step.at).store(32, R6, SKB[step.field], reg(R2));
+        break;
       default: {
         const never: never = step;
         throw new Error(`unknown step ${String(never)}`);
@@ -85,14 +89,10 @@ export function assembleActions(steps: readonly Step[], maps: ActionMaps): Assem
 }
 
 /** r6 the context, r7 the arguments; the flow is counted. */
-function begin(asm: Assembler, steps: readonly Step[], maps: ActionMaps): void {
+function begin(asm: Assembler, maps: ActionMaps): void {
   asm.mov(R6, reg(R1));
   asm.load(32, R2, R6, CB_LAYERS).mov(R3, reg(R2)).op("and", R3, 0xffff);
   asm.store(64, R10, L3, reg(R3)).op("rsh", R2, 16).store(64, R10, L4, reg(R2));
-  // A later fragment has no ports to set.
-  if (steps.some((step) => step.kind === "set" && step.base === "l4")) {
-    asm.jumpIf("eq", R2, 0, "punt");
-  }
   asm.load(32, R2, R6, CB_PROTOCOL).mov(R3, reg(R2)).op("and", R3, 0xffff);
   asm.store(64, R10, PROTOCOL, reg(R3)).op("rsh", R2, 16).store(64, R10, TCP_FLAGS, reg(R2));
   packetBytes(asm, R3, R4);
@@ -138,13 +138,18 @@ type SetStep = Extract<Step, { kind: "set" }>;
 /** `field = field & keep | value`. r8 and r9 are lost. */
 function set(asm: Assembler, { at, base, offset, bytes, checksum }: SetStep): void {
   const padded = (bytes + 3) & ~3;
+  const failed = asm.fresh("not_set");
   if (at + 2 * padded > ARGUMENT_BYTES) throw new RangeError(`arguments end before ${at}`);
   // r8: where the field stands in the packet.
   if (base === "frame") asm.mov(R8, offset);
-  else asm.load(64, R8, R10, base === "l3" ? L3 : L4).op("add", R8, offset);
+  else {
+    asm.load(64, R8, R10, base === "l3" ? L3 : L4);
+    // A later fragment has no layer 4 to set.
+    if (base === "l4") asm.jumpIf("eq", R8, 0, failed);
+    asm.op("add", R8, offset);
+  }
   for (let i = 0; i < padded; i += 4) asm.store(32, R10, OLD + i, 0);
   asm.mov(R1, reg(R6)).mov(R2, reg(R8)).mov(R3, reg(R10)).op("add", R3, OLD).mov(R4, bytes);
-  const failed = asm.fresh("not_set");
   asm.call("skb_load_bytes").jumpIf("ne", R0, 0, failed);
   for (let i = 0; i < padded; i += 4) {
     asm.load(32, R2, R10, OLD + i).load(32, R3, R7, at + padded + i).op("and", R2, reg(R3));
@@ -171,11 +176,13 @@ function followChecksums(asm: Assembler, rule: ChecksumRule, bytes: number): voi
       asm.mov(R1, reg(R10)).op("add", R1, OLD).mov(R2, bytes);
       asm.mov(R3, reg(R10)).op("add", R3, NEW).mov(R4, bytes).mov(R5, 0).call("csum_diff");
       asm.mov(R9, reg(R0));
-      return replacePseudo(asm, bytes, [[58, ICMPV6_CHECKSUM]]);
+      return replacePseudo(asm, bytes, [[58, ICMP_CHECKSUM]]);
     case "tcp":
       return replaceLayer4(asm, TCP_CHECKSUM, bytes, bytes);
     case "udp":
       return replaceLayer4(asm, UDP_CHECKSUM, bytes, bytes | MARK_MANGLED_0);
+    case "icmp":
+      return replaceLayer4(asm, ICMP_CHECKSUM, bytes, bytes);
     default: {
       const never: never = rule;
       throw new Error(`unknown checksum rule ${String(never)}`);

@@ -28,7 +28,8 @@ import {
   VERDICT_INGRESS,
   VERDICT_PROGRAM,
 } from "./abi.ts";
-import { type KernelActions, pinned, planActions, type PortTarget } from "./action-plan.ts";
+import { type KernelActions, planActions, type PortTarget } from "./action-plan.ts";
+import { pinned } from "./field-place.ts";
 import { ActionPrograms, type LoadedPlan } from "./action-programs.ts";
 import { FlowRecords } from "./flow-records.ts";
 import { type KernelMask, KernelMasks } from "./kernel-masks.ts";

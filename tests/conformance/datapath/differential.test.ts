@@ -1,6 +1,6 @@
 /**
  * The in-kernel datapath against the userspace one: the same random flows and packets through both,
- * the same bytes out of the same ports, the same upcalls and statistics.
+ * the same bytes out of the same ports, the same upcalls, hits and statistics of flows and ports.
  *
  * Random numbers come from `SOLOVS_SEED`; a failure names the round.
  */
@@ -62,6 +62,7 @@ describePrivileged("in the kernel and in userspace the same happens", [], () => 
         await bench.reset();
         for (const flow of list) bench.install(flow);
         await bench.datapath.barrier();
+        const began = new Map(ports.map((port) => [port, bench.datapath.portStats(port)!]));
         const out: unknown[] = [];
         for (let i = 0; i < REPEATS; i++) {
           for (const { packet, from } of packets) {
@@ -85,7 +86,16 @@ describePrivileged("in the kernel and in userspace the same happens", [], () => 
           frames: plain(packet),
           key: key.bytes.toHex(),
         }));
-        seen.push({ out, stats, upcalls });
+        const hits = bench.counted("exact_hit") + bench.counted("masked_hit");
+        const counted = ports.map((port) => {
+          const { rxPackets, rxBytes, txPackets, txBytes } = bench.datapath.portStats(port)!;
+          const before = began.get(port)!;
+          return [
+            ...[rxPackets - before.rxPackets, rxBytes - before.rxBytes],
+            ...[txPackets - before.txPackets, txBytes - before.txBytes],
+          ];
+        });
+        seen.push({ out, stats, upcalls, hits, counted });
       }
       expect(seen[0]).toEqual(seen[1]!);
     });

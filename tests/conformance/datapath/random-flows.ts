@@ -47,6 +47,8 @@ const RARE: readonly SlotName[] = ["nd_target", "ipv6_exthdr", "pbb_tci"];
 const SETTABLE: readonly (readonly [number, readonly SlotName[]])[] = [
   [0x0800, ["nw_src", "nw_dst", "nw_tos", "nw_ttl"]],
   [0x86dd, ["ipv6_src", "ipv6_dst", "nw_tos", "nw_ttl", "ipv6_label"]],
+  [0x0806, ["nw_proto", "nw_src", "nw_dst", "arp_sha", "arp_tha"]],
+  [0x8847, ["mpls_lse0"]],
 ];
 const ANY = EXTRA.filter((name) => name !== "tcp_flags" && name !== "mpls_lse1");
 
@@ -144,7 +146,7 @@ export class RandomFlows {
     const { r } = this;
     const layers = SETTABLE.find(([type]) => type === key.get(FIELDS.eth_type))?.[1] ?? [];
     const protocol = key.get(FIELDS.nw_proto);
-    const ports = protocol === 6 || protocol === 17 ? ["tp_src", "tp_dst"] as const : [];
+    const ports = [1, 6, 17, 58].includes(protocol) ? ["tp_src", "tp_dst"] as const : [];
     const name = r.pick<SlotName>(
       r.next(12) === 0 ? ANY : ["eth_src", "eth_dst", ...layers, ...ports],
     );

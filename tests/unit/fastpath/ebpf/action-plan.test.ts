@@ -61,6 +61,27 @@ describe("plans", () => {
     });
   }
 
+  test("a queue is a number that goes with the packet", () => {
+    const { args, steps } = plan([set("skb_priority", 0x10002n), out(1)]) as Plan;
+    expect(steps[0]).toEqual({ kind: "note", at: 0, field: "priority" });
+    expect(new Uint32Array(args.buffer)[0]).toBe(0x10002);
+  });
+
+  test("type and code of ICMP do not reach each other", () => {
+    const match = matchOf({ eth_type: "0x800", nw_proto: "1" });
+    const args = (name: "tp_src" | "tp_dst") =>
+      (plan([set(name, 0x0708n), out(1)], match) as Plan).args.subarray(0, 8).toHex();
+    expect(args("tp_src")).toBe("0800000000ff0000");
+    expect(args("tp_dst")).toBe("00080000ff000000");
+  });
+
+  test("a label is set where the match has seen one", () => {
+    const labels = (fields: Parameters<typeof matchOf>[0]) =>
+      plan([set("mpls_lse0", 1n), out(1)], matchOf(fields)).kind;
+    expect(labels({ eth_type: "0x8847" })).toBe("userspace");
+    expect(labels({ eth_type: "0x8847", mpls_bos: "1" })).toBe("plan");
+  });
+
   test("a tag that was pushed may be taken off", () => {
     const push: DpAction = { type: "push_vlan", tpid: 0x8100, tci: 0x1005 };
     expect(plan([push, out(1), { type: "pop_vlan" }, out(2)]).kind).toBe("plan");
