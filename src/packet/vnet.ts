@@ -5,6 +5,7 @@
  *
  * References: virtio 1.2 §5.1.6.2 and §5.1.6.4; RFC 9293 §3.1, RFC 6864 (IPv4 id).
  */
+import { readU16, readU32, writeU16, writeU32 } from "./big-endian.ts";
 import { checksum, fold, pseudoSum, sumBytes } from "./checksum.ts";
 import { extract } from "./extract.ts";
 import {
@@ -237,22 +238,4 @@ export function transportChecksumOk(frame: Frame): boolean {
     end - at4,
   );
   return fold(sumBytes(bytes, at4, end, pseudo)) === 0xffff;
-}
-
-function readU16(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 8) | bytes[at + 1]!;
-}
-
-function writeU16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 8;
-  bytes[at + 1] = value;
-}
-
-function readU32(bytes: Uint8Array, at: number): number {
-  return readU16(bytes, at) * 65536 + readU16(bytes, at + 2);
-}
-
-function writeU32(bytes: Uint8Array, at: number, value: number): void {
-  writeU16(bytes, at, value >>> 16);
-  writeU16(bytes, at + 2, value & 0xffff);
 }

@@ -1,4 +1,5 @@
 /** The connection tracker's metadata of a packet: the `ct_…` slots of its flow key. */
+import { writeU16 } from "../../packet/big-endian.ts";
 import type { Frame } from "../../packet/frame.ts";
 import { slot } from "../../packet/layout.ts";
 import { C_LABEL, C_MARK, C_ORIGINAL, type ConnTable } from "./table.ts";
@@ -29,11 +30,6 @@ const W_IPV6_SRC = slot("ct_ipv6_src").offset >> 2;
 const W_IPV6_DST = slot("ct_ipv6_dst").offset >> 2;
 const END = W_IPV6_DST + 4;
 
-function put16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 8;
-  bytes[at + 1] = value;
-}
-
 export class CtMetadata {
   state(frame: Frame): number {
     return frame.keyWords > W_STATE ? frame.key.bytes[B_STATE]! : 0;
@@ -61,7 +57,7 @@ export class CtMetadata {
     for (let i = W_STATE; i < END; i++) words[i] = 0;
     if (frame.keyWords < END) frame.keyWords = END;
     bytes[B_STATE] = state | CS_TRACKED;
-    put16(bytes, B_ZONE, zone);
+    writeU16(bytes, B_ZONE, zone);
     if (conn >= 0) {
       const record = table.words(conn);
       const base = table.base(conn);
@@ -74,8 +70,8 @@ export class CtMetadata {
   writeMark(frame: Frame, record: Int32Array, base: number): void {
     const { bytes, words } = frame.key;
     const mark = record[base + C_MARK]!;
-    put16(bytes, B_MARK, mark >>> 16);
-    put16(bytes, B_MARK + 2, mark);
+    writeU16(bytes, B_MARK, mark >>> 16);
+    writeU16(bytes, B_MARK + 2, mark);
     for (let i = 0; i < 4; i++) words[W_LABEL + i] = record[base + C_LABEL + i]!;
   }
 
@@ -95,8 +91,8 @@ export class CtMetadata {
       }
     }
     const isIcmp = protocol === ICMP || protocol === ICMPV6;
-    put16(bytes, B_TP_SRC, isIcmp ? (ports >>> 8) & 0xff : ports >>> 16);
-    put16(bytes, B_TP_DST, isIcmp ? ports & 0xff : ports & 0xffff);
+    writeU16(bytes, B_TP_SRC, isIcmp ? (ports >>> 8) & 0xff : ports >>> 16);
+    writeU16(bytes, B_TP_DST, isIcmp ? ports & 0xff : ports & 0xffff);
   }
 
   /** The original tuple as it stands in the metadata; an ICMP id is taken from `current`. */

@@ -2,6 +2,12 @@
 import { EXTRACT_RESULTS } from "../../packet/extract.ts";
 import { DROP_REASONS } from "../actions.ts";
 import { CT_COUNTERS } from "../conntrack/counters.ts";
+import { POP_RESULTS, type PopResult } from "../tunnels/pop.ts";
+
+/** What was wrong with outer headers; each drops. */
+export const TUNNEL_ERRORS = POP_RESULTS.filter((result): result is Exclude<PopResult, "ok"> =>
+  result !== "ok"
+);
 
 /** Everything counted besides packets and bytes; `drop_…` lose a packet (or a copy of it). */
 const OWN_COUNTERS = [
@@ -34,8 +40,10 @@ const OWN_COUNTERS = [
   "drop_bad_program",
   "drop_meter",
   "drop_recirculation_limit",
-  "drop_tunnel_header",
   "drop_tunnel_no_port",
+  "drop_tunnel_no_metadata",
+  "drop_tunnel_cannot_carry",
+  ...TUNNEL_ERRORS.map((error) => `drop_${error}` as const),
   "rewrite_no_header",
   "recirculations",
   ...DROP_REASONS.map((reason) => `drop_action_${reason}` as const),
@@ -56,3 +64,7 @@ export function counterIndex(name: CounterName): number {
 /** The counter of a `drop` action's reason, by its place in DROP_REASONS. */
 export const DROP_ACTION_BASE = OWN_COUNTERS.indexOf("drop_action_of_pipeline");
 export const CT_COUNTER_BASE = OWN_COUNTERS.indexOf(CT_COUNTERS[0]);
+
+export function tunnelError(result: Exclude<PopResult, "ok">): number {
+  return counterIndex(`drop_${result}`);
+}

@@ -1,13 +1,13 @@
 /** Open vSwitch's names for what the datapath counts, where it has one (`coverage/read-counter`). */
 import { DROP_REASONS } from "../actions.ts";
-import { type CounterName, COUNTERS } from "./counters.ts";
+import { type CounterName, COUNTERS, TUNNEL_ERRORS } from "./counters.ts";
 
 const NAMES: readonly (readonly [theirs: string, ours: readonly CounterName[]])[] = [
   ["datapath_drop_meter", ["drop_meter"]],
   ["datapath_drop_recirc_error", ["drop_recirculation_limit"]],
   ["datapath_drop_invalid_port", ["drop_tx_no_port"]],
   ["datapath_drop_invalid_tnl_port", ["drop_tunnel_no_port"]],
-  ["datapath_drop_tunnel_pop_error", ["drop_tunnel_header"]],
+  ["datapath_drop_tunnel_pop_error", TUNNEL_ERRORS.map((error) => `drop_${error}` as const)],
   ["datapath_drop_upcall_error", ["drop_upcall_ring_full", "drop_upcall_port_share"]],
   ["conntrack_full", ["ct_table_full"]],
   ["conntrack_zone_full", ["ct_zone_full"]],

@@ -29,7 +29,7 @@ import type { Tracker } from "../conntrack/tracker.ts";
 import type { TunnelKind } from "../actions.ts";
 import { popTunnel } from "../tunnels/pop.ts";
 import { encapSize, encapsulate } from "./encapsulate.ts";
-import { counterIndex, CT_COUNTER_BASE, DROP_ACTION_BASE } from "./counters.ts";
+import { counterIndex, CT_COUNTER_BASE, DROP_ACTION_BASE, tunnelError } from "./counters.ts";
 import { hashFiveTupleWithBasis, hashSymmetric, hashWide } from "./flow-hash.ts";
 import { METER_DROP, METER_REMARK, type MeterTable, remark } from "./meters.ts";
 import {
@@ -76,7 +76,6 @@ const NO_HEADER = counterIndex("rewrite_no_header");
 const METERED = counterIndex("drop_meter");
 const DEPTH_LIMIT = counterIndex("drop_recirculation_limit");
 const NO_TUNNEL = counterIndex("drop_tunnel_no_port");
-const BAD_TUNNEL = counterIndex("drop_tunnel_header");
 const RECIRCULATIONS = counterIndex("recirculations");
 
 const NO_LIMIT = 0x7fffffff;
@@ -363,10 +362,8 @@ export abstract class Executor {
       return;
     }
     this.refresh();
-    if (popTunnel(frame, kind) !== "ok") {
-      this.counters[BAD_TUNNEL]!++;
-      return;
-    }
+    const result = popTunnel(frame, kind);
+    if (result !== "ok") return this.count(tunnelError(result));
     frame.key.words[W_IN_PORT] = swap32(port);
     this.recirculate(0);
   }

@@ -1,11 +1,16 @@
 /**
- * `tnl_pop`: takes the outer headers off a packet, in place, and leaves what they said as tunnel
- * metadata in the frame's key. The frame has been parsed; it begins with the outer Ethernet header.
+ * Takes the outer headers off a packet, in place, and leaves what they said as tunnel metadata in the
+ * frame's key.
+ *
+ * - `popTunnel` (`tnl_pop`): the frame has been parsed; it begins with the outer Ethernet header.
+ * - `popPayload`: what came out of a socket, without outer IP and UDP headers. Their addresses are in
+ *   the key already.
  *
  * Whatever is wrong with the outer headers has a name (PopResult); datapaths drop such a packet and
- * count them all as `drop_tunnel_header`.
+ * count it as `drop_` and that name.
  * References: header.ts.
  */
+import { readU16, readU32 } from "../../packet/big-endian.ts";
 import { fold, pseudoSum, sumBytes } from "../../packet/checksum.ts";
 import { extractAgain } from "../../packet/extract.ts";
 import {
@@ -46,6 +51,7 @@ import {
 export const POP_RESULTS = [
   "ok",
   "tunnel_not_ip",
+  "tunnel_fragment",
   "tunnel_truncated",
   "tunnel_bad_checksum",
   "tunnel_bad_version",
@@ -77,6 +83,8 @@ const AT = {
   optionsLength: at("tun_options_length"),
   options: at("tun_metadata"),
 } as const;
+const NW_FRAG = slot("nw_frag").offset;
+const NW_PROTO = slot("nw_proto").offset;
 const TUNNEL_END = slot("tun_metadata").offset + slot("tun_metadata").bytes;
 const OFFLOADED = VNET_F_NEEDS_CSUM | VNET_F_DATA_VALID;
 const NS_ETHERTYPE = 0x10000;
@@ -92,6 +100,7 @@ function at(name: SlotName): number {
 /** The tunnel metadata of the frame's key is overwritten; in_port is the caller's to change. */
 export function popTunnel(frame: Frame, kind: TunnelKind): PopResult {
   const { key, bytes, offset } = frame;
+  if (key.bytes[NW_FRAG] !== 0) return "tunnel_fragment";
   if (frame.l3 < 0 || frame.l3Type !== ETH_IPV4 && frame.l3Type !== ETH_IPV6) {
     return "tunnel_not_ip";
   }
@@ -100,12 +109,44 @@ export function popTunnel(frame: Frame, kind: TunnelKind): PopResult {
   const end = offset + frame.l3End;
   const headerBytes = ipv6 ? 40 : (bytes[ip]! & 0xf) * 4;
   const l4 = frame.l4 >= 0 ? offset + frame.l4 : ip + headerBytes;
-  key.bytes.fill(0, AT.id, TUNNEL_END);
-  frame.keyWords = Math.max(frame.keyWords, TUNNEL_END / 4);
+  clearTunnel(frame);
   readIp(frame, ip, ipv6);
-  if (kind === "gre") return gre(frame, l4, end);
-  if (kind === "erspan") return erspan(frame, l4, end);
-  return overUdp(frame, kind, ip, l4, end, ipv6);
+  const overGre = kind === "gre" || kind === "erspan";
+  if (key.bytes[NW_PROTO] !== (overGre ? PROTOCOL_GRE : PROTOCOL_UDP)) {
+    return "tunnel_unknown_protocol";
+  }
+  if (overGre) return popPayload(frame, kind, l4, end);
+  const result = readUdp(frame, ip, l4, end, ipv6);
+  return result === "ok" ? popPayload(frame, kind, l4 + UDP_BYTES, end) : result;
+}
+
+/** The frame's tunnel metadata is that of a packet that came through no tunnel. */
+export function clearTunnel(frame: Frame): void {
+  frame.key.bytes.fill(0, AT.id, TUNNEL_END);
+  frame.keyWords = Math.max(frame.keyWords, TUNNEL_END / 4);
+}
+
+/**
+ * Takes off what stands in front of the inner packet from the tunnel's own header on, which begins at
+ * `own`; `end`: of the datagram. `frame.l3End` says where the inner packet ends.
+ */
+export function popPayload(frame: Frame, kind: TunnelKind, own: number, end: number): PopResult {
+  switch (kind) {
+    case "vxlan":
+      return vxlan(frame, own, end);
+    case "geneve":
+      return geneve(frame, own, end);
+    case "gtpu":
+      return gtpu(frame, own, end);
+    case "gre":
+      return gre(frame, own, end);
+    case "erspan":
+      return erspan(frame, own, end);
+    default: {
+      const never: never = kind;
+      throw new Error(`tunnel kind ${never}`);
+    }
+  }
 }
 
 function readIp({ key, bytes }: Frame, ip: number, ipv6: boolean): void {
@@ -126,54 +167,29 @@ function readIp({ key, bytes }: Frame, ip: number, ipv6: boolean): void {
   }
 }
 
-function overUdp(
-  frame: Frame,
-  kind: TunnelKind,
+function readUdp(
+  { key, bytes, vnet, offset }: Frame,
   ip: number,
   l4: number,
   end: number,
   ipv6: boolean,
 ): PopResult {
-  const { key, bytes } = frame;
-  if (key.bytes[slot("nw_proto").offset] !== PROTOCOL_UDP) return "tunnel_unknown_protocol";
   if (l4 + UDP_BYTES > end) return "tunnel_truncated";
   key.bytes.set(bytes.subarray(l4, l4 + 4), AT.tpSrc);
-  if (read16(bytes, l4 + 6) !== 0) {
-    // A partial checksum came from this machine and is right by definition.
-    if (!frame.vnet || (bytes[frame.offset - VNET_BYTES]! & OFFLOADED) === 0) {
-      const pseudo = pseudoSum(
-        bytes,
-        ip + (ipv6 ? 8 : 12),
-        ipv6 ? 16 : 4,
-        PROTOCOL_UDP,
-        end - l4,
-      );
-      if (fold(sumBytes(bytes, l4, end, pseudo)) !== 0xffff) return "tunnel_bad_checksum";
-    }
-    key.bytes[AT.flags + 1]! |= TUN_F_CSUM;
+  if (readU16(bytes, l4 + 6) === 0) return "ok";
+  // A partial checksum came from this machine and is right by definition.
+  if (!vnet || (bytes[offset - VNET_BYTES]! & OFFLOADED) === 0) {
+    const pseudo = pseudoSum(bytes, ip + (ipv6 ? 8 : 12), ipv6 ? 16 : 4, PROTOCOL_UDP, end - l4);
+    if (fold(sumBytes(bytes, l4, end, pseudo)) !== 0xffff) return "tunnel_bad_checksum";
   }
-  const own = l4 + UDP_BYTES;
-  switch (kind) {
-    case "vxlan":
-      return vxlan(frame, own, end);
-    case "geneve":
-      return geneve(frame, own, end);
-    case "gtpu":
-      return gtpu(frame, own, end);
-    case "gre":
-    case "erspan":
-      return "tunnel_unknown_protocol";
-    default: {
-      const never: never = kind;
-      throw new Error(`tunnel kind ${never}`);
-    }
-  }
+  key.bytes[AT.flags + 1]! |= TUN_F_CSUM;
+  return "ok";
 }
 
 function vxlan(frame: Frame, own: number, end: number): PopResult {
   const { key, bytes } = frame;
   if (own + VXLAN_BYTES > end) return "tunnel_truncated";
-  let flags = read32(bytes, own);
+  let flags = readU32(bytes, own) | 0;
   let inner = ETH_TEB;
   if (flags & VXLAN_F_GPE) {
     if (flags & GPE_OAM) return "tunnel_oam";
@@ -198,7 +214,7 @@ function geneve(frame: Frame, own: number, end: number): PopResult {
   const optionBytes = (bytes[own]! & 0x3f) * 4;
   if (own + GENEVE_BYTES + optionBytes > end) return "tunnel_truncated";
   if (bytes[own]! >> 6 !== 0) return "tunnel_bad_version";
-  if (read16(bytes, own + 2) !== ETH_TEB) return "tunnel_unknown_protocol";
+  if (readU16(bytes, own + 2) !== ETH_TEB) return "tunnel_unknown_protocol";
   if (bytes[own + 1]! & 0x80) key.bytes[AT.flags + 1]! |= TUN_F_OAM;
   setId24(frame, own + 4);
   for (let i = 0; i < optionBytes; i++) key.bytes[AT.options + i] = bytes[own + GENEVE_BYTES + i]!;
@@ -225,9 +241,8 @@ function gtpu(frame: Frame, own: number, end: number): PopResult {
 
 function gre(frame: Frame, l4: number, end: number): PopResult {
   const { key, bytes } = frame;
-  if (key.bytes[slot("nw_proto").offset] !== PROTOCOL_GRE) return "tunnel_unknown_protocol";
   if (l4 + 4 > end) return "tunnel_truncated";
-  const flags = read16(bytes, l4);
+  const flags = readU16(bytes, l4);
   if (flags & ~(GRE_F_CSUM | GRE_F_KEY | GRE_F_SEQ)) return "tunnel_reserved_bits";
   const length = greBytes(flags);
   if (l4 + length > end) return "tunnel_truncated";
@@ -241,19 +256,18 @@ function gre(frame: Frame, l4: number, end: number): PopResult {
     for (let i = 0; i < 4; i++) key.bytes[AT.id + 4 + i] = bytes[option + i]!;
     key.bytes[AT.flags + 1]! |= TUN_F_KEY;
   }
-  const inner = read16(bytes, l4 + 2);
+  const inner = readU16(bytes, l4 + 2);
   if (inner < 0x600) return "tunnel_unknown_protocol";
   return strip(frame, l4 + length, inner);
 }
 
 function erspan(frame: Frame, l4: number, end: number): PopResult {
   const { key, bytes } = frame;
-  if (key.bytes[slot("nw_proto").offset] !== PROTOCOL_GRE) return "tunnel_unknown_protocol";
   const base = l4 + ERSPAN_GRE_BYTES;
   if (base + 8 > end) return "tunnel_truncated";
-  const protocol = read16(bytes, l4 + 2);
+  const protocol = readU16(bytes, l4 + 2);
   if (protocol !== ETH_ERSPAN_1 && protocol !== ETH_ERSPAN_2) return "tunnel_unknown_protocol";
-  if (read16(bytes, l4) & ~GRE_F_SEQ) return "tunnel_reserved_bits";
+  if (readU16(bytes, l4) & ~GRE_F_SEQ) return "tunnel_reserved_bits";
   const version = bytes[base]! >> 4;
   if (version !== 1 && version !== 2) return "tunnel_bad_version";
   key.bytes[AT.id + 6] = bytes[base + 2]! & 3;
@@ -265,7 +279,7 @@ function erspan(frame: Frame, l4: number, end: number): PopResult {
     return strip(frame, base + 8, ETH_TEB);
   }
   if (base + 12 > end) return "tunnel_truncated";
-  const word = read16(bytes, base + 10);
+  const word = readU16(bytes, base + 10);
   key.bytes[AT.erspanHardware] = (word >> 4) & 0x3f;
   key.bytes[AT.erspanDirection] = (word >> 3) & 1;
   return strip(frame, base + 12, ETH_TEB);
@@ -295,12 +309,4 @@ function stripOffload({ bytes, offset }: Frame, headers: number): void {
   const start = bytes[vnet + 6]! | (bytes[vnet + 7]! << 8);
   if ((bytes[vnet]! & VNET_F_NEEDS_CSUM) !== 0 && start >= headers) bytes[vnet] = VNET_F_NEEDS_CSUM;
   else bytes.fill(0, vnet, offset);
-}
-
-function read16(bytes: Uint8Array, from: number): number {
-  return (bytes[from]! << 8) | bytes[from + 1]!;
-}
-
-function read32(bytes: Uint8Array, from: number): number {
-  return (read16(bytes, from) * 0x10000 + read16(bytes, from + 2)) | 0;
 }

@@ -5,6 +5,7 @@
  * The source port of UDP tunnels comes from a hash of the inner addresses and ports, so that the
  * packets of one flow take one way and those of many spread (RFC 7348 §5, RFC 8926 §3.3).
  */
+import { readU16, writeU16, writeU32 } from "../../packet/big-endian.ts";
 import { fold, pseudoSum, sumBytes } from "../../packet/checksum.ts";
 import { DONE, type EncapResult, NO_ROOM } from "../../packet/encap.ts";
 import { extractAgain } from "../../packet/extract.ts";
@@ -52,27 +53,27 @@ export function pushTunnel(
   const { bytes, offset } = frame;
   for (let i = 0; i < headerBytes; i++) bytes[offset + i] = from[headerAt + i]!;
   const ip = offset + ETHERNET_BYTES;
-  const ipv6 = read16(bytes, offset + 12) === ETH_IPV6;
+  const ipv6 = readU16(bytes, offset + 12) === ETH_IPV6;
   const l4 = ip + (ipv6 ? 40 : 20);
   const end = offset + frame.length;
-  if (ipv6) put16(bytes, ip + 4, end - l4);
+  if (ipv6) writeU16(bytes, ip + 4, end - l4);
   else {
-    put16(bytes, ip + 2, end - ip);
+    writeU16(bytes, ip + 2, end - ip);
     // The sum of the header was taken with a length of 0: add it.
-    put16(bytes, ip + 10, ~fold((~read16(bytes, ip + 10) & 0xffff) + (end - ip)) & 0xffff);
+    writeU16(bytes, ip + 10, ~fold((~readU16(bytes, ip + 10) & 0xffff) + (end - ip)) & 0xffff);
   }
   const protocol = bytes[ip + (ipv6 ? 6 : 9)]!;
   if (protocol === PROTOCOL_GRE) finishGre(bytes, l4, end, sequence);
   else {
-    put16(bytes, l4, FIRST_PORT + Math.floor((hash >>> 0) * PORTS / 0x100000000));
-    put16(bytes, l4 + 4, end - l4);
+    writeU16(bytes, l4, FIRST_PORT + Math.floor((hash >>> 0) * PORTS / 0x100000000));
+    writeU16(bytes, l4 + 4, end - l4);
     if (gtpu) finishGtpu(bytes, l4 + UDP_BYTES, inner, sequence);
-    if (read16(bytes, l4 + 6) !== 0) {
-      put16(bytes, l4 + 6, 0);
+    if (readU16(bytes, l4 + 6) !== 0) {
+      writeU16(bytes, l4 + 6, 0);
       const pseudo = ipv6
         ? pseudoSum(bytes, ip + 8, 16, protocol, end - l4)
         : pseudoSum(bytes, ip + 12, 4, protocol, end - l4);
-      put16(bytes, l4 + 6, (~fold(sumBytes(bytes, l4, end, pseudo)) & 0xffff) || 0xffff);
+      writeU16(bytes, l4 + 6, (~fold(sumBytes(bytes, l4, end, pseudo)) & 0xffff) || 0xffff);
     }
   }
   frame.packetType = 0;
@@ -81,32 +82,28 @@ export function pushTunnel(
 }
 
 function finishGre(bytes: Uint8Array, gre: number, end: number, sequence: Sequence): void {
-  const flags = read16(bytes, gre);
+  numberGre(bytes, gre, sequence);
+  if (readU16(bytes, gre) & GRE_F_CSUM) {
+    writeU16(bytes, gre + 4, ~fold(sumBytes(bytes, gre, end)) & 0xffff);
+  }
+}
+
+/** Sequence number and ERSPAN's timestamp, where the GRE header at `gre` has them. */
+export function numberGre(bytes: Uint8Array, gre: number, sequence: Sequence): void {
+  const flags = readU16(bytes, gre);
   if (flags & GRE_F_SEQ) {
     const at = gre + 4 + (flags & GRE_F_CSUM ? 4 : 0) + (flags & GRE_F_KEY ? 4 : 0);
-    const number = sequence.next++;
-    put16(bytes, at, number >>> 16);
-    put16(bytes, at + 2, number);
+    writeU32(bytes, at, sequence.next++);
   }
-  if (read16(bytes, gre + 2) === ETH_ERSPAN_2) {
+  if (readU16(bytes, gre + 2) === ETH_ERSPAN_2) {
     const hundredsOfMicroseconds = Math.floor(performance.now() * 10) >>> 0;
-    put16(bytes, gre + ERSPAN_GRE_BYTES + 4, hundredsOfMicroseconds >>> 16);
-    put16(bytes, gre + ERSPAN_GRE_BYTES + 6, hundredsOfMicroseconds);
+    writeU32(bytes, gre + ERSPAN_GRE_BYTES + 4, hundredsOfMicroseconds);
   }
-  if (flags & GRE_F_CSUM) put16(bytes, gre + 4, ~fold(sumBytes(bytes, gre, end)) & 0xffff);
 }
 
-function finishGtpu(bytes: Uint8Array, at: number, inner: number, sequence: Sequence): void {
+/** The GTP-U header at `at` counts the `inner` bytes behind it. */
+export function finishGtpu(bytes: Uint8Array, at: number, inner: number, sequence: Sequence): void {
   const numbered = (bytes[at]! & GTPU_F_SEQ) !== 0;
-  if (numbered) put16(bytes, at + GTPU_BYTES, sequence.next++);
-  put16(bytes, at + 2, inner + (numbered ? 4 : 0));
-}
-
-function read16(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 8) | bytes[at + 1]!;
-}
-
-function put16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 8;
-  bytes[at + 1] = value;
+  if (numbered) writeU16(bytes, at + GTPU_BYTES, sequence.next++);
+  writeU16(bytes, at + 2, inner + (numbered ? 4 : 0));
 }

@@ -87,6 +87,7 @@ export class Backend {
       clock,
       network: options.network ?? new DummyNetwork(),
       native: () => this.features.on("tnl_push_pop"),
+      byHost: datapath.hostTunnels === true,
       changed: () => this.cache.changed(),
     });
     this.tunnelPorts = new TunnelAttachments(this, this.tunnels);

@@ -55,8 +55,20 @@ export class TunnelAttachments {
       known.references++;
       return known.portNo;
     }
-    const { kind } = TUNNEL_TYPES[config.type];
-    const { portNo } = await this.backend.datapath.addPort({ name, type: "tunnel", tunnel: kind });
+    const { kind, families } = TUNNEL_TYPES[config.type];
+    const { portNo } = await this.backend.datapath.addPort({
+      name,
+      type: "tunnel",
+      tunnel: kind,
+      wire: {
+        udpPort: config.dstPort,
+        ipv4: families !== "ipv6",
+        ipv6: families !== "ipv4",
+        sequence: config.sequence,
+        gpe: config.gpe,
+        gbp: config.gbp,
+      },
+    });
     this.shared.set(name, { portNo, references: 1 });
     return portNo;
   }

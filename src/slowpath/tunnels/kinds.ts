@@ -18,6 +18,8 @@ export interface TunnelKindRow {
   /** What may be inside: Ethernet frames, packets without Ethernet header. */
   readonly carriesL2: boolean;
   readonly carriesL3: boolean;
+  /** Of the outer header. */
+  readonly families: "ipv4" | "ipv6" | "both";
 }
 
 const GRE = {
@@ -26,6 +28,7 @@ const GRE = {
   sequence: true,
   carriesL2: true,
   carriesL3: true,
+  families: "both",
 } as const;
 const ERSPAN = {
   kind: "erspan",
@@ -34,16 +37,23 @@ const ERSPAN = {
   sequence: false,
   carriesL2: true,
   carriesL3: false,
+  families: "both",
 } as const;
-const UDP = { checksums: true, sequence: false, carriesL2: true, carriesL3: false } as const;
+const UDP = {
+  checksums: true,
+  sequence: false,
+  carriesL2: true,
+  carriesL3: false,
+  families: "both",
+} as const;
 
 export const TUNNEL_TYPES: Readonly<Record<TunnelType, TunnelKindRow>> = {
   vxlan: { ...UDP, kind: "vxlan", dpPort: "vxlan_sys", udpPort: 4789 },
   geneve: { ...UDP, kind: "geneve", dpPort: "genev_sys", udpPort: 6081 },
   gre: { ...GRE, kind: "gre", dpPort: "gre_sys" },
-  ip6gre: { ...GRE, kind: "gre", dpPort: "ip6gre_sys" },
+  ip6gre: { ...GRE, kind: "gre", dpPort: "ip6gre_sys", families: "ipv6" },
   erspan: { ...ERSPAN, dpPort: "erspan_sys" },
-  ip6erspan: { ...ERSPAN, dpPort: "ip6erspan_sys" },
+  ip6erspan: { ...ERSPAN, dpPort: "ip6erspan_sys", families: "ipv6" },
   gtpu: {
     kind: "gtpu",
     dpPort: "gtpu_sys",
@@ -52,6 +62,7 @@ export const TUNNEL_TYPES: Readonly<Record<TunnelType, TunnelKindRow>> = {
     sequence: false,
     carriesL2: false,
     carriesL3: true,
+    families: "both",
   },
 };
 

@@ -21,6 +21,7 @@ import { TUNNEL_TYPES } from "./kinds.ts";
 import { copyTunnel, fillTunnel, sameTunnel, tunnelOf } from "./metadata.ts";
 import type { OptionMap } from "./options.ts";
 import { tunnelAddress } from "./ports.ts";
+import type { Route } from "./routes.ts";
 import type { Tunnels } from "./tunnels.ts";
 
 /** A port of a bridge behind which the way to a tunnel's other end begins. */
@@ -92,7 +93,7 @@ export class TunnelSender<P> implements TunnelModel {
     }
     fillTunnel(config, x.key, x.mask);
     if (isOwnAddress(x)) x.tracer?.report("warn", "Not tunneling to our own address");
-    else if (this.surroundings.tunnels.native) {
+    else if (this.isNative(x)) {
       x.tracer?.report("detail", "output to native tunnel");
       x.commit();
       this.push(x);
@@ -107,6 +108,20 @@ export class TunnelSender<P> implements TunnelModel {
     }
     copyTunnel(before, x.key);
     x.key.set(FIELDS.packet_type, before.get(FIELDS.packet_type));
+  }
+
+  /** Outer headers are put on here: the way out leads through a bridge, or the host cannot do it. */
+  private isNative(x: Xlate): boolean {
+    const { tunnels, wayOut } = this.surroundings;
+    if (!tunnels.native || !tunnels.byHost) return tunnels.native;
+    const route = this.route(x);
+    return route !== undefined && wayOut(route.device) !== undefined;
+  }
+
+  private route(x: Xlate): Route | undefined {
+    const destination = tunnelAddress(x.key, "dst");
+    const mark = x.key.get(FIELDS.pkt_mark);
+    return this.surroundings.tunnels.routes.lookup(destination, mark, tunnelAddress(x.key, "src"));
   }
 
   /** Outer headers in front, and through the bridge that leads to the other end. */

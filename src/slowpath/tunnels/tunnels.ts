@@ -41,6 +41,8 @@ export interface TunnelsOptions {
   readonly network: HostNetwork;
   /** Whether the datapath has `tnl_push` and `tnl_pop`. */
   readonly native: () => boolean;
+  /** Whether the host's stack sends what leaves by a device that is in no bridge. */
+  readonly byHost: boolean;
   readonly changed: () => void;
 }
 
@@ -66,6 +68,11 @@ export class Tunnels<P> {
   /** Whether outer headers are put on and taken off here; else it is the datapath's own matter. */
   get native(): boolean {
     return this.options.native();
+  }
+
+  /** Whether the host's stack can send tunnelled packets itself. */
+  get byHost(): boolean {
+    return this.options.byHost;
   }
 
   get network(): HostNetwork {
