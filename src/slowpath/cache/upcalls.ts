@@ -6,9 +6,9 @@
  *                    └──> translate ──> effects, the packet on its way ──> install the megaflow
  *     action ──> the punt of its number ──> packet-in
  *
- * - A miss is handled in the turn it arrives in, up to `BATCH` a turn; the rest waits in a queue of
- *   `QUEUE_LIMIT` packets, beyond which they are dropped and counted, so that a flood of new flows
- *   starves neither controllers nor the database.
+ * - A miss is handled in the turn it arrives in, up to `BATCH` a turn; the rest waits, a queue a port
+ *   (upcall-queue.ts), beyond which they are dropped and counted, so that a flood of new flows starves
+ *   neither controllers nor the database, nor other ports' new flows.
  * - Of a burst of packets of one new flow all but the first find the megaflow already installed: they
  *   are sent by it and credited to its effects, without another translation.
  * - A packet from a datapath port that belongs to no bridge (one that is just coming or going) is
@@ -36,9 +36,9 @@ import { Scratch } from "../pipeline/xlate.ts";
 import { translate, type Translation } from "../pipeline/translate.ts";
 import { type Megaflow, type Megaflows, toPipelineKey } from "./megaflows.ts";
 import type { References } from "./references.ts";
+import { UpcallQueue } from "./upcall-queue.ts";
 
 const BATCH = 64;
-const QUEUE_LIMIT = 4096;
 const TCP_FLAGS = FIELDS.tcp_flags;
 /** So many lines about packets that ran into something wrong are logged in so long. */
 const MAX_COMPLAINTS = 5;
@@ -79,7 +79,7 @@ export interface UpcallCounters {
 }
 
 export class Upcalls {
-  private readonly queue: Upcall[] = [];
+  private readonly queue = new UpcallQueue();
   private budget = BATCH;
   private refilling = false;
   private complainedMs = -Infinity;
@@ -121,11 +121,10 @@ export class Upcalls {
 
   /** From the datapath. */
   upcall(upcall: Upcall): void {
-    if (this.budget > 0 && this.queue.length === 0) {
+    if (this.budget > 0 && this.queue.size === 0) {
       this.budget--;
       this.handle(upcall);
-    } else if (this.queue.length >= QUEUE_LIMIT) this.counters.overflow++;
-    else this.queue.push(upcall);
+    } else if (!this.queue.push(upcall)) this.counters.overflow++;
     this.refill();
   }
 
@@ -210,11 +209,13 @@ export class Upcalls {
     this.defer(() => {
       this.refilling = false;
       this.budget = BATCH;
-      for (const upcall of this.queue.splice(0, BATCH)) {
+      while (this.budget > 0) {
+        const upcall = this.queue.shift();
+        if (!upcall) break;
         this.budget--;
         this.handle(upcall);
       }
-      if (this.queue.length > 0) this.refill();
+      if (this.queue.size > 0) this.refill();
     });
   }
 
