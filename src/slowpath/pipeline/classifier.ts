@@ -35,7 +35,7 @@
  * References: V. Srinivasan et al., "Packet Classification using Tuple Space Search", SIGCOMM 1999;
  * B. Pfaff et al., "The Design and Implementation of Open vSwitch", NSDI 2015, §4–5.
  */
-import type { FlowKey, Match, SharedMask } from "../../packet/key.ts";
+import { type FlowKey, type MaskTopic, type Match, SharedMask } from "../../packet/key.ts";
 import { type Field, FIELDS } from "../../packet/layout.ts";
 import { type Conjunction, satisfied } from "./conjunction.ts";
 import { PrefixField, PrefixLookup } from "./prefix-fields.ts";
@@ -68,6 +68,10 @@ export abstract class Classified {
 }
 
 const CONJ_ID = FIELDS.conj_id;
+const HASH: MaskTopic<number> = { find: hashMask };
+
+const hashOf = (mask: FlowKey): number =>
+  mask instanceof SharedMask ? mask.about(HASH) : hashMask(mask);
 
 export class Classifier<T extends Classified> {
   /** Subtables by the hash of their mask. */
@@ -78,6 +82,7 @@ export class Classifier<T extends Classified> {
   /** Rules that are clauses of conjunctions. */
   private soft = 0;
   private prefixes: readonly PrefixField[] = [];
+  private prefixLookup = new PrefixLookup([]);
 
   /** `narrow`: lookups look at as few bits as they can; it costs memory and time to insert. */
   constructor(private readonly narrow = false) {}
@@ -89,6 +94,7 @@ export class Classifier<T extends Classified> {
   /** The fields whose prefixes are tracked, in the order in which they are asked. */
   setPrefixes(fields: readonly Field[]): void {
     this.prefixes = fields.map((field) => new PrefixField(field));
+    this.prefixLookup = new PrefixLookup(this.prefixes);
     for (const subtable of this.ordered) subtable.setPrefixes(this.prefixes);
   }
 
@@ -118,8 +124,14 @@ export class Classifier<T extends Classified> {
   }
 
   private startPrefixes(key: FlowKey, wildcards?: FlowKey): PrefixLookup | undefined {
-    if (!wildcards || this.prefixes.every(({ trie }) => trie.isEmpty)) return undefined;
-    return new PrefixLookup(this.prefixes, key, wildcards);
+    if (!wildcards) return undefined;
+    const { prefixes } = this;
+    for (let i = 0; i < prefixes.length; i++) {
+      if (prefixes[i]!.trie.isEmpty) continue;
+      this.prefixLookup.start(key, wildcards);
+      return this.prefixLookup;
+    }
+    return undefined;
   }
 
   /** True if some rule is a clause of a conjunction. */
@@ -187,7 +199,7 @@ export class Classifier<T extends Classified> {
     if (!subtable) {
       subtable = new Subtable<T>(match.mask, this.narrow);
       subtable.setPrefixes(this.prefixes);
-      const hash = hashMask(match.mask);
+      const hash = hashOf(match.mask);
       const alike = this.byMask.get(hash);
       if (alike) alike.push(subtable);
       else this.byMask.set(hash, [subtable]);
@@ -210,7 +222,7 @@ export class Classifier<T extends Classified> {
     this.entries--;
     if (rule.conjunctions) this.soft--;
     if (subtable.size === 0) {
-      const hash = hashMask(subtable.mask);
+      const hash = hashOf(subtable.mask);
       const alike = this.byMask.get(hash)!.filter((other) => other !== subtable);
       if (alike.length > 0) this.byMask.set(hash, alike);
       else this.byMask.delete(hash);
@@ -246,9 +258,11 @@ export class Classifier<T extends Classified> {
   }
 
   private subtable(mask: FlowKey): Subtable<T> | undefined {
-    const alike = this.byMask.get(hashMask(mask));
+    const alike = this.byMask.get(hashOf(mask));
     if (!alike) return undefined;
-    for (const subtable of alike) if (subtable.mask.equals(mask)) return subtable;
+    for (const subtable of alike) {
+      if (subtable.mask === mask || subtable.mask.equals(mask)) return subtable;
+    }
     return undefined;
   }
 

@@ -2,10 +2,10 @@
  * The fields for which a table keeps prefix tries (`Flow_Table.prefixes`), and one lookup's use of
  * them: a trie is asked at most once, and only when a subtable's stage has its field.
  */
-import type { FlowKey } from "../../packet/key.ts";
+import { FlowKey } from "../../packet/key.ts";
 import { type Field, FIELDS } from "../../packet/layout.ts";
-import { AT, ETH_IP, ETH_IPV6, u16, u32 } from "./bits.ts";
-import { PrefixTrie, type TrieAnswer } from "./prefix-trie.ts";
+import { AT, ETH_IP, ETH_IPV6, u16 } from "./bits.ts";
+import { PrefixTrie, TrieAnswer } from "./prefix-trie.ts";
 
 /** What a table has unless told otherwise. */
 export const DEFAULT_PREFIXES: readonly Field[] = [FIELDS.ip_dst, FIELDS.ip_src];
@@ -14,25 +14,22 @@ export const MAX_PREFIXES = 3;
 
 export class PrefixField {
   readonly trie: PrefixTrie;
-  /** Its first word in a key. */
+  /** Its first word in a key, and how many. */
   readonly word: number;
+  readonly words: number;
 
   constructor(readonly field: Field) {
     this.trie = new PrefixTrie(field.bits);
     this.word = field.offset >> 2;
-  }
-
-  value(key: FlowKey): number[] {
-    const words: number[] = [];
-    for (let i = 0; i < this.field.bits / 32; i++) words.push(u32(key, this.field.offset + 4 * i));
-    return words;
+    this.words = field.bits >> 5;
   }
 
   /** Length of the prefix that a mask looks at; 0: none, or not a prefix. */
   lengthIn(mask: FlowKey): number {
     let length = 0;
     let ended = false;
-    for (const word of this.value(mask)) {
+    for (let i = 0; i < this.words; i++) {
+      const word = fromNetwork(mask.words[this.word + i]!);
       const ones = Math.clz32(~word);
       if (ended ? word !== 0 : (ones < 32 && word << ones !== 0)) return 0;
       if (!ended) length += ones;
@@ -42,62 +39,89 @@ export class PrefixField {
   }
 }
 
-/** The tries of one lookup. */
-export class PrefixLookup {
-  /** Null: the packet has no such field, so that nothing can be excluded. */
-  private readonly answers: (TrieAnswer | null | undefined)[];
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
-  constructor(
-    private readonly fields: readonly PrefixField[],
-    private readonly key: FlowKey,
-    private readonly wildcards: FlowKey,
-  ) {
-    this.answers = fields.map(() => undefined);
+/** The number that a key's word stands for, whose bytes are in network order. */
+export function fromNetwork(word: number): number {
+  if (!LITTLE_ENDIAN) return word;
+  return (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
+}
+
+/** The tries of a table, as one lookup after the other uses them. */
+export class PrefixLookup {
+  /** By field: whether the trie was asked for this packet. */
+  private readonly asked: boolean[];
+  private readonly answers: readonly TrieAnswer[];
+  /** False: the packet has no such field, so that nothing can be excluded. */
+  private readonly applies: boolean[];
+  private key = NO_KEY;
+  private wildcards = NO_KEY;
+
+  constructor(private readonly fields: readonly PrefixField[]) {
+    this.answers = fields.map(({ trie }) => new TrieAnswer(trie.bits));
+    this.asked = fields.map(() => false);
+    this.applies = fields.map(() => false);
+  }
+
+  /** Begins with a packet. */
+  start(key: FlowKey, wildcards: FlowKey): void {
+    this.key = key;
+    this.wildcards = wildcards;
+    for (let i = 0; i < this.asked.length; i++) this.asked[i] = false;
   }
 
   /**
-   * True if no rule of a subtable whose masks have these prefix lengths can fit. `inStage`: is the
-   * field in the stage that comes next? The bits that say so are then looked at.
+   * True if no rule of a subtable can fit whose masks have these lengths of prefix. `which`: fields
+   * that are in the stage that comes next. The bits that say so are then looked at.
    */
-  excludes(lengths: readonly number[], inStage: (word: number) => boolean): boolean {
-    for (let i = 0; i < lengths.length; i++) {
+  excludes(which: readonly number[], lengths: readonly number[]): boolean {
+    for (let n = 0; n < which.length; n++) {
+      const i = which[n]!;
+      if (!this.asked[i]) this.ask(i);
+      if (!this.applies[i]) continue;
       const length = lengths[i]!;
-      const field = this.fields[i]!;
-      if (length === 0 || !inStage(field.word)) continue;
-      let answer = this.answers[i];
-      if (answer === undefined) answer = this.answers[i] = this.ask(field);
-      if (!answer || answer.fits.has(length)) continue;
+      const answer = this.answers[i]!;
+      if (answer.fits(length)) continue;
       // A trie is the whole table's: its answer may depend on more bits than the subtable has.
       if (answer.looked <= length) {
-        this.look(field, answer.looked);
+        this.look(i, answer.looked);
         return true;
       }
-      if (this.hasLooked(field, answer.looked)) return true;
+      if (this.hasLooked(i, answer.looked)) return true;
     }
     return false;
   }
 
-  private ask(field: PrefixField): TrieAnswer | null {
-    const { key } = this;
-    return hasField(key, field.field) ? field.trie.lookup(field.value(key)) : null;
+  private ask(i: number): void {
+    const { field, trie, word, words } = this.fields[i]!;
+    this.asked[i] = true;
+    this.applies[i] = hasField(this.key, field);
+    if (!this.applies[i]) return;
+    const { scratch } = trie;
+    for (let n = 0; n < words; n++) scratch[n] = fromNetwork(this.key.words[word + n]!);
+    trie.lookup(scratch, this.answers[i]!);
   }
 
-  private look({ field }: PrefixField, bits: number): void {
+  private look(i: number, bits: number): void {
+    const { offset } = this.fields[i]!.field;
     const { bytes } = this.wildcards;
-    for (let i = 0; i < bits; i += 8) {
-      bytes[field.offset + (i >> 3)]! |= bits - i >= 8 ? 0xff : 0xff << (8 - (bits - i));
+    for (let at = 0; at < bits; at += 8) {
+      bytes[offset + (at >> 3)]! |= bits - at >= 8 ? 0xff : 0xff << (8 - (bits - at));
     }
   }
 
-  private hasLooked({ field }: PrefixField, bits: number): boolean {
+  private hasLooked(i: number, bits: number): boolean {
+    const { offset } = this.fields[i]!.field;
     const { bytes } = this.wildcards;
-    for (let i = 0; i < bits; i += 8) {
-      const wanted = bits - i >= 8 ? 0xff : (0xff << (8 - (bits - i))) & 0xff;
-      if ((bytes[field.offset + (i >> 3)]! & wanted) !== wanted) return false;
+    for (let at = 0; at < bits; at += 8) {
+      const wanted = bits - at >= 8 ? 0xff : (0xff << (8 - (bits - at))) & 0xff;
+      if ((bytes[offset + (at >> 3)]! & wanted) !== wanted) return false;
     }
     return true;
   }
 }
+
+const NO_KEY = new FlowKey();
 
 /** Prefixes are of addresses, for which the Ethernet type is enough to know. */
 function hasField(key: FlowKey, { prerequisite }: Field): boolean {

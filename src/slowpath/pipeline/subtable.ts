@@ -13,7 +13,7 @@ import { FlowKey, type Match, SharedMask } from "../../packet/key.ts";
 import { KEY_WORDS, SLOTS } from "../../packet/layout.ts";
 import { AT, look32, u32 } from "./bits.ts";
 import type { Classified, Home } from "./classifier.ts";
-import type { PrefixField, PrefixLookup } from "./prefix-fields.ts";
+import { fromNetwork, type PrefixField, type PrefixLookup } from "./prefix-fields.ts";
 import { PrefixTrie } from "./prefix-trie.ts";
 
 /** Stages in the order in which they are looked at: 0 metadata, 1 Ethernet, 2 network, 3 transport. */
@@ -83,9 +83,15 @@ export class Subtable<T extends Classified> implements Home {
   /** Lengths of the prefixes that the mask has for the table's tries, in their order; 0: none. */
   private prefixLengths: readonly number[] = [];
   private prefixFields: readonly PrefixField[] = [];
+  /** For each stage: the fields in it whose prefixes the mask has, by their places in the list. */
+  private prefixesOfStage: readonly (readonly number[])[] = [];
+  /** For each field: where its words are among a slot's values; -1: the mask has none of it. */
+  private prefixPlaces: readonly (readonly number[])[] = [];
   /** The ports' bits of all rules, of which the mask looks at the first so many. */
   private readonly ports: PrefixTrie | undefined;
   private readonly portsLength: number;
+  /** Where they are among a slot's values. */
+  private readonly portsAt: number;
 
   /** `narrow`: lookups look at no more of ports and prefixes than they must. */
   constructor(mask: FlowKey, narrow = false) {
@@ -96,6 +102,7 @@ export class Subtable<T extends Classified> implements Home {
     const at: number[] = [];
     for (let i = 0; i < KEY_WORDS; i++) if (mask.words[i] !== 0) at.push(i);
     at.sort((a, b) => STAGE_OF_WORD[a]! - STAGE_OF_WORD[b]! || a - b);
+    this.portsAt = at.indexOf(AT.tpSrc >> 2);
     this.at = Uint16Array.from(at);
     this.bits = Uint32Array.from(at, (word) => mask.words[word]!);
     for (let i = 0; i < at.length; i++) {
@@ -109,7 +116,18 @@ export class Subtable<T extends Classified> implements Home {
   /** The tries of the table that the subtable is in; its rules' prefixes are put in or taken out. */
   setPrefixes(fields: readonly PrefixField[]): void {
     this.prefixFields = fields;
-    this.prefixLengths = fields.map((field) => field.lengthIn(this.mask));
+    const { at, stageEnds } = this;
+    const lengths = fields.map((field) => field.lengthIn(this.mask));
+    this.prefixLengths = lengths;
+    this.prefixPlaces = fields.map(({ word, words }) =>
+      Array.from({ length: words }, (_, i) => at.indexOf(word + i))
+    );
+    this.prefixesOfStage = stageEnds.map((end) => {
+      const stage = STAGE_OF_WORD[at[end - 1]!];
+      return [...fields.keys()].filter((i) =>
+        lengths[i]! > 0 && STAGE_OF_WORD[fields[i]!.word] === stage
+      );
+    });
     for (const [slot, head] of this.rulesAt.entries()) if (head) this.countPrefixes(slot, true);
   }
 
@@ -119,7 +137,7 @@ export class Subtable<T extends Classified> implements Home {
     wildcards: FlowKey | undefined,
     prefixes: PrefixLookup | undefined,
   ): T | undefined {
-    const { at, bits, stageEnds, stageIndex, prefixLengths } = this;
+    const { at, bits, stageEnds, stageIndex } = this;
     const { words } = key;
     let hash = 0;
     let i = 0;
@@ -127,9 +145,9 @@ export class Subtable<T extends Classified> implements Home {
     for (let stage = 0; stage < stageEnds.length; stage++) {
       before = i;
       const end = stageEnds[stage]!;
-      if (prefixes && prefixLengths.length > 0) {
-        const number = STAGE_OF_WORD[at[i]!]!;
-        if (prefixes.excludes(prefixLengths, (word) => STAGE_OF_WORD[word] === number)) {
+      if (prefixes) {
+        const which = this.prefixesOfStage[stage]!;
+        if (which.length > 0 && prefixes.excludes(which, this.prefixLengths)) {
           this.look(wildcards!.words, before);
           return undefined;
         }
@@ -144,7 +162,8 @@ export class Subtable<T extends Classified> implements Home {
     if (slot === NONE && this.ports && wildcards) {
       // Of the last stage, what tells that no rule has these ports is enough.
       const mask = u32(this.mask, AT.tpSrc);
-      const { looked } = this.ports.lookup([(u32(key, AT.tpSrc) & mask) >>> 0]);
+      this.ports.scratch[0] = u32(key, AT.tpSrc) & mask;
+      const { looked } = this.ports.lookup(this.ports.scratch);
       if (looked > 0) look32(wildcards, AT.tpSrc, mask & -(2 ** (32 - looked)));
       this.look(wildcards.words, before);
       return undefined;
@@ -376,16 +395,25 @@ export class Subtable<T extends Classified> implements Home {
 
   /** Puts the slot's prefixes into the tries, or takes them out. */
   private countPrefixes(slot: number, there: boolean): void {
-    if (!this.ports && this.prefixFields.length === 0) return;
-    const key = new FlowKey();
-    this.keyInto(slot, key);
-    const count = (trie: PrefixTrie, value: readonly number[], length: number): void =>
-      there ? trie.insert(value, length) : trie.remove(value, length);
-    for (const [i, field] of this.prefixFields.entries()) {
+    const base = slot * this.at.length;
+    for (let i = 0; i < this.prefixFields.length; i++) {
       const length = this.prefixLengths[i]!;
-      if (length > 0) count(field.trie, field.value(key), length);
+      if (length === 0) continue;
+      const places = this.prefixPlaces[i]!;
+      const { trie } = this.prefixFields[i]!;
+      const value = trie.scratch;
+      for (let n = 0; n < places.length; n++) {
+        const place = places[n]!;
+        value[n] = place < 0 ? 0 : fromNetwork(this.values[base + place]!);
+      }
+      if (there) trie.insert(value, length);
+      else trie.remove(value, length);
     }
-    if (this.ports) count(this.ports, [u32(key, AT.tpSrc)], this.portsLength);
+    const { ports } = this;
+    if (!ports) return;
+    ports.scratch[0] = fromNetwork(this.values[base + this.portsAt]!);
+    if (there) ports.insert(ports.scratch, this.portsLength);
+    else ports.remove(ports.scratch, this.portsLength);
   }
 
   private link(slot: number): void {
