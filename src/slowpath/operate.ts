@@ -100,6 +100,8 @@ export interface Operate {
   has(bridge: string): boolean;
   /** `filter`: as `ovs-ofctl dump-flows` takes it. */
   flows(bridge: string, filter: string): readonly FlowView[];
+  /** Another one whenever the bridge's flows are others, whoever changed them. */
+  flowsRevision(bridge: string): string;
   /** The text of `ovs-ofctl dump-flows`. */
   flowsText(bridge: string, filter: string): string;
   /** The flow as it would be added; an OperateError says why it would not. */
@@ -141,8 +143,19 @@ export function openOperate(context: OperateContext): Operate {
     if (bridge !== undefined) return bridge;
     throw new OperateError(`bridge ${JSON.stringify(name)} is not running`);
   };
+  // A bridge that is made anew, or by another process, begins to count again.
+  const marks = new WeakMap<Bridge, string>();
+  const markOf = (bridge: Bridge): string => {
+    const mark = marks.get(bridge) ?? crypto.randomUUID();
+    marks.set(bridge, mark);
+    return mark;
+  };
   return {
     has: (name) => context.bridges().has(name),
+    flowsRevision(name) {
+      const bridge = find(name);
+      return `${markOf(bridge)} ${bridge.tables.revision}`;
+    },
     flows(name, filter) {
       const bridge = find(name);
       const now = bridge.clock.now();

@@ -18,6 +18,7 @@ const PAGES = [
   "topology",
   "bridges",
   "flows",
+  "groups",
   "controllers",
   "tables",
   "trace",

@@ -197,14 +197,14 @@ export class Access {
   /** `password` undefined: it stays. Ends the user's sessions. */
   async changeUser(name: string, role?: Role, password?: string): Promise<User> {
     const passwordHash = password === undefined ? undefined : await this.hashed(password);
-    const user = this.existing(name);
+    const user = this.user(name);
     if (role !== undefined && role !== "admin") this.keepAnAdmin(user);
     this.store.changeUser(name, { ...(role && { role }), ...(passwordHash && { passwordHash }) });
-    return this.existing(name);
+    return this.user(name);
   }
 
   removeUser(name: string): void {
-    this.keepAnAdmin(this.existing(name));
+    this.keepAnAdmin(this.user(name));
     this.store.removeUser(name);
   }
 
@@ -217,19 +217,20 @@ export class Access {
   ): Promise<void> {
     const keys = [`name ${user}`, `address ${address}`];
     this.admit(keys);
-    const known = this.existing(user).passwordHash;
+    const known = this.user(user).passwordHash;
     if (!await this.verified(old, known)) {
       throw new HttpProblem(403, "The old password is wrong.");
     }
     this.throttle.succeeded(keys);
     const passwordHash = await this.hashed(next);
-    if (this.existing(user).passwordHash !== known) {
+    if (this.user(user).passwordHash !== known) {
       throw new HttpProblem(409, "The password was changed meanwhile.");
     }
     this.store.changeUser(user, { passwordHash }, via.kind === "session" ? via.hash : "");
   }
 
-  private existing(name: string): User {
+  /** Throws a problem when there is none of this name. */
+  user(name: string): User {
     const user = this.store.user(name);
     if (user === undefined) {
       throw new HttpProblem(404, `There is no user ${JSON.stringify(name)}.`);

@@ -1,5 +1,6 @@
 /** What all routes share that change the configuration: query, outcome, running a draft. */
 import { z } from "zod";
+import { ifMatchHeader } from "../entity-tag.ts";
 import { commitDraft, type CommitOptions, type Outcome } from "../rows/commit.ts";
 import type { Draft } from "../rows/draft.ts";
 import { type Call, caller, queryFlag, queryInteger } from "./route.ts";
@@ -25,9 +26,7 @@ export const rowSchema = z.looseObject({ _uuid: z.string() });
 /** Columns to set: any JSON, checked against the column's type. */
 export const valuesSchema = z.record(z.string(), z.unknown());
 
-export const ifMatchHeader = {
-  "If-Match": "The row's ETag: the change is refused (412) if somebody else has changed it since.",
-} as const;
+export const ifMatchRow = ifMatchHeader("the row");
 
 export function run(draft: Draft, call: Call<ChangeQuery, unknown>): Promise<Outcome> {
   const { query, address, signal } = call;

@@ -3,8 +3,9 @@
  * MAC tables, connections of controllers, datapath flows, counters, log levels.
  */
 import { z } from "zod";
+import { ifMatchHeader, refuseUnlessMatch, tagOf } from "../entity-tag.ts";
 import { HttpProblem } from "../problem.ts";
-import { operation, type Output, queryFlag, queryInteger } from "./route.ts";
+import { type Call, operation, type Output, queryFlag, queryInteger } from "./route.ts";
 import { acceptHeader, bridgeOf, operated, TEXT, wantsText } from "./running.ts";
 
 const tag = "Flows";
@@ -33,11 +34,19 @@ export const flowsSchema = z.object({
 const filter = z.string().max(4000)
   .describe("As `ovs-ofctl dump-flows` takes it: `table=0,tcp`, `cookie=0x1/-1`, `out_port=2`.");
 
+const headers = ifMatchHeader("the bridge's flows");
+/** Of all flows of a bridge: one that timed out or was learned is a change too. */
+const flowsTag = (call: Pick<Call, "source" | "params">): string =>
+  tagOf(call.source.vswitch.operate.flowsRevision(bridgeOf(call)));
+const ifUnchanged = (call: Pick<Call, "source" | "params" | "header">): void =>
+  refuseUnlessMatch(call.header("if-match"), () => flowsTag(call), "The flows");
+
 const SORTABLE = ["priority", "packets", "bytes", "durationSeconds", "table"] as const;
 
 export const listFlows = operation({
   tag,
   summary: "Flows of a bridge",
+  description: "The ETag is that of all flows of the bridge, whatever the filter.",
   headers: acceptHeader,
   query: z.strictObject({
     filter: filter.default(""),
@@ -58,7 +67,10 @@ export const listFlows = operation({
       const key = (down ? sort.slice(1) : sort) as (typeof SORTABLE)[number];
       flows.sort((a, b) => ((a[key] ?? 0) - (b[key] ?? 0)) * (down ? -1 : 1));
     }
-    return { json: { flows: flows.slice(offset, offset + limit), total: flows.length, offset } };
+    return {
+      json: { flows: flows.slice(offset, offset + limit), total: flows.length, offset },
+      headers: { etag: flowsTag(call) },
+    };
   },
 });
 
@@ -143,6 +155,7 @@ export const addFlows = operation({
   description:
     'A flow as JSON, `{"flows": […]}`, or ovs-ofctl\'s text. One of the same match, priority and ' +
     "table is replaced. The answer comes when they are in force.",
+  headers,
   body: flowsBody,
   bodyText: TAKES,
   maxBodyBytes: 1 << 20,
@@ -150,6 +163,7 @@ export const addFlows = operation({
   response: flowCountSchema,
   async handle(call) {
     const name = bridgeOf(call);
+    ifUnchanged(call);
     const texts = textsOf(call.body);
     const flows = await operated(() => call.source.vswitch.operate.changeFlows(name, "add", texts));
     return { json: { flows }, audit: said("added", texts, name) };
@@ -187,6 +201,7 @@ const strict = queryFlag.default(false)
 export const changeFlows = operation({
   tag,
   summary: "Give flows other actions, as mod-flows does",
+  headers,
   query: z.strictObject({ strict }),
   body: flowsBody,
   bodyText: TAKES,
@@ -194,6 +209,7 @@ export const changeFlows = operation({
   response: flowCountSchema,
   async handle(call) {
     const name = bridgeOf(call);
+    ifUnchanged(call);
     const texts = textsOf(call.body);
     const command = call.query.strict ? "modify_strict" : "modify";
     const flows = await operated(() =>
@@ -206,6 +222,7 @@ export const changeFlows = operation({
 export const removeFlows = operation({
   tag,
   summary: "Remove flows, as del-flows does",
+  headers,
   query: z.strictObject({
     filter: filter.optional(),
     strict,
@@ -218,6 +235,7 @@ export const removeFlows = operation({
     if ((filter.trim() === "") !== all) {
       throw new HttpProblem(400, "Say which flows with filter=…, or all=true for all of them.");
     }
+    ifUnchanged(call);
     const flows = await operated(() =>
       call.source.vswitch.operate.changeFlows(name, strict ? "delete_strict" : "delete", [filter])
     );

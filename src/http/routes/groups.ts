@@ -1,7 +1,8 @@
 /** Groups and meters of a bridge, as JSON and as `ovs-ofctl` text. */
 import { z } from "zod";
+import { ifMatchHeader, refuseUnlessMatch, tagOf } from "../entity-tag.ts";
 import { acceptHeader, bridgeOf, operated, TEXT, wantsText } from "./running.ts";
-import { operation, type Output } from "./route.ts";
+import { type Call, operation, type Output } from "./route.ts";
 
 const tag = "Flows";
 const count = z.number().int();
@@ -25,6 +26,18 @@ const doneSchema = z.object({ done: z.literal(true) });
 const done = { done: true } as const;
 const said = (text: string): string => text.trim().slice(0, 120);
 
+type Of = Pick<Call, "source" | "params" | "header">;
+const groupHeaders = ifMatchHeader("the bridge's groups");
+const groupsTag = (call: Of): string =>
+  tagOf(call.source.vswitch.operate.groupsText(bridgeOf(call)));
+const groupsUnchanged = (call: Of): void =>
+  refuseUnlessMatch(call.header("if-match"), () => groupsTag(call), "The groups");
+const meterHeaders = ifMatchHeader("the bridge's meters");
+const metersTag = (call: Of): string =>
+  tagOf(call.source.vswitch.operate.metersText(bridgeOf(call)));
+const metersUnchanged = (call: Of): void =>
+  refuseUnlessMatch(call.header("if-match"), () => metersTag(call), "The meters");
+
 export const listGroups = operation({
   tag,
   summary: "Groups of a bridge",
@@ -36,12 +49,13 @@ export const listGroups = operation({
     const { operate } = call.source.vswitch;
     return wantsText(call)
       ? { text: operate.groupsText(name) }
-      : { json: { groups: operate.groups(name) } };
+      : { json: { groups: operate.groups(name) }, headers: { etag: groupsTag(call) } };
   },
 });
 
 export const addGroup = operation({
   tag,
+  headers: groupHeaders,
   summary: "Add a group",
   body: textBody,
   bodyText: "`group_id=1,type=select,bucket=output:1,bucket=output:2`",
@@ -49,6 +63,7 @@ export const addGroup = operation({
   response: doneSchema,
   async handle(call) {
     const { source, body: { text } } = call;
+    groupsUnchanged(call);
     await operated(() => source.vswitch.operate.changeGroup(bridgeOf(call), "add", text));
     return { json: done, audit: `added ${said(text)}` };
   },
@@ -56,12 +71,14 @@ export const addGroup = operation({
 
 export const changeGroup = operation({
   tag,
+  headers: groupHeaders,
   summary: "Change a group, or add it",
   body: textBody,
   bodyText: "`group_id=1,type=select,bucket=output:2`",
   response: doneSchema,
   async handle(call) {
     const { source, body: { text } } = call;
+    groupsUnchanged(call);
     await operated(() => source.vswitch.operate.changeGroup(bridgeOf(call), "add_or_mod", text));
     return { json: done, audit: `changed ${said(text)}` };
   },
@@ -71,11 +88,13 @@ const groupNumber = z.string().regex(/^\d{1,10}$|^all$/, "a group's number, or a
 
 export const removeGroup = operation({
   tag,
+  headers: groupHeaders,
   summary: "Remove a group, and the flows that use it; `group=all` for all",
   query: z.strictObject({ group: groupNumber }),
   response: doneSchema,
   async handle(call) {
     const { source, query: { group } } = call;
+    groupsUnchanged(call);
     const text = group === "all" ? "" : `group_id=${group}`;
     await operated(() => source.vswitch.operate.changeGroup(bridgeOf(call), "delete", text));
     return { json: done, audit: `removed group ${group}` };
@@ -105,12 +124,13 @@ export const listMeters = operation({
     const { operate } = call.source.vswitch;
     return wantsText(call)
       ? { text: operate.metersText(name) }
-      : { json: { meters: operate.meters(name) } };
+      : { json: { meters: operate.meters(name) }, headers: { etag: metersTag(call) } };
   },
 });
 
 export const addMeter = operation({
   tag,
+  headers: meterHeaders,
   summary: "Add a meter",
   body: textBody,
   bodyText: "`meter=1,kbps,band=type=drop,rate=1000`",
@@ -118,6 +138,7 @@ export const addMeter = operation({
   response: doneSchema,
   async handle(call) {
     const { source, body: { text } } = call;
+    metersUnchanged(call);
     await operated(() => source.vswitch.operate.changeMeter(bridgeOf(call), "add", text));
     return { json: done, audit: `added ${said(text)}` };
   },
@@ -125,12 +146,14 @@ export const addMeter = operation({
 
 export const changeMeter = operation({
   tag,
+  headers: meterHeaders,
   summary: "Change a meter",
   body: textBody,
   bodyText: "`meter=1,kbps,band=type=drop,rate=2000`",
   response: doneSchema,
   async handle(call) {
     const { source, body: { text } } = call;
+    metersUnchanged(call);
     await operated(() => source.vswitch.operate.changeMeter(bridgeOf(call), "modify", text));
     return { json: done, audit: `changed ${said(text)}` };
   },
@@ -138,6 +161,7 @@ export const changeMeter = operation({
 
 export const removeMeter = operation({
   tag,
+  headers: meterHeaders,
   summary: "Remove a meter, and the flows that use it; `meter=all` for all",
   query: z.strictObject({
     meter: z.string().regex(/^\d{1,10}$|^all$/, "a meter's number, or all"),
@@ -145,6 +169,7 @@ export const removeMeter = operation({
   response: doneSchema,
   async handle(call) {
     const { source, query: { meter } } = call;
+    metersUnchanged(call);
     const text = `meter=${meter}`;
     await operated(() => source.vswitch.operate.changeMeter(bridgeOf(call), "delete", text));
     return { json: done, audit: `removed meter ${meter}` };

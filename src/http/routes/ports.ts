@@ -9,7 +9,7 @@ import { HttpProblem } from "../problem.ts";
 import { Draft, type Values } from "../rows/draft.ts";
 import { checkIfMatch, entityTag, nameOf, rowOf, tableOf } from "../rows/find.ts";
 import { shownRow } from "../rows/values.ts";
-import { changeQuery, ifMatchHeader, rowSchema, valuesSchema } from "./configure.ts";
+import { changeQuery, ifMatchRow, rowSchema, valuesSchema } from "./configure.ts";
 import { type Call, operation } from "./route.ts";
 import { changed, changedRowSchema, removed, removedSchema } from "./tables.ts";
 
@@ -69,7 +69,7 @@ export const changeBridge = operation({
   tag,
   summary: "Change columns of a bridge",
   description: "A merge patch, as for any row.",
-  headers: ifMatchHeader,
+  headers: ifMatchRow,
   query: changeQuery,
   body: valuesSchema,
   response: changedRowSchema,
@@ -85,7 +85,7 @@ export const changeBridge = operation({
 export const removeBridge = operation({
   tag,
   summary: "Remove a bridge, with its ports",
-  headers: ifMatchHeader,
+  headers: ifMatchRow,
   query: changeQuery,
   response: removedSchema,
   handle(call) {
@@ -184,7 +184,7 @@ export const createPort = operation({
 export const changePort = operation({
   tag,
   summary: "Change columns of a port, or of its one interface",
-  headers: ifMatchHeader,
+  headers: ifMatchRow,
   query: changeQuery,
   body: valuesSchema,
   response: changedRowSchema,
@@ -213,7 +213,7 @@ export const changePort = operation({
 export const removePort = operation({
   tag,
   summary: "Remove a port",
-  headers: ifMatchHeader,
+  headers: ifMatchRow,
   query: changeQuery,
   response: removedSchema,
   handle(call) {

@@ -73,7 +73,7 @@ import {
 import { showStatistics, showStatisticsHistory, streamStatistics } from "./statistics.ts";
 import { showStatus } from "./status.ts";
 import { createToken, listTokens, removeToken } from "./tokens.ts";
-import { changeUser, createUser, listUsers, removeUser } from "./users.ts";
+import { changeUser, createUser, listUsers, removeUser, showUser } from "./users.ts";
 import { showVocabulary } from "./vocabulary.ts";
 import type { Method, Operation, Route } from "./route.ts";
 
@@ -112,6 +112,7 @@ const TABLE: readonly Line[] = [
 
   ["admin", "GET", "/api/v1/users", listUsers],
   ["admin", "POST", "/api/v1/users", createUser],
+  ["admin", "GET", "/api/v1/users/:name", showUser],
   ["admin", "PATCH", "/api/v1/users/:name", changeUser],
   ["admin", "DELETE", "/api/v1/users/:name", removeUser],
   ["admin", "GET", "/api/v1/audit", readAudit],

@@ -21,7 +21,7 @@ import { shownRow } from "../rows/values.ts";
 import {
   auditText,
   changeQuery,
-  ifMatchHeader,
+  ifMatchRow,
   outcomeSchema,
   rowSchema,
   run,
@@ -244,7 +244,7 @@ export const changeRow = operation({
   description:
     "A merge patch: null empties a column; in a map, members are set one by one and null removes one; " +
     "a set is replaced.",
-  headers: ifMatchHeader,
+  headers: ifMatchRow,
   query: changeQuery,
   body: valuesSchema,
   response: changedRowSchema,
@@ -268,7 +268,7 @@ export const removeRow = operation({
   tag,
   summary: "Remove a row, and the references to it",
   description: "A row of QoS, Queue or Flow_Sample_Collector_Set must not be in use.",
-  headers: ifMatchHeader,
+  headers: ifMatchRow,
   query: changeQuery,
   response: removedSchema,
   handle(call) {

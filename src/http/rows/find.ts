@@ -4,6 +4,7 @@ import { configurationColumns, rowName } from "../../db/history/revision.ts";
 import { stringify } from "../../db/json.ts";
 import type { Column, TableSchema } from "../../db/schema/schema.ts";
 import type { Row, Table } from "../../db/table.ts";
+import { refuseUnlessMatch, tagOf } from "../entity-tag.ts";
 import { HttpProblem } from "../problem.ts";
 
 const quoted = (text: string): string => JSON.stringify(text);
@@ -60,8 +61,7 @@ export const nameOf = ({ schema }: Table, row: Row): string =>
 /** Changes when the row's configuration does; what the switch writes does not count. */
 export function entityTag(database: Database, table: Table, row: Row): string {
   const columns = configurationColumns(table.schema, row, database.isConfiguration);
-  const hash = new Bun.CryptoHasher("sha256").update(`${row.uuid} ${stringify(columns)}`);
-  return `"${hash.digest("hex").slice(0, 32)}"`;
+  return tagOf(`${row.uuid} ${stringify(columns)}`);
 }
 
 /** RFC 9110 §13.1.1: refuses a change of what is not what the client has seen. */
@@ -71,13 +71,6 @@ export function checkIfMatch(
   table: Table,
   row: Row,
 ): void {
-  if (header === undefined || header.trim() === "*") return;
-  const tags = header.split(",").map((tag) => tag.trim());
-  const current = entityTag(database, table, row);
-  if (tags.includes(current)) return;
-  throw new HttpProblem(
-    412,
-    `${table.schema.name} ${nameOf(table, row)} was changed meanwhile: read it again.`,
-    { headers: { etag: current } },
-  );
+  const what = `${table.schema.name} ${nameOf(table, row)}`;
+  refuseUnlessMatch(header, () => entityTag(database, table, row), what);
 }

@@ -60,6 +60,7 @@ export class FlowTables {
   private readonly mods: FlowMods;
   readonly groups: Groups;
   readonly meters: Meters;
+  private changeCount = 0;
 
   constructor(private readonly clock: Pick<Clock, "now">) {
     this.store = new RuleStore(clock, this.journal);
@@ -314,7 +315,13 @@ export class FlowTables {
     return sum;
   }
 
+  /** Grows whenever flows, or settings of tables, change. */
+  get revision(): number {
+    return this.changeCount;
+  }
+
   private publish(changes: readonly TablesChange[]): void {
+    this.changeCount++;
     for (const listener of this.listeners) listener(changes);
     for (const table of tablesOf(changes)) {
       const { settings, classifier } = this.store.tables[table]!;

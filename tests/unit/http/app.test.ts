@@ -54,7 +54,8 @@ describe("the API", () => {
       const reply = await bench.ask(
         "GET",
         path
-          .replace(":name", "br0").replace(":port", "eth0").replace(":table", "Bridge")
+          .replace("users/:name", "users/admin").replace(":name", "br0").replace(":port", "eth0")
+          .replace(":table", "Bridge")
           .replace(":id", "br0"),
         { as: "admin" },
       );

@@ -161,6 +161,44 @@ test("tables with a path of their own", async () => {
   expect((await it.ask("GET", path)).status).toBe(404);
 });
 
+test.each([
+  ["flows", "priority=1,ip,actions=drop", "priority=2,ip,actions=drop"],
+  ["groups", "group_id=5,type=all,bucket=output:1", "group_id=5,type=all,bucket=output:2"],
+  ["meters", "meter=5,kbps,band=type=drop,rate=1000", "meter=5,kbps,band=type=drop,rate=2000"],
+])("%s that somebody else has changed meanwhile are left alone", async (what, text, other) => {
+  const path = `/bridges/br0/${what}`;
+  const tag = async () => (await it.fetch("GET", `/api/v1${path}`)).headers.get("etag")!;
+  const selection = { flows: "?filter=ip", groups: "?group=5", meters: "?meter=5" }[what]!;
+  const first = await tag();
+  expect(await tag()).toBe(first);
+  expect((await it.ask("POST", path, text, { "if-match": '"old"' })).status).toBe(412);
+  expect(await tag()).toBe(first);
+  expect((await it.ask("POST", path, text, { "if-match": first })).status).toBe(201);
+  const second = await tag();
+  expect(second).not.toBe(first);
+  expect((await it.ask("PATCH", path, other, { "if-match": first })).status).toBe(412);
+  expect((await it.ask("DELETE", `${path}${selection}`, undefined, { "if-match": first })).status)
+    .toBe(412);
+  expect(await tag()).toBe(second);
+  expect((await it.ask("PATCH", path, other, { "if-match": second })).status).toBe(200);
+  const done = await it.ask("DELETE", `${path}${selection}`, undefined, { "if-match": "*" });
+  expect(done.status).toBe(200);
+});
+
+test("a user that somebody else has changed meanwhile is left alone", async () => {
+  const password = "a password for tests";
+  const made = await it.ask("POST", "/users", { name: "eve", role: "reader", password });
+  expect(made.status).toBe(201);
+  const { headers } = await it.fetch("GET", "/api/v1/users/eve");
+  const tag = { "if-match": headers.get("etag")! };
+  expect((await it.ask("PATCH", "/users/eve", { role: "operator" }, tag)).status).toBe(200);
+  expect((await it.ask("PATCH", "/users/eve", { role: "admin" }, tag)).status).toBe(412);
+  expect((await it.ask("DELETE", "/users/eve", undefined, tag)).status).toBe(412);
+  expect((await it.ask("GET", "/users/eve")).json.role).toBe("operator");
+  expect((await it.ask("DELETE", "/users/eve")).status).toBe(204);
+  expect((await it.ask("GET", "/users/eve")).status).toBe(404);
+});
+
 test("packets for controllers are told as they come", async () => {
   await it.ask("POST", "/bridges/br0/flows", "priority=9,icmp,actions=controller");
   const answer = await it.fetch("GET", "/api/v1/bridges/br0/packet-ins/stream");

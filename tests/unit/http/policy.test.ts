@@ -18,6 +18,7 @@ const POLICY: Readonly<Record<string, "anyone" | Role>> = {
   "DELETE /api/v1/tokens/:id": "reader",
   "GET /api/v1/users": "admin",
   "POST /api/v1/users": "admin",
+  "GET /api/v1/users/:name": "admin",
   "PATCH /api/v1/users/:name": "admin",
   "DELETE /api/v1/users/:name": "admin",
   "GET /api/v1/audit": "admin",

@@ -6,6 +6,7 @@ const PATHS = {
     "M12 8V5M12 5a2 2 0 1 0 0-.01M6 19v-4h12v4M12 8v7M6 19a2 2 0 1 0 .01 0M18 19a2 2 0 1 0 .01 0",
   bridges: "M3 7h18v10H3zM7 11v2M11 11v2M15 11v2M17.500 11v2",
   flows: "M4 6h10M4 12h16M4 18h7M17 3l3 3-3 3M14 15l3 3-3 3",
+  groups: "M4 12h5M9 12l6-6M9 12h6M9 12l6 6M15 4h5v4h-5zM15 10h5v4h-5zM15 16h5v4h-5z",
   tables: "M4 5h16v14H4zM4 10h16M10 10v9",
   trace: "M5 4v6a4 4 0 0 0 4 4h6a4 4 0 0 1 4 4v2M16 17l3 3 3-3M5 4l-2 2M5 4l2 2",
   capture: "M12 12m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0M12 12m-8 0a8 8 0 1 0 16 0a8 8 0 1 0-16 0",

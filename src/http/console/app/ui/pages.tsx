@@ -8,6 +8,7 @@ import { Capture } from "../pages/capture.tsx";
 import { Conntrack } from "../pages/conntrack.tsx";
 import { Controllers } from "../pages/controllers.tsx";
 import { Flows } from "../pages/flows.tsx";
+import { Groups } from "../pages/groups.tsx";
 import { History } from "../pages/history.tsx";
 import { Logs } from "../pages/logs.tsx";
 import { Overview } from "../pages/overview.tsx";
@@ -46,6 +47,7 @@ export const PAGES: readonly Page[] = [
   page("Now", "topology", "Topology", "topology", Topology),
   page("Switch", "bridges", "Bridges and ports", "bridges", Bridges),
   page("Switch", "flows", "Flows", "flows", Flows),
+  page("Switch", "groups", "Groups and meters", "groups", Groups),
   page("Switch", "controllers", "Controllers", "controllers", Controllers),
   page("Switch", "tables", "All tables", "tables", Tables),
   page("Look inside", "trace", "Trace", "trace", Trace),

@@ -130,4 +130,11 @@ export const A_D: Readonly<Record<string, string>> = {
   "Download": "下载",
   "Download the backup": "下载备份",
   "Dropped": "丢弃",
+  "Add a group": "添加组",
+  "Add a meter": "添加计量",
+  "bucket {n}: {packets}": "桶 {n}：{packets}",
+  "band {n}: {packets}": "档 {n}：{packets}",
+  "Change group {n}": "更改组 {n}",
+  "Change meter {n}": "更改计量 {n}",
+  "As ovs-ofctl takes it, for example:": "写法同 ovs-ofctl，例如：",
 };

@@ -169,4 +169,17 @@ export const E_O: Readonly<Record<string, string>> = {
   "Other bridge": "另一网桥",
   "over half": "超过一半",
   "Overview": "概览",
+  "No bridge, no groups": "没有网桥，也就没有组",
+  "Groups and meters": "组与计量",
+  "Groups of {bridge}": "{bridge} 的组",
+  "Meters of {bridge}": "{bridge} 的计量",
+  "None. A group sends packets to one of several ports, to all of them, or to the first that is up.":
+    "没有。组把数据包发往多个端口之一、全部端口或第一个可用的端口。",
+  "None. A meter holds packets to a rate: what is over it is dropped or marked.":
+    "没有。计量限制数据包的速率，超出部分被丢弃或标记。",
+  "Number": "编号",
+  "Group": "组",
+  "Meter": "计量",
+  "Group {n} was removed.": "已移除组 {n}。",
+  "Meter {n} was removed.": "已移除计量 {n}。",
 };

@@ -243,4 +243,11 @@ export const P_Z: Readonly<Record<string, string>> = {
   "{n} packets": "{n} 个数据包",
   "{n} rows were restored.": "已恢复 {n} 行。",
   "{time} ago": "{time}前",
+  "What it does": "作用",
+  "Used by": "被引用",
+  "The group is in force.": "组已生效。",
+  "The meter is in force.": "计量已生效。",
+  "Remove group {n}": "移除组 {n}",
+  "Remove meter {n}": "移除计量 {n}",
+  "{n} use it; flows that do are removed with it.": "有 {n} 项引用它；引用它的流表会一并移除。",
 };
