@@ -23,6 +23,9 @@ export interface UserspaceAction {
   readonly userdata: number;
   /** What `userdata` stands for, as text and comparison want it; the datapath does not look. */
   readonly cookie?: UserspaceCookie;
+  /** Said in the text, like the cookie: the tunnel whose metadata, and that all actions, belong to it. */
+  readonly tunnelOutPort?: number;
+  readonly withActions?: boolean;
 }
 
 /** Why a packet goes to the slow path: Open vSwitch's `struct user_action_cookie`. */

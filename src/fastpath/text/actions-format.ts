@@ -251,7 +251,11 @@ function formatPushNsh(header: Uint8Array): string {
 function formatUserspace(action: UserspaceAction, format: ActionsFormat): string {
   const cookie = action.cookie ?? format.cookie?.(action.userdata);
   const inside = cookie ? formatCookie(cookie, format) : `userdata(${userdataHex(action)})`;
-  return `userspace(pid=0,${inside})`;
+  const all = action.withActions ? ",actions" : "";
+  const tunnel = action.tunnelOutPort === undefined
+    ? ""
+    : `,tunnel_out_port=${portText(action.tunnelOutPort, format)}`;
+  return `userspace(pid=0,${inside}${all}${tunnel})`;
 }
 
 const userdataHex = ({ userdata }: UserspaceAction): string =>

@@ -408,10 +408,16 @@ function scanUserspace(s: Scanner): UserspaceAction {
     cookie = { kind: "raw", bytes };
     if (bytes.length === 4) userdata = new DataView(bytes.buffer).getUint32(0);
   }
-  s.take(",actions");
-  if (s.take(",tunnel_out_port=")) s.number();
+  const withActions = s.take(",actions");
+  const tunnelOutPort = s.take(",tunnel_out_port=") ? s.number() : undefined;
   s.expect(")");
-  return { type: "userspace", userdata, ...(cookie && { cookie }) };
+  return {
+    type: "userspace",
+    userdata,
+    ...(cookie && { cookie }),
+    ...(withActions && { withActions }),
+    ...(tunnelOutPort !== undefined && { tunnelOutPort }),
+  };
 }
 
 function scanFlowSample(s: Scanner): UserspaceCookie {

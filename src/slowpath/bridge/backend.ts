@@ -10,6 +10,7 @@ import type { Action } from "../../openflow/actions/types.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
 import { DEFAULT_LIMITS, FlowCache, type PreparedPacketOut } from "../cache/flow-cache.ts";
 import type { Clock } from "../clock.ts";
+import { SharedExport } from "../export/shared.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import { Tunnels } from "../tunnels/tunnels.ts";
 import { AddressBook } from "./address-book.ts";
@@ -53,6 +54,7 @@ export class Backend {
   readonly features: DpFeatures;
   readonly tunnels: Tunnels<BridgePort>;
   readonly tunnelPorts: TunnelAttachments;
+  readonly exports: SharedExport;
   /** VLAN tags of a packet that are told apart from what follows (`other_config:vlan-limit`). */
   vlanLimit: 1 | 2 | undefined;
   /** Tables are being restored (`flow-restore-wait`): packets of unknown flows are dropped. */
@@ -91,6 +93,7 @@ export class Backend {
       changed: () => this.cache.changed(),
     });
     this.tunnelPorts = new TunnelAttachments(this, this.tunnels);
+    this.exports = new SharedExport(datapath, this.cache);
     const { upcall } = this.cache;
     datapath.listen({
       upcall: (each) => {

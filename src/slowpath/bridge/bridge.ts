@@ -26,6 +26,8 @@ import { BUFFER_COUNT } from "../control/buffers.ts";
 import type { MessageLog } from "../control/message-log.ts";
 import { Services } from "../control/services.ts";
 import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
+import type { IpfixStats } from "../../openflow/messages/types.ts";
+import { BridgeExport } from "../export/bridge-export.ts";
 import type { FrozenState } from "../pipeline/frozen.ts";
 import type {
   BundleModel,
@@ -34,6 +36,7 @@ import type {
   PortModel,
   VlanConfig,
 } from "../pipeline/model.ts";
+import type { SamplingModel } from "../pipeline/sampling.ts";
 import { FlowTables } from "../pipeline/tables.ts";
 import { lookTunnel, receiveEcn } from "../tunnels/metadata.ts";
 import { decodeOptions, maskOptions, optionsOf } from "../tunnels/options.ts";
@@ -121,6 +124,7 @@ export class Bridge implements Switch, BondHost {
   readonly services: Services;
   readonly continuations: Continuations;
   readonly keptFlows: KeptFlows;
+  readonly exports: BridgeExport;
   readonly backend: Backend;
   readonly bonds: Bonds;
   readonly packetBuffers: number;
@@ -187,6 +191,13 @@ export class Bridge implements Switch, BondHost {
       tls: options.tls,
       requestLog: options.requestLog ?? log,
       changed: statusChanged,
+    });
+    this.exports = new BridgeExport({
+      source: this,
+      shared: backend.exports,
+      clock,
+      log,
+      changed: () => backend.changed(),
     });
     backend.cache.addBridge(this);
     this.bonds = new Bonds(
@@ -421,7 +432,15 @@ export class Bridge implements Switch, BondHost {
     return this.backend.accepts(datapathType) && this.inUserspace === (datapathType === "netdev");
   }
 
+  ipfixStats(what: "bridge" | "flow"): readonly IpfixStats[] | undefined {
+    return this.exports.ipfixStats(what);
+  }
+
   // For the pipeline
+
+  get sampling(): SamplingModel | undefined {
+    return this.exports.sampling;
+  }
 
   get features(): DpFeatures {
     return this.backend.features;
@@ -462,5 +481,6 @@ export class Bridge implements Switch, BondHost {
     this.tables.flush();
     this.macs.flush();
     this.backend.cache.removeBridge(this);
+    this.exports.close();
   }
 }

@@ -8,6 +8,7 @@ import type { Logger } from "../../log/log.ts";
 import { parseMac } from "../../packet/address.ts";
 import { protocolVersions } from "../control/versions.ts";
 import { bondSettings, lacpMemberSettings, lacpSettings } from "../bonds/settings.ts";
+import { readExportConfig } from "../export/config.ts";
 import type { Bridge } from "./bridge.ts";
 import { configureTables } from "./flow-tables.ts";
 import {
@@ -57,6 +58,7 @@ export async function configureBridge(
   await adjustMtus(bridge, want, context);
   configureMirrors(bridge, want, context);
   configureTables(bridge, want, context);
+  await bridge.exports.configure(readExportConfig(context.replica, want.row, say));
   const otherConfig = want.row.other_config;
   const aging = Number(otherConfig.get("mac-aging-time") ?? 300);
   bridge.macs.setAging(Number.isFinite(aging) ? aging : 300);

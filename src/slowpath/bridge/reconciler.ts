@@ -369,6 +369,8 @@ export class Reconciler {
     const { devices } = this.options;
     devices.maker?.make(port.name, iface.row?.options ?? new Map(), iface.type);
     const device = devices.get(port.name);
+    // A number that is only an option says nothing of a made device's identity.
+    if (devices.maker && device) bridge.deviceChanged(port, device);
     if (port.kind === "device") {
       if (!device) return "its device is gone";
       if (port.device && device.ifindex !== port.device.ifindex) {

@@ -62,9 +62,6 @@ export function unsupportedBridge({ row }: WantedBridge): string[] {
   if (row.stp_enable) found.push("stp_enable");
   if (row.rstp_enable) found.push("rstp_enable");
   if (row.mcast_snooping_enable) found.push("mcast_snooping_enable");
-  if (row.netflow !== undefined) found.push("netflow");
-  if (row.sflow !== undefined) found.push("sflow");
-  if (row.ipfix !== undefined) found.push("ipfix");
   if (row.auto_attach !== undefined) found.push("auto_attach");
   if (row.flood_vlans.length > 0) found.push("flood_vlans");
   return found;

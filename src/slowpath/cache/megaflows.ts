@@ -18,7 +18,7 @@ import { FlowKey, type Match } from "../../packet/key.ts";
 import { DP_KEY_WORDS, FIELDS, KEY_WORDS } from "../../packet/layout.ts";
 import type { Clock } from "../clock.ts";
 import { Classified, Classifier } from "../pipeline/classifier.ts";
-import { credit, type Effect } from "../pipeline/effects.ts";
+import { credit, type Effect, end } from "../pipeline/effects.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { Translation } from "../pipeline/translate.ts";
 import { withTags } from "../pipeline/wildcards.ts";
@@ -190,6 +190,7 @@ export class Megaflows {
     for (const flow of gone) {
       if (!this.leaving.delete(flow)) continue;
       this.read(flow);
+      end(flow.effects);
       this.references.release(flow.held);
       this.freeIds.push(flow.id);
     }

@@ -31,7 +31,7 @@ import type { Clock } from "../clock.ts";
 import { credit } from "../pipeline/effects.ts";
 import type { FrozenState } from "../pipeline/frozen.ts";
 import type { BridgeModel, PortModel } from "../pipeline/model.ts";
-import { packetInOf } from "../pipeline/punt.ts";
+import { deliver } from "../pipeline/punt.ts";
 import { Scratch } from "../pipeline/xlate.ts";
 import { translate, type Translation } from "../pipeline/translate.ts";
 import { type Megaflow, type Megaflows, toPipelineKey } from "./megaflows.ts";
@@ -239,7 +239,7 @@ export class Upcalls {
         this.counters.actions++;
         const punt = this.references.punts.get(upcall.userdata);
         if (!punt) this.counters.stale++;
-        else punt.bridge.packetIn(packetInOf(punt, upcall.packet, upcall.key));
+        else deliver(punt, upcall.packet, upcall.key);
         return;
       }
       default: {
@@ -306,7 +306,7 @@ export class Upcalls {
     for (const action of actions) {
       if (action.type === "userspace" && !changed) {
         const punt = this.references.punts.get(action.userdata);
-        if (punt) punt.bridge.packetIn(packetInOf(punt, packet, dpKey));
+        if (punt) deliver(punt, packet, dpKey);
         continue;
       }
       if (action.type !== "output") changed = true;

@@ -45,9 +45,9 @@ import { answerBundleFeatures, answerControllerStatus } from "./requests/control
 import {
   answerFlush,
   answerFlushZone,
+  answerIpfix,
   answerTlvMod,
   answerTlvTable,
-  refuseIpfix,
 } from "./requests/extensions.ts";
 import { answerPortMod, answerPortRequest, answerQueueRequest } from "./requests/ports.ts";
 import { answerGetAsync, answerRole, answerSetAsync, rejectSecondary } from "./requests/roles.ts";
@@ -303,7 +303,7 @@ export class Agent {
 
       case "ipfix_bridge_request":
       case "ipfix_flow_request":
-        return refuseIpfix(message.type === "ipfix_flow_request" ? "flow" : "bridge");
+        return answerIpfix(this, message.type === "ipfix_flow_request" ? "flow" : "bridge", xid);
       case "tlv_table_mod":
         return answerTlvMod(this, message);
       case "tlv_table_request":

@@ -5,6 +5,7 @@
 import type { Conntrack } from "../../fastpath/conntrack/types.ts";
 import type { Packet } from "../../fastpath/datapath.ts";
 import type { Action } from "../../openflow/actions/types.ts";
+import type { IpfixStats } from "../../openflow/messages/types.ts";
 import type { BridgePort, PortCounts } from "../bridge/ports.ts";
 import type { Match } from "../../packet/key.ts";
 import type { PreparedPacketOut } from "../cache/upcalls.ts";
@@ -56,6 +57,8 @@ export interface Switch extends BridgeModel {
   readonly keptFlows: Pick<KeptFlows, "metersChanged">;
   /** Packets that were paused for a controller. */
   readonly continuations: Continuations;
+  /** Counters of IPFIX exporters; undefined: there are none. */
+  ipfixStats(what: "bridge" | "flow"): readonly IpfixStats[] | undefined;
   /** Connections that the datapath tracks. */
   readonly conntrack: Conntrack;
   /**

@@ -2,6 +2,7 @@
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import type { BridgePort, PortCounts } from "../bridge/ports.ts";
+import { lookupsOf } from "../cache/lookups.ts";
 import {
   datapathName,
   type DpctlContext,
@@ -12,24 +13,6 @@ import {
 } from "./request.ts";
 
 const lines = (texts: readonly string[]): string => texts.map((text) => `${text}\n`).join("");
-
-/** Packets that a flow was found for, that none was, and that were lost on the way up. */
-interface Lookups {
-  readonly hit: number;
-  readonly missed: number;
-  readonly lost: number;
-}
-
-function lookupsOf(backend: Backend): Lookups {
-  const counters = backend.datapath.counters();
-  const cache = backend.cache.counters();
-  const count = (name: string): number => counters[name] ?? 0;
-  return {
-    hit: count("exact_hit") + count("masked_hit"),
-    missed: count("miss"),
-    lost: count("drop_upcall_ring_full") + (cache["upcall_overflow"] ?? 0),
-  };
-}
 
 /** `dpctl/show [-s] [dp…]`. */
 export function showDatapaths(
@@ -43,7 +26,7 @@ export function showDatapaths(
     throw dpctlError(`opening datapath ${name} failed`, ERRORS.noDevice);
   }
   if (!backend) return "";
-  const { hit, missed, lost } = lookupsOf(backend);
+  const { hit, missed, lost } = lookupsOf(backend.datapath, backend.cache);
   const rows = [
     `${datapathName(backend)}:`,
     `  lookups: hit:${hit} missed:${missed} lost:${lost}`,
@@ -124,7 +107,7 @@ function humanSize(bytes: number): string {
 export function showBridges(context: DpctlContext): string {
   const backend = context.backend();
   if (!backend) return "";
-  const { hit, missed } = lookupsOf(backend);
+  const { hit, missed } = lookupsOf(backend.datapath, backend.cache);
   const rows = [`${datapathName(backend)}: hit:${hit} missed:${missed}`];
   for (const [name, bridge] of sortedBridges(context)) {
     rows.push(`  ${name}:`);

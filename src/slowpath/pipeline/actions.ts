@@ -23,6 +23,7 @@ import { isOwn, runTable } from "./lookup.ts";
 import { decMplsTtl, LSE, popMpls, pushMpls, setLabelBits } from "./mpls.ts";
 import { output, outputToPort, outputTruncated } from "./output.ts";
 import { popPbb, pushPbb } from "./pbb.ts";
+import { sampleFlow } from "./sampling.ts";
 import {
   decTtl,
   deleteField,
@@ -275,8 +276,7 @@ function run(x: Xlate, action: Action, isLast: boolean, inBucket: boolean): Done
       return;
     }
     case "sample":
-      // It is for collectors (IPFIX), of which this switch has none.
-      return;
+      return sampleFlow(x, action);
     case "check_pkt_larger":
       return guessPacketLarger(x, action);
 
@@ -344,6 +344,6 @@ function enqueue(x: Xlate, port: number, queue: number, isLast: boolean): void {
   if (port !== PORTS.IN_PORT && port === inPort(key)) return;
   const before = key.get(FIELDS.skb_priority);
   key.set(FIELDS.skb_priority, queue);
-  outputToPort(x, target, { isLast });
+  x.sampling.during(() => outputToPort(x, target, { isLast }));
   key.set(FIELDS.skb_priority, before);
 }

@@ -9,6 +9,7 @@ import type { Learned } from "./learn.ts";
 import type { Group, Groups } from "./groups.ts";
 import type { BondModel, BridgeModel, MirrorModel, PatchStats } from "./model.ts";
 import type { Rule } from "./rule.ts";
+import type { NetflowKey, NetflowModel } from "./sampling.ts";
 import type { FlowTables } from "./tables.ts";
 
 export type Effect =
@@ -61,6 +62,13 @@ export type Effect =
   | { readonly type: "bond"; readonly bond: BondModel; readonly bucket: number }
   /** A mirror got a copy. */
   | { readonly type: "mirror"; readonly mirror: MirrorModel }
+  /** NetFlow counts it. `output` in NetFlow's words. */
+  | {
+    readonly type: "netflow";
+    readonly model: NetflowModel;
+    readonly key: NetflowKey;
+    readonly output: number;
+  }
   /** `fin_timeout`: acts when the packets had FIN or RST. Seconds, 0: leave. */
   | {
     readonly type: "fin";
@@ -131,6 +139,9 @@ export function credit(
         effect.mirror.stats.packets += packets;
         effect.mirror.stats.bytes += bytes;
         break;
+      case "netflow":
+        effect.model.count(effect.key, effect.output, packets, bytes, usedMs, tcpFlags);
+        break;
       case "fin":
         if (tcpFlags & FIN_OR_RST) {
           effect.tables.reduceTimeouts(effect.rule, effect.idle, effect.hard);
@@ -142,4 +153,9 @@ export function credit(
       }
     }
   }
+}
+
+/** No packets will come for these effects: their flow is gone from the datapath. */
+export function end(effects: readonly Effect[]): void {
+  for (const effect of effects) if (effect.type === "netflow") effect.model.ended(effect.key);
 }

@@ -104,6 +104,11 @@ export class Meters {
     return this.inDatapath(id === undefined || id === METER_ALL ? METER_CONTROLLER : id);
   }
 
+  /** The same of the meter for all that goes to the slow path: samples. */
+  forSlowPath(): number | undefined {
+    return this.meters.size === 0 ? undefined : this.inDatapath(METER_SLOWPATH);
+  }
+
   /** Rules that use the meter. */
   references(id: number): number {
     return this.users.count(id);

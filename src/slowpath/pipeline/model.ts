@@ -13,6 +13,7 @@ import type { PacketInReason } from "../../openflow/actions/types.ts";
 import type { FlowKey } from "../../packet/key.ts";
 import type { MacTable } from "../bridge/learning.ts";
 import type { FrozenState } from "./frozen.ts";
+import type { SamplingModel } from "./sampling.ts";
 import type { FlowTables } from "./tables.ts";
 import type { Xlate } from "./xlate.ts";
 
@@ -105,6 +106,8 @@ export interface TunnelModel {
   readonly isLayer3: boolean;
   /** The packet leaves through the tunnel: emits what that takes. */
   send(x: Xlate): void;
+  /** Only the metadata that it would leave with, if it is the host that sends. */
+  prepare?(x: Xlate): void;
 }
 
 /** A Mirror row, its selection resolved. Identity is the object. */
@@ -191,6 +194,8 @@ export interface BridgeModel {
     on(feature: Feature): boolean;
     number(capacity: "sample_nesting"): number;
   };
+  /** What of its packets goes to collectors; nothing unless told. */
+  readonly sampling?: SamplingModel | undefined;
   /** At most 32, in their order. */
   readonly mirrors?: readonly MirrorModel[];
   /** `other_config:forward-bpdu`: 01:80:c2:00:00:0x is forwarded like any multicast. */

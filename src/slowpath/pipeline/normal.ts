@@ -168,6 +168,7 @@ function flood(x: Xlate, from: BundleModel, vlans: Vlans): void {
     if (bundle === from || !includes(bundle, vlans) || isMirrorOutput(x, bundle)) continue;
     if (bundle.members.every(({ config }) => !config.noFlood)) outputToBundle(x, bundle, vlans);
   }
+  x.sampling.flooded();
 }
 
 /** Through the bundle, with the tags that its configuration wants. */

@@ -9,6 +9,7 @@ import { mirrorEgress } from "./mirror.ts";
 import type { PortModel } from "./model.ts";
 import { normal } from "./normal.ts";
 import { crossPatch } from "./patch.ts";
+import { sampleEgress } from "./sampling.ts";
 import type { Xlate } from "./xlate.ts";
 
 export interface OutputOptions {
@@ -32,6 +33,10 @@ export function output(
   maxLength: number,
   options: OutputOptions = {},
 ): void {
+  x.sampling.during(() => outputTo(x, port, maxLength, options));
+}
+
+function outputTo(x: Xlate, port: number, maxLength: number, options: OutputOptions): void {
   const { isLast = false } = options;
   switch (port) {
     case PORTS.IN_PORT:
@@ -83,6 +88,7 @@ function flood(x: Xlate, all: boolean, isLast: boolean): void {
   for (const [i, { ofport }] of ports.entries()) {
     outputToPort(x, ofport, { isLast: isLast && i === ports.length - 1 });
   }
+  x.sampling.flooded();
 }
 
 /** One port of the bridge, whether or not the packet came from there. */
@@ -112,7 +118,11 @@ export function outputToPort(x: Xlate, ofport: number, options: OutputOptions): 
   markQueue(x, port);
   if (port.tunnel) {
     x.effect({ type: "patch", out: port.patchStats, in: undefined });
+    const { outputs } = x.sampling;
     port.tunnel.send(x);
+    // On the way out of the tunnel's own bridge it is the same packet.
+    x.sampling.outputs = outputs;
+    x.sampling.wentOut(port.dpPort ?? 0, ofport);
   } else if (port.dpPort !== undefined) {
     x.commit();
     const tunnel = port.takes?.(x);
@@ -121,11 +131,13 @@ export function outputToPort(x: Xlate, ofport: number, options: OutputOptions): 
       x.emit({ type: "hash", algorithm: "l4", basis: options.balances.basis });
       x.emit({ type: "recirc", id: options.balances.id });
     } else {
+      sampleEgress(x, port.dpPort);
       if (x.mirrorLength > 0 && x.mirrorLength < 0xffff) {
         x.emit({ type: "trunc", maxLength: x.mirrorLength });
       }
       x.emit({ type: "output", port: port.dpPort });
     }
+    x.sampling.wentOut(port.dpPort, ofport);
   }
   mirrorEgress(x, port.bundle);
   x.key.bytes[AT.nwTos] = tos;

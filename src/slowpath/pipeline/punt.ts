@@ -1,6 +1,8 @@
 /**
- * A punt: all that must be known, besides the packet itself, to make a packet-in of a packet that a
- * `userspace` datapath action sends up. The action carries its number only.
+ * A punt: what a packet that a `userspace` datapath action sends up is for. The action carries its
+ * number only. It is a packet-in, or a sample for collectors (sampling.ts).
+ *
+ * A packet-in's punt is all that must be known, besides the packet itself, to make a packet-in of it.
  *
  * The pipeline state in it (input port, metadata, registers) is the same for every packet of the
  * megaflow: whatever bits of the packet went into it were looked at, so the megaflow matches them.
@@ -12,8 +14,17 @@ import type { Packet } from "../../fastpath/datapath.ts";
 import { copyFrozen, type FrozenState } from "./frozen.ts";
 import { clearConntrack } from "./bits.ts";
 import type { BridgeModel, PacketIn } from "./model.ts";
+import type { Sample } from "./sampling.ts";
 
-export interface Punt {
+export type Punt = PacketInPunt | SamplePunt;
+
+export interface SamplePunt {
+  readonly bridge: BridgeModel;
+  readonly sample: Sample;
+}
+
+export interface PacketInPunt {
+  readonly sample?: undefined;
   readonly bridge: BridgeModel;
   readonly reason: PacketInReason;
   readonly tableId: number;
@@ -37,6 +48,7 @@ export interface PuntNumbers {
 
 /** Whatever distinguishes the punt from others of its bridge, as text. */
 export function puntIdentity(punt: Punt): string {
+  if (punt.sample) return JSON.stringify(punt.sample, asText);
   return [
     punt.recircId,
     punt.continues,
@@ -49,8 +61,18 @@ export function puntIdentity(punt: Punt): string {
   ].join("/");
 }
 
+const asText = (_: string, value: unknown): unknown =>
+  typeof value === "bigint" ? `${value}` : value instanceof Uint8Array ? value.toHex() : value;
+
+/** Hands the packet to who wants it; `key` is its datapath key as the action saw it. */
+export function deliver(punt: Punt, packet: Packet, key: FlowKey): void {
+  const { bridge } = punt;
+  if (punt.sample) bridge.sampling?.sample(punt.sample, packet, key);
+  else bridge.packetIn(packetInOf(punt, packet, key));
+}
+
 /** The packet-in of one packet; `key` is its datapath key as the action saw it. */
-export function packetInOf(punt: Punt, packet: Packet, key: FlowKey): PacketIn {
+export function packetInOf(punt: PacketInPunt, packet: Packet, key: FlowKey): PacketIn {
   const { reason, frozen } = punt;
   const whole = new FlowKey();
   whole.bytes.set(key.bytes.subarray(0, DP_KEY_BYTES));

@@ -44,6 +44,7 @@ import { isMirrorOutput, mirrorIngress } from "./mirror.ts";
 import type { BridgeModel, PortModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
 import { mayReceive } from "./receive.ts";
+import { finishSampling, sampleIngress } from "./sampling.ts";
 import { isSpecial } from "./special.ts";
 import type { TableOutcome, Tracer } from "./tracer.ts";
 import { finishMask } from "./wildcards.ts";
@@ -134,6 +135,7 @@ export function translate(input: TranslationInput): Translation {
   run(x, input);
   tracer?.leave();
   finishLessons(x);
+  if (!x.error) finishSampling(x);
   const many = x.actions.length > MANY_OUTPUTS &&
     x.actions.filter(({ type }) => type === "output").length > MANY_OUTPUTS;
   if (x.oversized || many) x.slow.add("action");
@@ -237,7 +239,10 @@ function process(
       `dropping packet received on port ${from.bundle.name}, ` +
         "which is reserved exclusively for mirroring",
     );
-  } else if (!from || mayReceive(x, from)) {
+    return;
+  }
+  sampleIngress(x);
+  if (!from || mayReceive(x, from)) {
     mirrorIngress(x);
     if (found) runFound(x, found, true, runActions);
     else runActions(x, actions, true);

@@ -19,6 +19,7 @@ import type { Learned } from "./learn.ts";
 import type { BridgeModel, BundleModel, Feature, PortModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
 import type { Rule } from "./rule.ts";
+import { SamplingState } from "./sampling.ts";
 import type { Tracer } from "./tracer.ts";
 
 /** How deep resubmits, patches and groups nest, and how many tables one packet may search. */
@@ -111,6 +112,7 @@ export class Xlate {
   readonly punts: number[] = [];
   readonly recircs: number[] = [];
   readonly slow = new Set<SlowReason>();
+  readonly sampling = new SamplingState();
   readonly complaints: Complaint[] = [];
   error: XlateError | undefined;
 

@@ -15,6 +15,7 @@ import { FIELDS, slot, type SlotName } from "../../packet/layout.ts";
 import { formatAddress, isMappedIpv4, isUnset, narrow } from "../../packet/prefix.ts";
 import type { BridgeModel, PortModel, TunnelModel } from "../pipeline/model.ts";
 import { crossPatch } from "../pipeline/patch.ts";
+import { sampleEgress } from "../pipeline/sampling.ts";
 import type { Xlate } from "../pipeline/xlate.ts";
 import type { TunnelConfig } from "./config.ts";
 import { TUNNEL_TYPES } from "./kinds.ts";
@@ -99,11 +100,9 @@ export class TunnelSender<P> implements TunnelModel {
       this.push(x);
     } else {
       x.tracer?.report("detail", "output to kernel tunnel");
-      if (!sameTunnel(x.key, x.base)) {
-        x.emit({ type: "set_tunnel", tunnel: tunnelOf(config, x.key, this.surroundings.options) });
-        copyTunnel(x.key, x.base);
-      }
+      this.setTunnel(x);
       x.commit();
+      sampleEgress(x, this.dpPort);
       x.emit({ type: "output", port: this.dpPort });
     }
     copyTunnel(before, x.key);
@@ -122,6 +121,21 @@ export class TunnelSender<P> implements TunnelModel {
     const destination = tunnelAddress(x.key, "dst");
     const mark = x.key.get(FIELDS.pkt_mark);
     return this.surroundings.tunnels.routes.lookup(destination, mark, tunnelAddress(x.key, "src"));
+  }
+
+  /** A sample in front of the output tells of the tunnel. */
+  prepare(x: Xlate): void {
+    const before = x.key.clone();
+    fillTunnel(this.config, x.key, x.mask);
+    if (!this.isNative(x)) this.setTunnel(x);
+    copyTunnel(before, x.key);
+  }
+
+  private setTunnel(x: Xlate): void {
+    if (sameTunnel(x.key, x.base)) return;
+    const tunnel = tunnelOf(this.config, x.key, this.surroundings.options);
+    x.emit({ type: "set_tunnel", tunnel });
+    copyTunnel(x.key, x.base);
   }
 
   /** Outer headers in front, and through the bridge that leads to the other end. */

@@ -63,11 +63,12 @@ function mapped(address: Uint8Array): bigint {
   return value;
 }
 
-/** There is no IPFIX exporter to tell of. */
-export function refuseIpfix(what: string): never {
-  throw new OfError(
-    "NXST_NOT_CONFIGURED",
-    0,
-    `there are no ${what} statistics: no IPFIX is set up`,
-  );
+/** Counters of the bridge's own IPFIX exporter, or of those of collector sets. */
+export function answerIpfix(agent: Agent, what: "bridge" | "flow", xid: number): void {
+  const stats = agent.bridge.ipfixStats(what);
+  if (!stats) {
+    const text = `there are no ${what} statistics: no IPFIX is set up`;
+    throw new OfError("NXST_NOT_CONFIGURED", 0, text);
+  }
+  agent.send({ type: what === "bridge" ? "ipfix_bridge_reply" : "ipfix_flow_reply", stats }, xid);
 }

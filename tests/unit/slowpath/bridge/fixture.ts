@@ -24,6 +24,12 @@ const TABLES = [
   "Controller",
   "Mirror",
   "Flow_Table",
+  "NetFlow",
+  "sFlow",
+  "IPFIX",
+  "Flow_Sample_Collector_Set",
+  "QoS",
+  "Queue",
 ] as const;
 
 export class SwitchFixture {

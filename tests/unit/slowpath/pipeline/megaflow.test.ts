@@ -102,6 +102,7 @@ function describeEffect(effect: ReturnType<typeof translate>["effects"][number])
     case "patch":
     case "touch":
     case "mirror":
+    case "netflow":
       return effect.type;
   }
 }
