@@ -326,6 +326,23 @@ function ctBytes(action: CtAction): Uint8Array {
 
 /** Throws a DatapathError for a list that cannot be run. */
 export function encodeProgram(actions: readonly DpAction[]): Int32Array {
+  return encodeOutputs(actions) ?? encodeAny(actions);
+}
+
+/** Most lists are outputs and nothing else. */
+function encodeOutputs(actions: readonly DpAction[]): Int32Array | undefined {
+  const words = new Int32Array(2 * actions.length + 1);
+  for (let i = 0; i < actions.length; i++) {
+    const action = actions[i]!;
+    if (action.type !== "output") return undefined;
+    words[2 * i] = OP_OUTPUT;
+    words[2 * i + 1] = action.port;
+  }
+  words[2 * actions.length] = OP_END;
+  return words;
+}
+
+function encodeAny(actions: readonly DpAction[]): Int32Array {
   const encoder = new Encoder();
   encoder.list(actions, false);
   return encoder.finish();

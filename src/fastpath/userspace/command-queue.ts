@@ -9,13 +9,29 @@ import { write } from "../../linux/libc.ts";
 import { RingWriter } from "./ring.ts";
 import { CTL_BACKLOG, CTL_WORKER_SLEEPING, type SharedState } from "./shared.ts";
 
+const MANY = 16;
+
 export class CommandQueue {
   private readonly ring: RingWriter;
   private readonly wakeWord = new Uint8Array(new BigUint64Array([1n]).buffer);
   private backlog: Int32Array[] = [];
+  private holding = false;
+  /** Commands since the worker was last woken. */
+  private held = 0;
 
   constructor(private readonly shared: SharedState, private readonly eventfd: number) {
     this.ring = new RingWriter(shared.commands);
+  }
+
+  /**
+   * More commands follow soon: the worker is woken when this has ended (`holds(false)`), or for every
+   * MANY. Waking costs more than most commands do.
+   */
+  holds(on: boolean): void {
+    this.holding = on;
+    if (on || this.held === 0) return;
+    this.held = 0;
+    this.wake();
   }
 
   /** Commands that wait for room. */
@@ -35,6 +51,8 @@ export class CommandQueue {
       // Room may have come between the attempt and the flag, and nobody would tell.
       this.placeWaiting();
     }
+    if (this.holding && ++this.held < MANY) return;
+    this.held = 0;
     this.wake();
   }
 

@@ -49,7 +49,7 @@ import { Handoff, HandoffReader } from "./handoff.ts";
 import { InternalPort } from "./internal-port.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
 import type { Punts } from "../punts.ts";
-import { deleteFlow, executePacket, putFlow } from "./packet-commands.ts";
+import { deleteFlow, executePacket, type MaskRoom, putFlow } from "./packet-commands.ts";
 import { PuntPort } from "./punt-port.ts";
 import { SendingPort } from "./sending-port.ts";
 import { RingReader } from "./ring.ts";
@@ -100,6 +100,7 @@ export class WorkerLoop {
   private readonly linkBuffer = new Uint8Array(64 * 1024);
   private readonly clock = new BigInt64Array(2);
   private readonly wakeWord = new Uint8Array(8);
+  private readonly maskRoom: MaskRoom = [];
   private punts: PuntPort | undefined;
   private puntsWait = false;
   private active: WorkerPort[] = [];
@@ -323,7 +324,7 @@ export class WorkerLoop {
     const word = at >> 2;
     switch (words[word]) {
       case CMD_PUT_FLOW:
-        putFlow(forwarder, words, word);
+        putFlow(forwarder, words, word, this.maskRoom);
         this.countFlows();
         break;
       case CMD_DELETE_FLOW:

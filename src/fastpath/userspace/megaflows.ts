@@ -30,6 +30,10 @@ class Subtable {
     this.keys = new Int32Array(this.capacity * indexes.length);
   }
 
+  isFor(indexes: Int32Array, masks: Int32Array): boolean {
+    return sameWords(this.indexes, indexes) && sameWords(this.masks, masks);
+  }
+
   lookup(key: Int32Array): number {
     const { indexes, masks, flows, hashes, keys } = this;
     const n = indexes.length;
@@ -116,13 +120,16 @@ interface Placed {
 export class MegaflowTable {
   /** Best first. */
   private readonly subtables: Subtable[] = [];
-  private readonly byMask = new Map<string, Subtable>();
+  /** Subtables by a hash of their words and masks. */
+  private readonly byMask = new Map<number, Subtable[]>();
   /** Successful lookups since the last `rank`, and the subtables that they looked into. */
   private hits = 0;
   private tries = 0;
   /** A lookup takes many tries, so that a cache in front of it pays. */
   isDeep = false;
-  private readonly placed = new Map<number, Placed>();
+  /** By flow id. */
+  private readonly placed: (Placed | undefined)[] = [];
+  private count = 0;
   readonly generations: Int32Array;
 
   constructor(maxFlows: number) {
@@ -130,7 +137,7 @@ export class MegaflowTable {
   }
 
   get flows(): number {
-    return this.placed.size;
+    return this.count;
   }
 
   get masks(): number {
@@ -155,38 +162,42 @@ export class MegaflowTable {
 
   /**
    * Adds the flow, or gives the flow of that id another match. `indexes` ascend; `values` are
-   * masked. True if the id was new.
+   * masked, and the table's own from now on. True if the id was new.
    */
   put(flow: number, indexes: Int32Array, masks: Int32Array, values: Int32Array): boolean {
-    const name = `${indexes.join()}/${masks.join()}`;
-    const old = this.placed.get(flow);
-    if (old && old.subtable === this.byMask.get(name) && sameWords(old.values, values)) {
-      return false;
-    }
+    const old = this.placed[flow];
+    if (old && old.subtable.isFor(indexes, masks) && sameWords(old.values, values)) return false;
     // Deleting may take the subtable away with its last flow: look for it only afterwards.
     if (old) this.delete(flow);
-    let subtable = this.byMask.get(name);
+    const hash = hashMask(indexes, masks);
+    const alike = this.byMask.get(hash);
+    let subtable = alike?.find((each) => each.isFor(indexes, masks));
     if (!subtable) {
       subtable = new Subtable(indexes.slice(), masks.slice());
-      this.byMask.set(name, subtable);
+      if (alike) alike.push(subtable);
+      else this.byMask.set(hash, [subtable]);
       this.subtables.push(subtable);
     }
-    const kept = values.slice();
-    subtable.insert(kept, flow);
-    this.placed.set(flow, { subtable, values: kept });
+    subtable.insert(values, flow);
+    this.placed[flow] = { subtable, values };
+    this.count++;
     return !old;
   }
 
   delete(flow: number): void {
-    const old = this.placed.get(flow);
+    const old = this.placed[flow];
     if (!old) return;
-    this.placed.delete(flow);
+    this.placed[flow] = undefined;
+    this.count--;
     this.generations[flow]!++;
     const { subtable } = old;
     subtable.remove(old.values, flow);
     if (subtable.count > 0) return;
     this.subtables.splice(this.subtables.indexOf(subtable), 1);
-    this.byMask.delete(`${subtable.indexes.join()}/${subtable.masks.join()}`);
+    const hash = hashMask(subtable.indexes, subtable.masks);
+    const rest = this.byMask.get(hash)!.filter((each) => each !== subtable);
+    if (rest.length > 0) this.byMask.set(hash, rest);
+    else this.byMask.delete(hash);
   }
 
   /** Orders the subtables by their hits since the last time. Cheap; call it once a second or so. */
@@ -202,5 +213,11 @@ export class MegaflowTable {
 }
 
 function sameWords(a: Int32Array, b: Int32Array): boolean {
-  return a.length === b.length && a.every((word, i) => word === b[i]);
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function hashMask(indexes: Int32Array, masks: Int32Array): number {
+  return hashValues(indexes, 0, indexes.length) ^ hashValues(masks, 0, masks.length) * 31;
 }

@@ -9,12 +9,22 @@ import { counterIndex } from "./shared.ts";
 
 const NO_ROOM = counterIndex("drop_no_room");
 
+/** Room for a flow's mask until the table has it; one for each number of words. */
+export type MaskRoom = { indexes: Int32Array; masks: Int32Array }[];
+
 /** PUT_FLOW at `word`. */
-export function putFlow(forwarder: Forwarder, words: Int32Array, word: number): void {
+export function putFlow(
+  forwarder: Forwarder,
+  words: Int32Array,
+  word: number,
+  room: MaskRoom,
+): void {
   const id = words[word + 1]!;
   const n = words[word + 2]!;
-  const indexes = new Int32Array(n);
-  const masks = new Int32Array(n);
+  const { indexes, masks } = room[n] ??= {
+    indexes: new Int32Array(n),
+    masks: new Int32Array(n),
+  };
   const values = new Int32Array(n);
   let next = word + PUT_HEADER_WORDS;
   for (let i = 0; i < n; i++) {

@@ -90,12 +90,21 @@ export class UpcallReader {
     return this.ring.isEmpty();
   }
 
-  /** Hands at most `limit` upcalls to all listeners; how many times one of them failed. */
-  deliver(limit: number, listeners: readonly DatapathListener[], logger: Logger): number {
+  /**
+   * Hands at most `limit` upcalls to all listeners; how many times one of them failed. `follows` is told
+   * before each whether another one comes after it.
+   */
+  deliver(
+    limit: number,
+    listeners: readonly DatapathListener[],
+    logger: Logger,
+    follows: (more: boolean) => void,
+  ): number {
     let errors = 0;
     for (let n = 0; n < limit; n++) {
       const upcall = this.take();
       if (!upcall) break;
+      follows(n + 1 < limit && !this.ring.isEmpty());
       for (const listener of listeners) {
         try {
           listener.upcall(upcall);

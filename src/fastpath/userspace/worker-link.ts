@@ -160,6 +160,9 @@ export class WorkerLink {
     this.barriers.refuseAll(error);
   }
 
+  /** Of several upcalls, the answers to the last wake the worker. */
+  private readonly follows = (more: boolean): void => this.commands.holds(more);
+
   private receive(message: WorkerMessage): void {
     if (message === 0) return this.turn();
     switch (message.type) {
@@ -182,7 +185,7 @@ export class WorkerLink {
     this.turnScheduled = false;
     if (this.closed) return;
     const { listeners, logger } = this.context;
-    this.upcallErrors += this.upcalls.deliver(UPCALLS_PER_TURN, listeners, logger);
+    this.upcallErrors += this.upcalls.deliver(UPCALLS_PER_TURN, listeners, logger, this.follows);
     this.barriers.pass();
     this.commands.drain();
     const { control } = this.shared;

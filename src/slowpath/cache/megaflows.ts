@@ -259,7 +259,7 @@ export class Megaflows {
 function trimmed({ words, bytes }: FlowKey): string {
   let end = DP_KEY_WORDS;
   while (end > 0 && words[end - 1] === 0) end--;
-  return String.fromCharCode(...bytes.subarray(0, 4 * end));
+  return Buffer.from(bytes.buffer, bytes.byteOffset, 4 * end).toString("latin1");
 }
 
 function masked(key: FlowKey, mask: FlowKey): FlowKey {

@@ -301,6 +301,10 @@ export class Upcalls {
 
   /** The packet through the actions; what goes to controllers unchanged goes there directly. */
   private send(packet: Packet, dpKey: FlowKey, actions: readonly DpAction[], dpPort: number): void {
+    if (!actions.some(({ type }) => type === "userspace")) {
+      if (actions.length > 0) this.datapath.execute(packet, actions, dpPort, dpKey);
+      return;
+    }
     let changed = false;
     const rest: DpAction[] = [];
     for (const action of actions) {
