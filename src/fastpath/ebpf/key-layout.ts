@@ -14,7 +14,7 @@ import { DP_KEY_WORDS, slot, type SlotName, SLOTS } from "../../packet/layout.ts
 import type { Match } from "../../packet/key.ts";
 
 /** Slots that the programs fill in. */
-const PARSED: readonly SlotName[] = [
+export const PARSED: readonly SlotName[] = [
   "in_port",
   "eth_dst",
   "eth_src",

@@ -1,6 +1,6 @@
 /** Ports: numbers, counters, loss; broken frames. */
 import { expect } from "bun:test";
-import type { DatapathError } from "../../../src/fastpath/datapath.ts";
+import type { DatapathError, Upcall } from "../../../src/fastpath/datapath.ts";
 import { slot } from "../../../src/packet/layout.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type Case, frameOf, output } from "./bench.ts";
@@ -100,6 +100,18 @@ export const PORT_CASES: Readonly<Record<string, Case>> = {
     );
     expect(up.key.bytes[slot("in_port").offset + 3]).toBe(host.port.portNo);
     await t.datapath.removePort(host.port.portNo);
+  },
+
+  "a flood of one port's misses leaves room for another's": async (t) => {
+    // All in one turn: nobody takes upcalls out of the way meanwhile.
+    for (let i = 0; i < 6000; i++) t.send(frameOf({ payload: 200 }));
+    t.b.send({ data: frameOf({ payload: 60 }) });
+    const from = ({ key }: Upcall) => key.bytes[slot("in_port").offset + 3];
+    await eventually(
+      "the other port's miss",
+      () => t.upcalls.some((each) => from(each) === t.b.port.portNo),
+    );
+    expect(t.upcalls.some((each) => from(each) === t.a.port.portNo)).toBe(true);
   },
 
   "a frame without an Ethernet header is dropped and counted": async (t) => {
