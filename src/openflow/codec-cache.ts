@@ -7,7 +7,10 @@ import type { OfVersion } from "./version.ts";
 export class CodecCache {
   readonly shapes = new MatchShapes();
   readonly actions: ActionLists;
-  /** Keys of matches of known shapes are made in this one: each is good until the next is decoded. */
+  /**
+   * Keys of matches of flow-mods and flow statistics are made in this one, if their shapes are known:
+   * each is good until the next is decoded.
+   */
   key: FlowKey | undefined;
 
   /** `version`: the connection's. */

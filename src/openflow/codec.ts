@@ -74,15 +74,20 @@ interface Place {
   readonly number: number;
 }
 
-function placeKey(version: OfVersion, shape: Shape, vendor: number, number: number): string {
-  return `${version}/${shape}/${vendor}/${number}`;
+const SHAPES: readonly Shape[] = ["message", "request", "reply"];
+/** Vendors have a number of their own here, so that a place is one small number. */
+const VENDORS: readonly number[] = [0, NX_VENDOR, ONF_VENDOR];
+
+function placeKey(version: OfVersion, shape: Shape, vendor: number, number: number): number {
+  const kind = (version * SHAPES.length + SHAPES.indexOf(shape)) * VENDORS.length;
+  return (kind + VENDORS.indexOf(vendor)) * 0x1_0000_0000 + number;
 }
 
 function buildTables(): {
-  byWire: ReadonlyMap<string, Place>;
+  byWire: ReadonlyMap<number, Place>;
   byType: ReadonlyMap<string, readonly Place[]>;
 } {
-  const byWire = new Map<string, Place>();
+  const byWire = new Map<number, Place>();
   const byType = new Map<string, Place[]>();
   const add = (
     id: string,

@@ -192,6 +192,8 @@ export function readOxmValue(
 export interface OxmOptions {
   /** Unknown fields are skipped and prerequisites not asked for: a client reading a switch's words. */
   readonly loose?: boolean;
+  /** The match is done with before the next is read: its key may be that of all such. */
+  readonly passing?: boolean;
   /** The cookie pseudo-field is allowed. */
   readonly cookie?: boolean;
 }
@@ -207,7 +209,13 @@ export function readOxmFields(reader: Reader, options: OxmOptions = {}): OxmMatc
   const { cache, bytes, offset: start } = reader;
   const end = start + reader.left;
   const loose = options.loose === true;
-  const known = cache?.shapes.read(bytes, start, end, loose, cache.key);
+  const known = cache?.shapes.read(
+    bytes,
+    start,
+    end,
+    loose,
+    options.passing ? cache.key : undefined,
+  );
   if (known) {
     reader.skip(reader.left);
     return { match: known, cookie: 0n, cookieMask: 0n };

@@ -15,14 +15,19 @@ const COMMANDS: readonly FlowCommand[] = [
   "delete",
   "delete_strict",
 ];
+/** A switch that takes a flow-mod keeps what its match says, not the record. */
+const PASSING = { passing: true } as const;
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 const NO_BUFFER = 0xffffffff;
 
 const bufferId = (wire: number): { bufferId?: number } =>
   wire === NO_BUFFER ? {} : { bufferId: wire };
 
-/** Wire bits of OFPFF_* by version ↔ `FLOW_FLAGS`. */
-function flagTable(version: OfVersion): readonly (readonly [number, number])[] {
+/** By version: wire bits of OFPFF_* ↔ `FLOW_FLAGS`. */
+const FLAGS: readonly (readonly (readonly [number, number])[])[] = ([0, 1, 2, 3, 4, 5, 6] as const)
+  .map((version) => version === 0 ? [] : flagsOf(version));
+
+function flagsOf(version: OfVersion): readonly (readonly [number, number])[] {
   const table: [number, number][] = [
     [1 << 0, FLOW_FLAGS.SEND_FLOW_REM],
     [1 << 1, FLOW_FLAGS.CHECK_OVERLAP],
@@ -38,7 +43,7 @@ function flagTable(version: OfVersion): readonly (readonly [number, number])[] {
 export function readFlags(wire: number, version: OfVersion, at: number): number {
   let flags = 0;
   let rest = wire;
-  for (const [bit, flag] of flagTable(version)) {
+  for (const [bit, flag] of FLAGS[version]!) {
     if (rest & bit) flags |= flag;
     rest &= ~bit;
   }
@@ -50,7 +55,7 @@ export function readFlags(wire: number, version: OfVersion, at: number): number 
 
 export function writeFlags(flags: number, version: OfVersion): number {
   let wire = 0;
-  for (const [bit, flag] of flagTable(version)) if (flags & flag) wire |= bit;
+  for (const [bit, flag] of FLAGS[version]!) if (flags & flag) wire |= bit;
   return wire;
 }
 
@@ -141,7 +146,10 @@ function readNxFlowMod(reader: Reader, context: MessageContext): FlowMod {
   const matchLength = reader.u16();
   reader.skip(6);
   const at = reader.offset;
-  const { match, cookie, cookieMask } = readNxMatch(reader, matchLength, { cookie: true });
+  const { match, cookie, cookieMask } = readNxMatch(reader, matchLength, {
+    cookie: true,
+    passing: true,
+  });
   if (tail.command === "add" && cookieMask !== 0n) {
     throw new OfError("NXBRC_NXM_INVALID", at, "an added flow cannot match a cookie");
   }
@@ -177,7 +185,7 @@ function readFlowMod11(reader: Reader, context: MessageContext): FlowMod {
   const flagsAt = reader.offset;
   const flags = reader.u16();
   const importance = reader.u16();
-  const match = readMatch(reader, version);
+  const match = readMatch(reader, version, PASSING);
   const actions = readFlowActions(reader, version);
   if (table === TABLE_ALL && (version === OF11 || !isDelete(command))) {
     throw new OfError("OFPFMFC_BAD_TABLE_ID", at, "table 255 stands for all and only to delete");

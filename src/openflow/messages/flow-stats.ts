@@ -177,7 +177,7 @@ function readFlow11(reader: Reader, { version, loose }: MessageContext): FlowSta
   const cookie = body.u64();
   const packets = body.counter();
   const bytes = body.counter();
-  const match = readMatch(body, version, { loose });
+  const match = readMatch(body, version, { loose, passing: true });
   return {
     table,
     match,
@@ -220,7 +220,7 @@ function readFlow15(reader: Reader, { version, loose }: MessageContext): FlowSta
   const flags = readFlags(body.u16(), version, at);
   const importance = body.u16();
   const cookie = body.u64();
-  const match = readMatch(body, version, { loose });
+  const match = readMatch(body, version, { loose, passing: true });
   const stats = readOxs(body);
   return {
     table,
@@ -277,7 +277,7 @@ function readNxFlow(reader: Reader, { version, loose }: MessageContext): FlowSta
   const cookie = body.u64();
   const packets = body.counter();
   const bytes = body.counter();
-  const { match } = readNxMatch(body, matchLength, { loose });
+  const { match } = readNxMatch(body, matchLength, { loose, passing: true });
   return {
     table,
     match,
@@ -361,7 +361,7 @@ function readCounts(reader: Reader, { version, loose }: MessageContext): FlowCou
   const reason = COUNT_REASONS[body.u8()];
   if (!reason) throw new OfError("OFPBPC_BAD_VALUE", at, "no such reason for statistics");
   const priority = body.u16();
-  const match = readMatch(body, version, { loose });
+  const match = readMatch(body, version, { loose, passing: true });
   const stats = readOxs(body);
   return {
     table,

@@ -31,6 +31,7 @@ import { MessageStream } from "../../openflow/stream.ts";
 import type { TunnelFields } from "../../openflow/tunnel-fields.ts";
 import { negotiate, type OfVersion, VERSION_NAMES } from "../../openflow/version.ts";
 import { Writer } from "../../openflow/wire.ts";
+import { FlowKey } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
 import type { MessageLog } from "./message-log.ts";
 import type { Stream, StreamEvents } from "./streams.ts";
@@ -44,7 +45,10 @@ const ERROR_DATA_BYTES = 65535 - 12;
 
 export interface ConnectionEvents {
   opened(version: OfVersion): void;
-  /** `bytes` is the whole message, the handler's to keep. A promise holds later messages back. */
+  /**
+   * `bytes` is the whole message, the handler's to keep; a flow-mod's match is not, when this returns.
+   * A promise holds later messages back.
+   */
   message(decoded: Decoded, bytes: Uint8Array): void | Promise<void>;
   closed(reason: string): void;
   /** The peer has taken everything after it had not. */
@@ -330,6 +334,7 @@ export class Connection implements StreamEvents {
     this.options.messages?.negotiated(this.peer, version, this.options.versions, theirs);
     this.version = version;
     this.cache = new CodecCache(version);
+    this.cache.key = new FlowKey();
     this.state = "active";
     this.armProbe();
     this.events.opened(version);

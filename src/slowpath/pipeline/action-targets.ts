@@ -5,23 +5,28 @@ import { GROUP_ANY, PORTS } from "../../openflow/version.ts";
 const NONE: readonly number[] = [];
 
 /** The groups that the list sends packets to, nested actions included. */
-export function groupsOf(actions: readonly Action[]): readonly number[] {
-  let groups: number[] | undefined;
-  some(actions, (action) => {
-    if (action.type === "group") (groups ??= []).push(action.group);
-    return false;
-  });
-  return groups ?? NONE;
-}
+export const groupsOf = (actions: readonly Action[]): readonly number[] =>
+  collect(actions, "group", undefined) ?? NONE;
 
 /** The meters that the list's packets pass; those of packets to controllers do not count. */
-export function metersOf(actions: readonly Action[]): readonly number[] {
-  let meters: number[] | undefined;
-  some(actions, (action) => {
-    if (action.type === "meter") (meters ??= []).push(action.meter);
-    return false;
-  });
-  return meters ?? NONE;
+export const metersOf = (actions: readonly Action[]): readonly number[] =>
+  collect(actions, "meter", undefined) ?? NONE;
+
+/** Adds what actions of a type name to what was found before. */
+function collect(
+  actions: readonly Action[],
+  type: "group" | "meter",
+  before: number[] | undefined,
+): number[] | undefined {
+  let found = before;
+  for (const action of actions) {
+    if (action.type === "group") {
+      if (type === "group") (found ??= []).push(action.group);
+    } else if (action.type === "meter") {
+      if (type === "meter") (found ??= []).push(action.meter);
+    } else if (hasActions(action)) found = collect(action.actions, type, found);
+  }
+  return found;
 }
 
 /** True if the list outputs to the port (unless ANY) and to the group (unless ANY). */
@@ -44,10 +49,13 @@ function toPort(action: Action, port: number): boolean {
   }
 }
 
+type Nesting = Extract<Action, { readonly type: "write_actions" | "clone" | "ct" }>;
+
+const hasActions = (action: Action): action is Nesting =>
+  action.type === "write_actions" || action.type === "clone" || action.type === "ct";
+
 function some(actions: readonly Action[], test: (action: Action) => boolean): boolean {
   return actions.some((action) =>
-    test(action) ||
-    ((action.type === "write_actions" || action.type === "clone" || action.type === "ct") &&
-      some(action.actions, test))
+    test(action) || (hasActions(action) && some(action.actions, test))
   );
 }

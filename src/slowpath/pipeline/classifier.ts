@@ -78,6 +78,8 @@ export class Classifier<T extends Classified> {
   private readonly byMask = new Map<number, Subtable<T>[]>();
   private ordered: Subtable<T>[] = [];
   private sorted = true;
+  /** The subtable that was asked for last, if it is there. */
+  private latest: Subtable<T> | undefined;
   private entries = 0;
   /** Rules that are clauses of conjunctions. */
   private soft = 0;
@@ -222,6 +224,7 @@ export class Classifier<T extends Classified> {
     this.entries--;
     if (rule.conjunctions) this.soft--;
     if (subtable.size === 0) {
+      this.latest = undefined;
       const hash = hashOf(subtable.mask);
       const alike = this.byMask.get(hash)!.filter((other) => other !== subtable);
       if (alike.length > 0) this.byMask.set(hash, alike);
@@ -258,6 +261,12 @@ export class Classifier<T extends Classified> {
   }
 
   private subtable(mask: FlowKey): Subtable<T> | undefined {
+    // Whoever looks for a rule will often put one there next.
+    if (this.latest?.mask === mask) return this.latest;
+    return this.latest = this.search(mask);
+  }
+
+  private search(mask: FlowKey): Subtable<T> | undefined {
     const alike = this.byMask.get(hashOf(mask));
     if (!alike) return undefined;
     for (const subtable of alike) {

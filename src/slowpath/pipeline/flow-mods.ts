@@ -45,7 +45,16 @@ export class FlowMods {
     const table = this.store.tables[id]!;
     if (id >= USER_TABLES) throw bad("OFPBRC_EPERM", `table ${id} is the switch's own`);
     this.checkActions(mod.actions, id);
-    const spec = { ...mod, table: id, cookie: mod.newCookie };
+    const spec: RuleSpec = {
+      table: id,
+      priority: mod.priority,
+      cookie: mod.newCookie,
+      idleTimeout: mod.idleTimeout,
+      hardTimeout: mod.hardTimeout,
+      importance: mod.importance,
+      flags: mod.flags,
+      actions: mod.actions,
+    };
     const old = table.classifier.find(mod.match, mod.priority);
     if (old) return this.replace(old, spec, mod, source);
     if (mod.flags & FLOW_FLAGS.CHECK_OVERLAP) {

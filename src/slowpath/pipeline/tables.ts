@@ -57,6 +57,8 @@ export class FlowTables {
   private readonly listeners = new Set<TablesListener>();
   private readonly journal = new Journal<TablesChange>((changes) => this.publish(changes));
   private readonly store: RuleStore;
+  /** Some table was asked to tell how full it is. */
+  private tellsVacancy = false;
   private readonly mods: FlowMods;
   readonly groups: Groups;
   readonly meters: Meters;
@@ -124,6 +126,7 @@ export class FlowTables {
       for (const { settings, classifier } of this.store.chosen(id)) {
         settings.eviction = eviction ?? settings.eviction;
         settings.setVacancy(mod, classifier.size);
+        if (settings.vacancy) this.tellsVacancy = true;
         const old = settings.miss;
         if (miss === "default" || old === miss) continue;
         settings.miss = miss;
@@ -209,7 +212,10 @@ export class FlowTables {
   transaction<T>(body: () => T): T {
     return this.journal.run(() => {
       const result = body();
-      for (const learned of this.index.teachers.orphans()) this.removeLearned(learned);
+      const { teachers } = this.index;
+      if (teachers.hasOrphans) {
+        for (const learned of teachers.orphans()) this.removeLearned(learned);
+      }
       return result;
     });
   }
@@ -323,6 +329,7 @@ export class FlowTables {
   private publish(changes: readonly TablesChange[]): void {
     this.changeCount++;
     for (const listener of this.listeners) listener(changes);
+    if (!this.tellsVacancy) return;
     for (const table of tablesOf(changes)) {
       const { settings, classifier } = this.store.tables[table]!;
       const reason = settings.vacancyEvent(classifier.size);

@@ -27,6 +27,10 @@ export class Teachers {
     }
   }
 
+  get hasOrphans(): boolean {
+    return this.emptied.size > 0;
+  }
+
   /** What nobody teaches any more since the last call. */
   *orphans(): IterableIterator<Orphan> {
     for (const key of this.emptied) {
