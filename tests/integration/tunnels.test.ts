@@ -9,33 +9,10 @@ import { iperf, ping, reaches } from "../support/hosts.ts";
 import { type Namespace, Sandbox } from "../support/netns.ts";
 import { describePrivileged } from "../support/privileged.ts";
 import { STOCK_TOOLS, StockSwitch } from "../support/stock.ts";
-import { type RunningSwitch, SolovsSwitch, startSwitch, SWITCH_TOOLS } from "../support/switch.ts";
+import { SolovsSwitch, startSwitch, SWITCH_TOOLS } from "../support/switch.ts";
+import { type End, makeEnd, remote, setTunnel } from "./tunnels-ends.ts";
 
 type Peer = "solovs" | "stock";
-
-interface End {
-  readonly sw: RunningSwitch;
-  readonly host: Namespace;
-  readonly ip: string;
-}
-
-/** A switch whose bridge `br-phy` has the cable and the address 172.16.0.N, and a host on `br-int`. */
-async function makeEnd(sandbox: Sandbox, sw: RunningSwitch, n: number): Promise<End> {
-  const host = await sandbox.netns(`host${n}`);
-  await sw.addBridge("br-phy");
-  await sw.clients.vsctl("add-port br-phy cable");
-  await sw.ns.ip(`addr add 172.16.0.${n}/24 dev br-phy`);
-  await sw.ns.must(["sysctl", "-qw", "net.ipv6.conf.br-phy.disable_ipv6=0"]);
-  await sw.ns.ip(`addr add fd00:172::${n}/64 dev br-phy nodad`);
-  await sw.ns.ip("link set br-phy up");
-  await sandbox.veth({ ns: host, name: "eth0" }, { ns: sw.ns, name: "p1" });
-  if (sw.kind === "stock") await host.must(["ethtool", "-K", "eth0", "tx", "off"]);
-  await host.ip(`addr add 10.0.0.${n}/24 dev eth0`);
-  await host.ip("link set eth0 mtu 1400");
-  await sw.addBridge("br-int");
-  await sw.clients.vsctl("add-port br-int p1");
-  return { sw, host, ip: `10.0.0.${n}` };
-}
 
 const KINDS: readonly (readonly [name: string, type: string, options: string, v6?: boolean])[] = [
   ["VXLAN", "vxlan", "options:key=42"],
@@ -55,11 +32,11 @@ for (const peer of ["solovs", "stock"] satisfies Peer[]) {
       sandbox = await Sandbox.create();
       const [one, two] = [await sandbox.netns("one"), await sandbox.netns("two")];
       await sandbox.veth({ ns: one, name: "cable" }, { ns: two, name: "cable" });
-      left = await makeEnd(sandbox, await startSwitch(sandbox, one), 1);
+      left = await makeEnd(sandbox, await startSwitch(sandbox, one), 1, "bridge");
       const other = peer === "stock"
         ? await StockSwitch.start(sandbox, two)
         : await SolovsSwitch.start(sandbox, two);
-      right = await makeEnd(sandbox, other, 2);
+      right = await makeEnd(sandbox, other, 2, "bridge");
     }, 60_000);
     afterAll(async () => {
       for (const end of [left, right]) await end?.sw.stop();
@@ -68,12 +45,8 @@ for (const peer of ["solovs", "stock"] satisfies Peer[]) {
 
     for (const [name, type, options, v6] of KINDS) {
       test(name, async () => {
-        for (const [{ sw }, n] of [[left, 2], [right, 1]] as const) {
-          const remote = v6 ? `fd00:172::${n}` : `172.16.0.${n}`;
-          const more = `type=${type} options:remote_ip=${remote} ${options}`.trim();
-          await sw.clients.vsctl(
-            `--if-exists del-port br-int tun -- add-port br-int tun -- set interface tun ${more}`,
-          );
+        for (const [end, n] of [[left, 2], [right, 1]] as const) {
+          await setTunnel(end, type, `options:remote_ip=${remote(n, v6)} ${options}`);
         }
         expect(await reaches(left.host, right.ip, 10_000)).toBe(true);
         await eventually("a full packet passes, and its answer", async () => {
@@ -99,7 +72,7 @@ describePrivileged("VXLAN with the kernel's device", [...SWITCH_TOOLS, "iperf3"]
     const one = await sandbox.netns("one");
     other = await sandbox.netns("two");
     await sandbox.veth({ ns: one, name: "cable" }, { ns: other, name: "eth0" });
-    left = await makeEnd(sandbox, await startSwitch(sandbox, one), 1);
+    left = await makeEnd(sandbox, await startSwitch(sandbox, one), 1, "bridge");
     await other.ip("addr add 172.16.0.2/24 dev eth0");
     await other.ip("link add vx type vxlan id 42 remote 172.16.0.1 dstport 4789");
     await other.ip("addr add 10.0.0.2/24 dev vx");

@@ -151,6 +151,7 @@ function makeKernel(pins: Pins | undefined, options: EbpfOptions): KernelParts {
 
 class EbpfDatapath implements Datapath {
   readonly type = "system";
+  readonly hostTunnels = true;
   readonly maxFlows: number;
   readonly conntrack: Conntrack;
   private readonly live = new Set<number>();

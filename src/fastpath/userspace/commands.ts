@@ -16,7 +16,7 @@ import { VNET_BYTES } from "../../packet/frame.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
 import type { CtAnswer, CtChange, CtQuestion } from "../conntrack/questions.ts";
 import type { TunnelKind } from "../actions.ts";
-import { DatapathError, type DpPortType, type Packet } from "../datapath.ts";
+import { DatapathError, type DpPortType, type Packet, type TunnelWire } from "../datapath.ts";
 import type { DpMeter } from "../meters.ts";
 import type { TcAttachment } from "../../linux/bpf.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
@@ -43,7 +43,9 @@ export const MAX_FRAME_BYTES = 65536 + 64;
 export interface PortRequest {
   readonly portNo: number;
   readonly name: string;
-  readonly portType: Exclude<DpPortType, "tunnel">;
+  readonly portType: DpPortType;
+  /** Of a tunnel. */
+  readonly tunnel?: { readonly kind: TunnelKind; readonly wire: TunnelWire };
   readonly mac?: readonly number[];
   /** Receiving sockets that share the device's packets, flow by flow; 1 unless given. */
   readonly queues?: number;

@@ -56,6 +56,7 @@ import { counterIndex, COUNTERS, MAX_FLOWS, MAX_PORTS, MAX_WORKERS } from "./sha
 import { tryLoadDropProgram } from "./start-worker.ts";
 import { type LinkContext, WorkerLink } from "./worker-link.ts";
 import { WorkerMeters } from "./worker-meters.ts";
+import { openTunnel } from "./tunnel-port-opening.ts";
 import { WorkerPorts } from "./worker-ports.ts";
 
 const PORT_STAT_NAMES = [
@@ -86,6 +87,7 @@ export async function openUserspaceDatapath(options: UserspaceOptions): Promise<
 
 class UserspaceDatapath implements Datapath {
   readonly type = "netdev";
+  readonly hostTunnels = true;
   readonly maxFlows = MAX_FLOWS;
   readonly started: Promise<unknown>;
 
@@ -151,10 +153,10 @@ class UserspaceDatapath implements Datapath {
     let portNo = spec.userspace ? undefined : kernel?.numberOf(spec);
     if (portNo === undefined) { for (portNo = 0; taken(portNo);) portNo++; }
     if (portNo >= MAX_PORTS) throw new DatapathError("full", `no more than ${MAX_PORTS} ports`);
-    if (spec.type === "tunnel") return this.addTunnel(spec, portNo);
     // Both are taken now, so that a second call before the answer gets another number.
     this.names.add(spec.name);
     this.opening.add(portNo);
+    if (spec.type === "tunnel") return await this.addTunnel(spec, portNo);
     let opening: ProgramOpening | undefined;
     try {
       if (this.links.length > 1) await this.tuned;
@@ -182,15 +184,19 @@ class UserspaceDatapath implements Datapath {
     }
   }
 
-  /** Nothing is to be opened: tunnelled packets come and go by other ports. */
-  private addTunnel(spec: DpPortSpec, portNo: number): DpPort {
-    const kind = spec.tunnel;
-    if (!kind) throw new DatapathError("not-supported", `tunnel port ${spec.name} has no kind`);
-    const port: DpPort = { ...spec, portNo, ifindex: 0 };
-    this.names.add(spec.name);
-    this.byNumber.set(portNo, port);
-    this.controlAll({ type: "tunnelPort", portNo, kind });
-    return port;
+  private async addTunnel(spec: DpPortSpec, portNo: number): Promise<DpPort> {
+    try {
+      const kind = await openTunnel(spec, portNo, this.setup, this.owner, this.logger);
+      const port: DpPort = { ...spec, portNo, ifindex: 0 };
+      this.byNumber.set(portNo, port);
+      this.controlAll({ type: "tunnelPort", portNo, kind });
+      return port;
+    } catch (error) {
+      this.names.delete(spec.name);
+      throw error;
+    } finally {
+      this.opening.delete(portNo);
+    }
   }
 
   async removePort(portNo: number): Promise<void> {
@@ -198,6 +204,7 @@ class UserspaceDatapath implements Datapath {
     if (!port) throw new DatapathError("no-such-port", `there is no datapath port ${portNo}`);
     if (port.type === "tunnel") {
       this.controlAll({ type: "tunnelPort", portNo });
+      await this.setup.release(await this.owner.request({ type: "removePort", portNo }));
       return this.forgetPort(portNo);
     }
     if (this.links.length > 1) await this.tuned;
@@ -455,8 +462,11 @@ class UserspaceDatapath implements Datapath {
   /** The first worker to say so speaks for all; what is left of the port goes when all gave it up. */
   private portLost(link: WorkerLink, portNo: number, reason: string, part: OpenedPort): void {
     const port = this.byNumber.get(portNo);
-    const ifindex = part.type === "ring" ? 0 : (part.type === "internal" ? part.tap : part.packet)
-      .ifindex;
+    const ifindex = part.type === "internal"
+      ? part.tap.ifindex
+      : part.type === "device"
+      ? part.packet.ifindex
+      : 0;
     const isFirst = port?.ifindex === ifindex;
     const others = isFirst ? this.spread.take(portNo, link) : Promise.resolve([]);
     void others.then((left) => this.setup.release([...left, part])).catch((error: unknown) => {

@@ -52,6 +52,7 @@ import type { Punts } from "../punts.ts";
 import { deleteFlow, executePacket, type MaskRoom, putFlow } from "./packet-commands.ts";
 import { PuntPort } from "./punt-port.ts";
 import { SendingPort } from "./sending-port.ts";
+import { TunnelPort } from "./tunnel-port.ts";
 import { RingReader } from "./ring.ts";
 import type { OpenedPort } from "./setup.ts";
 import {
@@ -227,9 +228,11 @@ export class WorkerLoop {
       for (const { port, opened } of this.ports.values()) {
         // A TAP tells of its end by its own descriptor. The event may also mean that somebody moved
         // it to another namespace, where it works on, and where the number may be another's here.
-        if (opened.type === "ring" || port.ifindex !== ifindex) continue;
+        if (port.ifindex !== ifindex) continue;
         if (opened.type === "device") this.lose(port, REMOVED);
-        else if (opened.attachment) this.freeFromProgram(port.portNo, opened);
+        else if (opened.type === "internal" && opened.attachment) {
+          this.freeFromProgram(port.portNo, opened);
+        }
       }
     }
   }
@@ -244,7 +247,7 @@ export class WorkerLoop {
   /** Link events were lost: asks for each port. */
   private findLostPorts(): void {
     for (const { port } of this.ports.values()) {
-      if (!ifIndexExists(port.ifindex)) this.lose(port, REMOVED);
+      if (port.ifindex !== 0 && !ifIndexExists(port.ifindex)) this.lose(port, REMOVED);
     }
   }
 
@@ -271,7 +274,9 @@ export class WorkerLoop {
     const { forwarder } = this;
     const counters = new PortCounters(this.shared, portNo);
     if (opened.type === "ring") throw new DatapathError("system", "a ring is no port");
-    const port = opened.type === "internal"
+    const port = opened.type === "tunnel"
+      ? new TunnelPort(portNo, name, opened, forwarder, counters)
+      : opened.type === "internal"
       ? new InternalPort(portNo, name, opened.tap, forwarder, counters, opened.part !== true)
       : opened.packet.fd < 0
       ? new SendingPort(portNo, name, opened.packet, forwarder, counters, () => {
@@ -284,7 +289,7 @@ export class WorkerLoop {
     this.ports.set(portNo, { port, opened });
     forwarder.ports[portNo] = port;
     // It may have gone before this thread began to look for its link events.
-    if (ifIndexExists(port.ifindex)) return;
+    if (port.ifindex === 0 || ifIndexExists(port.ifindex)) return;
     this.dropPort(portNo);
     throw new DatapathError("no-device", `cannot add port ${name}: ${REMOVED}`);
   }

@@ -19,7 +19,9 @@ import {
 } from "../../linux/packet-socket.ts";
 import { SEND_RING_BYTES, type SendRingDescriptor } from "../../linux/send-ring.ts";
 import { openTap, setTapPersistent, type Tap } from "../../linux/tap.ts";
+import { closeTunnelSockets, openTunnelSockets } from "../../linux/tunnel-socket.ts";
 import { DatapathError } from "../datapath.ts";
+import type { OpenedTunnel } from "./tunnel-port.ts";
 import type { PortRequest } from "./commands.ts";
 
 /**
@@ -43,6 +45,8 @@ export type OpenedPort =
     readonly tap: Tap;
     readonly attachment?: TcAttachment;
   }
+  /** Sockets of the host's IP stack that carry a tunnel. */
+  | OpenedTunnel
   /** Only the ring, on its way to a port. */
   | { readonly type: "ring"; readonly sendRing: SendRingDescriptor };
 
@@ -63,6 +67,8 @@ export class PortSetup {
       switch (request.portType) {
         case "internal":
           return this.openInternal(request);
+        case "tunnel":
+          return openTunnel(request);
         case "device": {
           const ifindex = ifNameToIndex(name);
           if (ifindex === 0) throw new DatapathError("no-device", `there is no device ${name}`);
@@ -133,6 +139,8 @@ export class PortSetup {
           if (!leave) setTapPersistent(port.tap.fd, false);
         }
         return close(port.tap.fd);
+      case "tunnel":
+        return closeTunnelSockets(port.sockets);
       case "ring":
         munmap(port.sendRing.address, SEND_RING_BYTES);
         return close(port.sendRing.fd);
@@ -172,6 +180,13 @@ export class PortSetup {
   }
 }
 
+function openTunnel({ name, tunnel }: PortRequest): OpenedPort {
+  if (!tunnel) throw new DatapathError("not-supported", `tunnel port ${name} has no kind`);
+  const { kind, wire } = tunnel;
+  const select = kind === "erspan" ? "erspan" : "gre";
+  return { type: "tunnel", kind, wire, sockets: openTunnelSockets(wire.udpPort, select, wire) };
+}
+
 function explain(error: SystemError, { name, portType }: PortRequest): DatapathError {
   const what = `cannot add ${portType} port ${name}: ${error.message}`;
   switch (error.errno) {
@@ -183,6 +198,11 @@ function explain(error: SystemError, { name, portType }: PortRequest): DatapathE
       return new DatapathError("no-device", what);
     case ERRNO.ENOENT:
       return new DatapathError("not-supported", `${what}; is the tun module loaded?`);
+    case ERRNO.EADDRINUSE:
+      return new DatapathError(
+        "exists",
+        `${what}; another program, or a tunnel device of the kernel, has that port`,
+      );
     case ERRNO.EBUSY:
     case ERRNO.EEXIST:
       return new DatapathError("exists", `${what}; a device of that name exists already`);

@@ -38,7 +38,9 @@ export function partOf(
   index: number,
   receivers: readonly number[],
 ): OpenedPort {
-  if (opened.type === "ring") throw new DatapathError("system", "a ring is no port");
+  if (opened.type === "ring" || opened.type === "tunnel") {
+    throw new DatapathError("system", `a ${opened.type} is not spread`);
+  }
   if (opened.type === "internal") {
     return index === receivers[0] ? opened : { type: "internal", part: true, tap: opened.tap };
   }
@@ -49,6 +51,9 @@ export function partOf(
   const only: PacketDescriptors = { ifindex, sendFd, fd: -1, address: 0, frames: 0 };
   return { type: "device", part: true, packet: queue > 0 ? queues[queue - 1]! : only };
 }
+
+/** Ports that every worker has a part of. */
+export type SpreadPort = Exclude<OpenedPort, { readonly type: "ring" | "tunnel" }>;
 
 export class WorkerPorts {
   private readonly spreads = new Map<number, Spread>();
@@ -64,12 +69,12 @@ export class WorkerPorts {
   ) {}
 
   /** Opens the port on the host and gives each worker its part. */
-  async open(request: PortRequest): Promise<Exclude<OpenedPort, { type: "ring" }>> {
+  async open(request: PortRequest): Promise<SpreadPort> {
     const { portNo, name } = request;
     const receivers = receiversOf(request, this.workers());
     const asked = { ...request, queues: receivers.length };
     const [opened] = await this.setup.request({ type: "open", port: asked });
-    if (!opened || opened.type === "ring") {
+    if (!opened || opened.type === "ring" || opened.type === "tunnel") {
       throw new DatapathError("system", `port ${name} was not opened`);
     }
     try {

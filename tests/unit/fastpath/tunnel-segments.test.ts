@@ -18,7 +18,7 @@ function superPacket(ipv6: boolean, payload: number): Frame {
     ...(ipv6
       ? { ipv6: { src: "fd00::1", dst: "fd00::2" } }
       : { ipv4: { src: "10.0.0.1", dst: "10.0.0.2" } }),
-    tcp: { src: 1000, dst: 80, flags: 0x18, sequence: 0xfffff000 },
+    tcp: { src: 1000, dst: 80, flags: 0x18, seq: 0xfffff000 },
     payload: Uint8Array.from({ length: payload }, (_, i) => (i * 7) & 0xff),
   });
   const bytes = new Uint8Array((HEADROOM + data.length + 7) & ~3);
