@@ -108,14 +108,17 @@ export function readOxmHeader(reader: Reader, place = true): OxmHeader {
 const fitting = (field: Field, bytes: number): Field | undefined =>
   field.bytes === bytes ? field : undefined;
 
-/** A tunnel option as these bytes' table places it, with a value of `bytes` bytes. */
+/**
+ * A tunnel option as these bytes' table places it, with a value of `bytes` bytes: what a shorter one
+ * leaves out is zero in front of it.
+ */
 function placed(reader: Reader, field: Field, bytes: number, at: number): Field | undefined {
   if (!Number.isInteger(bytes) || bytes > field.bytes) return undefined;
   const found = reader.tunnelFields?.resolve(tunnelIndex(field), bytes);
   if (!found) {
     throw new OfError("NXFMFC_INVALID_TLV_FIELD", at, `${field.name} stands for no option`);
   }
-  return found.bytes === bytes || bytes === 0 ? found : { ...found, bytes };
+  return found.bytes === bytes ? found : { ...found, bytes };
 }
 
 /** The field that a header in an action names: `OFPBAC_BAD_SET_TYPE` or `_LEN` if it is none. */
@@ -332,8 +335,9 @@ function writeTunnelOptions(writer: Writer, version: OxmVersion, { key, mask }: 
   for (const index of tunnelOptions(mask)) {
     const field = writer.tunnelFields?.resolve(index);
     if (!field) continue;
-    const always = writer.tunnelFields?.saysMask?.(mask, index) ?? false;
-    writeOxmEntry(writer, field, version, key.getBig(field), mask.getBig(field), always);
+    const bits = mask.getBig(field);
+    const always = bits === 0n || writer.tunnelFields?.saysMask?.(mask, index) === true;
+    writeOxmEntry(writer, field, version, key.getBig(field), bits, always);
   }
 }
 

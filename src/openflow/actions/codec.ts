@@ -13,6 +13,7 @@ import { FIELDS } from "../../packet/layout.ts";
 import type { FlowKey } from "../../packet/key.ts";
 import { OfError } from "../errors.ts";
 import { fullMask } from "../field-bits.ts";
+import { VLAN_PRESENT } from "../match-set.ts";
 import {
   NX_VENDOR,
   OF10,
@@ -258,10 +259,26 @@ function writeList(
   key?: FlowKey,
 ): void {
   const context = makeContext(version, 0, key);
+  let tagged = key !== undefined && (key.get(FIELDS.vlan_tci) & VLAN_PRESENT) !== 0;
   for (const action of actions) {
-    const restated = restate(action, version, key);
+    const restated = restate(action, version, tagged, key);
     if (!restated) writeOne(writer, action, context);
     else for (const other of restated) writeOne(writer, other, context);
+    tagged = isTagged(action, tagged);
+  }
+}
+
+/** Whether packets surely have a tag after `action`. */
+function isTagged(action: Action, before: boolean): boolean {
+  switch (action.type) {
+    case "push_vlan":
+    case "set_vlan_vid":
+    case "set_vlan_pcp":
+      return true;
+    case "pop_vlan":
+      return false;
+    default:
+      return before;
   }
 }
 
@@ -306,12 +323,16 @@ function transportField(key: FlowKey | undefined, side: "src" | "dst") {
 }
 
 /** What `version` says instead of `action`; undefined: the action itself. */
-function restate(action: Action, version: OfVersion, key?: FlowKey): Action[] | undefined {
+function restate(
+  action: Action,
+  version: OfVersion,
+  tagged: boolean,
+  key?: FlowKey,
+): Action[] | undefined {
   const modern = version >= OF12;
   switch (action.type) {
     case "set_vlan_vid":
     case "set_vlan_pcp": {
-      const tagged = key !== undefined && (key.get(FIELDS.vlan_tci) & 0x1000) !== 0;
       const out: Action[] = [];
       if (version > OF10 && action.pushIfNone && !tagged) {
         out.push({ type: "push_vlan", ethType: 0x8100 });

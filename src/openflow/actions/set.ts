@@ -12,6 +12,7 @@ import {
   hasShortHeader,
   loadSegments,
   ofsBits,
+  ownWidth,
   readField32,
   readFieldHeader,
   readOfsBits,
@@ -81,7 +82,7 @@ function readSetField(reader: Reader, mayMask: boolean): ActionOf<"set_field"> {
       text: () => `Invalid value for set field vlan_vid: ${value & 0xfffn}`,
     });
   }
-  return { type: "set_field", field, value, mask, form: "set_field" };
+  return { type: "set_field", field: ownWidth(field, reader), value, mask, form: "set_field" };
 }
 
 function readSetHeader(reader: Reader, mayMask: boolean): { field: Field; masked: boolean } {
@@ -166,7 +167,8 @@ export const SET_ROWS: readonly ActionRow[] = [
       const { value, mask } = readOxmValue(reader, field, masked, "OFPBAC_BAD_SET_ARGUMENT");
       reader.zeros(reader.left, "OFPBAC_BAD_SET_ARGUMENT");
       if (!field.writable) throw readOnly(field, at, "ofp_actions");
-      return { type: "set_field", field, value, mask, form: "set_field" };
+      const own = ownWidth(field, reader);
+      return { type: "set_field", field: own, value, mask, form: "set_field" };
     },
     write: (writer, { field, value, mask }) => writeOxmEntry(writer, field, 0, value & mask, mask),
   }),

@@ -9,6 +9,7 @@ import type { Field } from "../../packet/layout.ts";
 import { OfError } from "../errors.ts";
 import { fullMask } from "../field-bits.ts";
 import { oxmIdOf, readOxmField, writeOxmHeader } from "../oxm.ts";
+import { tunnelIndex } from "../tunnel-fields.ts";
 import type { Reader, Writer } from "../wire.ts";
 import type { Subfield } from "./types.ts";
 
@@ -75,14 +76,18 @@ export function ofsBits({ start, bits }: { start: number; bits: number }): numbe
   return (start << 6) | (bits - 1);
 }
 
+/** A tunnel option is as long as its table says, whatever length a header without value has. */
+export const ownWidth = (field: Field, reader: Reader): Field =>
+  field.variable ? reader.tunnelFields?.resolve(tunnelIndex(field)) ?? field : field;
+
 /** A plain 32-bit header without room for an experimenter id; whether it has a mask is ignored. */
 export function readField32(reader: Reader): Field {
-  return readOxmField(reader.sub(4), true).field;
+  return ownWidth(readOxmField(reader.sub(4), true).field, reader);
 }
 
 /** A header of four or eight bytes. */
 export function readFieldHeader(reader: Reader): Field {
-  return readOxmField(reader).field;
+  return ownWidth(readOxmField(reader).field, reader);
 }
 
 /** Whether the field's NXM header (or OXM, lacking one) has four bytes. */

@@ -117,6 +117,15 @@ class Parts {
     return fieldIsFull(mask, field) ? text : `${text}/${formatMac(mask.bytes, field.offset)}`;
   }
 
+  /** In hex with its prefix, zero too. */
+  hex(name: FieldName): void {
+    if (!this.has(name)) return;
+    const [value, mask] = [this.value(name), this.mask(name)];
+    const isFull = fieldIsFull(this.match.mask, FIELDS[name]);
+    const text = `${name}=0x${value.toString(16)}`;
+    this.list.push(isFull ? text : `${text}/0x${mask.toString(16)}`);
+  }
+
   /** As `%#x`, masked with `/`. */
   alternate(name: FieldName): void {
     if (!this.has(name)) return;
@@ -389,9 +398,12 @@ function formatNsh(parts: Parts): void {
   parts.plain("nsh_ttl");
   parts.plain("nsh_mdtype");
   parts.plain("nsh_np");
-  parts.plain("nsh_spi");
+  parts.hex("nsh_spi");
   parts.plain("nsh_si");
-  for (const n of [1, 2, 3, 4] as const) parts.plain(`nsh_c${n}`);
+  // Only packets of type 1 have them.
+  if (parts.has("nsh_mdtype") && parts.value("nsh_mdtype") === 1) {
+    for (const n of [1, 2, 3, 4] as const) parts.hex(`nsh_c${n}`);
+  }
 }
 
 function formatMpls(parts: Parts): void {

@@ -42,6 +42,7 @@ function fieldsOf(key: FlowKey): FieldName[] {
     case 0x8848:
       return [...fields, "mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"];
     case 0x894f:
+      if (!isEthernet) return fields;
       fields.push("nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si");
       fields.push("nsh_c1", "nsh_c2", "nsh_c3", "nsh_c4");
       break;

@@ -21,7 +21,8 @@ export function formatTunnelOptions({ key, mask }: Match, names?: TextNames): st
     if (!hasTunnelOption(key, index)) return [`${name}=NP`];
     const bits = mask.getBig(field);
     if (bits === 0n) return [name];
-    const value = `${name}=0x${key.getBig(field).toString(16)}`;
+    const number = key.getBig(field);
+    const value = `${name}=${number === 0n ? "0" : `0x${number.toString(16)}`}`;
     const all = (1n << BigInt(field.bits)) - 1n;
     return [bits === all ? value : `${value}/0x${bits.toString(16)}`];
   });

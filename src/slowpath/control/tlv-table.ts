@@ -4,12 +4,13 @@
  *
  *     option (class, type, length) ──> tun_metadataN ──> a run of the key's `tun_metadata` slot
  *
- * - A change makes all or nothing of its request. The place of a field never changes while its
- *   mapping is there; a mapping that flows match or set cannot be removed.
+ * - A change makes all or nothing of its request. The place of a field never changes while flows use
+ *   it; a mapping that flows match or set cannot be removed.
  * - How options stand on the wire, ../tunnels/options.ts knows.
  *
- * Limits: TLV_FIELDS options, TLV_SPACE_BYTES together. An option lies in one piece: where Open
- * vSwitch would cut it up to fill holes, this table is full.
+ * Limits: TLV_FIELDS options, TLV_SPACE_BYTES together. An option lies in one piece. Where Open
+ * vSwitch cuts one up to fill holes, those that no flow uses make room here; if the others leave no
+ * hole that is large enough, the table is full.
  */
 import { OfError } from "../../openflow/errors.ts";
 import { TLV_SPACE_BYTES } from "../../openflow/messages/extensions.ts";
@@ -66,7 +67,7 @@ export class TlvTable implements TunnelFields {
     const next = new Map(this.entries);
     switch (command) {
       case "add":
-        for (const mapping of mappings) add(next, mapping);
+        for (const mapping of mappings) this.add(next, mapping);
         break;
       case "delete":
         for (const { index } of mappings) this.remove(next, index);
@@ -83,6 +84,34 @@ export class TlvTable implements TunnelFields {
     this.changed();
   }
 
+  private add(entries: Map<number, TlvEntry>, mapping: TlvMapping): void {
+    const { index, optionClass, optionType, optionLength } = mapping;
+    if (entries.has(index)) {
+      throw new OfError("NXTTMFC_ALREADY_MAPPED", 0, `tun_metadata${index} is mapped already`);
+    }
+    for (const entry of entries.values()) {
+      if (entry.optionClass === optionClass && entry.optionType === optionType) {
+        throw new OfError("NXTTMFC_DUP_ENTRY", 0, "the option is mapped already");
+      }
+    }
+    if (place(entries, mapping) || this.rearrange(entries, mapping)) return;
+    throw new OfError("NXTTMFC_TABLE_FULL", 0, `there is no room for ${optionLength} bytes`);
+  }
+
+  /** Puts all that no flow uses into new places, the longest first, so that one more fits. */
+  private rearrange(entries: Map<number, TlvEntry>, mapping: TlvMapping): boolean {
+    const moving: TlvMapping[] = [mapping];
+    const tried = new Map<number, TlvEntry>();
+    for (const [index, entry] of entries) {
+      if (this.inUse(index)) tried.set(index, entry);
+      else moving.push(entry);
+    }
+    moving.sort((a, b) => b.optionLength - a.optionLength);
+    if (!moving.every((each) => place(tried, each))) return false;
+    for (const [index, entry] of tried) entries.set(index, entry);
+    return true;
+  }
+
   private remove(entries: Map<number, TlvEntry>, index: number): void {
     if (entries.has(index) && this.inUse(index)) {
       throw new OfError("NXTTMFC_INVALID_TLV_DEL", 0, `flows use tun_metadata${index}`);
@@ -91,21 +120,14 @@ export class TlvTable implements TunnelFields {
   }
 }
 
-function add(entries: Map<number, TlvEntry>, mapping: TlvMapping): void {
+/** False if there is no room. */
+function place(entries: Map<number, TlvEntry>, mapping: TlvMapping): boolean {
   const { index, optionClass, optionType, optionLength } = mapping;
-  if (entries.has(index)) {
-    throw new OfError("NXTTMFC_ALREADY_MAPPED", 0, `tun_metadata${index} is mapped already`);
-  }
-  for (const entry of entries.values()) {
-    if (entry.optionClass === optionClass && entry.optionType === optionType) {
-      throw new OfError("NXTTMFC_DUP_ENTRY", 0, "the option is mapped already");
-    }
-  }
   const offset = firstFit(entries.values(), optionLength);
-  if (offset === undefined) {
-    throw new OfError("NXTTMFC_TABLE_FULL", 0, `there is no room for ${optionLength} bytes`);
-  }
-  entries.set(index, { ...mapping, offset, field: placedTunnelField(index, offset, optionLength) });
+  if (offset === undefined) return false;
+  const field = placedTunnelField(index, offset, optionLength);
+  entries.set(index, { index, optionClass, optionType, optionLength, offset, field });
+  return true;
 }
 
 function firstFit(entries: Iterable<TlvEntry>, bytes: number): number | undefined {
@@ -119,7 +141,8 @@ function firstFit(entries: Iterable<TlvEntry>, bytes: number): number | undefine
 
 /** Whether a flow matches the field or has an action upon it. Looks through all flows. */
 export function usesTunnelField(tables: FlowTables, index: number): boolean {
-  const name = new RegExp(`\\btun_metadata${index}\\b`);
+  // Subfields are told by their NXM names.
+  const name = new RegExp(`tun_metadata${index}(?!\\d)`, "i");
   for (const rule of tables.select(EVERY_FLOW)) {
     if (hasTunnelOption(rule.match().mask, index)) return true;
     if (name.test(formatActions(rule.actions))) return true;
