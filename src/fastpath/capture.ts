@@ -5,14 +5,16 @@
  *               create          read             destroy
  *   capture     openCapture     read, drops      close
  *
- * - It reads the host's device that the port is, so a port without one (a patch, a tunnel) cannot be
- *   looked at: its other end can.
+ * - It reads the host's device that the port is. A port without one (a patch, a tunnel) has its packets
+ *   copied by whoever translates flows: `CopiedCapture` takes what it is shown.
  * - Bounded: a ring of 2048 packets is kept for whoever reads it; what does not fit is counted.
  */
 import { CaptureSocket, MOST_SNAP_BYTES } from "../linux/capture-socket.ts";
 import { runFilter } from "../linux/classic-bpf.ts";
 import { SystemError } from "../linux/libc.ts";
 import { compileFilter, FilterError } from "../linux/libpcap.ts";
+
+const MOST_KEPT = 2048;
 
 /** What was asked for cannot be done; `message` says why. */
 export class CaptureError extends Error {
@@ -44,10 +46,50 @@ export interface Capture {
   close(): void;
 }
 
+/** Classic BPF of a filter; undefined: everything. Throws `CaptureError`. */
+function programOf(filter: string): Uint8Array | undefined {
+  try {
+    return filter.trim() === "" ? undefined : compileFilter(filter, MOST_SNAP_BYTES);
+  } catch (error) {
+    if (error instanceof FilterError) throw new CaptureError(error.message);
+    throw error;
+  }
+}
+
+/** A port that is no device: what its packets are shown to. Throws `CaptureError` for a bad filter. */
+export class CopiedCapture implements Capture {
+  private readonly program: Uint8Array | undefined;
+  private kept: CapturedPacket[] = [];
+  drops = 0;
+
+  /** `closed` is called when nobody reads any more. */
+  constructor(filter: string, private readonly closed: () => void) {
+    this.program = programOf(filter);
+  }
+
+  see(data: Uint8Array, direction: "in" | "out", timeMs: number): void {
+    if (this.program !== undefined && !runFilter(this.program, data, data.length)) return;
+    if (this.kept.length >= MOST_KEPT) this.drops++;
+    else {
+      const some = data.slice(0, MOST_SNAP_BYTES);
+      this.kept.push({ timeMs, direction, wireBytes: data.length, data: some });
+    }
+  }
+
+  read(most: number): readonly CapturedPacket[] {
+    return this.kept.splice(0, most);
+  }
+
+  close(): void {
+    this.kept = [];
+    this.closed();
+  }
+}
+
 /** Throws `CaptureError`. */
 export function openCapture({ ifindex, internal, filter }: CaptureRequest): Capture {
   try {
-    const program = filter.trim() === "" ? undefined : compileFilter(filter, MOST_SNAP_BYTES);
+    const program = programOf(filter);
     // The kernel has taken VLAN tags out when its filters run: those expressions are looked at here.
     const here = program !== undefined && /\bvlan\b/.test(filter) ? program : undefined;
     return new DeviceCapture(
@@ -56,9 +98,7 @@ export function openCapture({ ifindex, internal, filter }: CaptureRequest): Capt
       here,
     );
   } catch (error) {
-    if (error instanceof FilterError || error instanceof SystemError) {
-      throw new CaptureError(error.message);
-    }
+    if (error instanceof SystemError) throw new CaptureError(error.message);
     throw error;
   }
 }

@@ -14,6 +14,7 @@ import { FIELD_ROWS } from "../packet/fields.ts";
 import { FIELDS } from "../packet/layout.ts";
 import { RESERVED_PORTS } from "../packet/text.ts";
 import type { Bridge } from "./bridge/bridge.ts";
+import { lookOnAt } from "./bridge/onlookers.ts";
 import type { PacketIn } from "./pipeline/model.ts";
 
 /** Totals since the port was attached. */
@@ -110,15 +111,16 @@ export function openObserve({ bridges, devices }: ObserveContext): Observe {
     devices: () => readDevices(bridges().values(), devices),
     vocabulary,
     capture(bridgeName, portName, filter) {
-      const port = bridges().get(bridgeName)?.portByName(portName);
-      if (port === undefined) {
+      const bridge = bridges().get(bridgeName);
+      const port = bridge?.portByName(portName);
+      if (bridge === undefined || port === undefined) {
         throw new CaptureError(`bridge ${bridgeName} has no port ${portName} that is up`);
       }
+      if (port.isVirtual) return lookOnAt(bridge, port, filter);
       const device = devices.get(port.name);
       if (device === undefined || port.dpPort === undefined) {
         throw new CaptureError(
-          `${portName} is no device of the host, so nobody can look on at it: capture at the port ` +
-            "that its packets come from or go to",
+          `${portName} is no device of the host now, so nobody can look on at it`,
         );
       }
       const internal = port.kind === "internal";

@@ -26,6 +26,7 @@ import {
   type TunnelModel,
   type VlanConfig,
 } from "../pipeline/model.ts";
+import type { Onlooker } from "../pipeline/look-on.ts";
 import type { Xlate } from "../pipeline/xlate.ts";
 import type { TunnelConfig } from "../tunnels/config.ts";
 import { terminates } from "../tunnels/receive.ts";
@@ -105,6 +106,7 @@ export class BridgePort implements PortModel {
   /** Of a tunnel port: what it does with a packet, and its options as they are in force. */
   tunnel: TunnelModel | undefined;
   tunnelConfig: TunnelConfig | undefined;
+  onlooker: Onlooker | undefined;
   /** `options:peer` of a patch port. */
   peerName: string | undefined;
   device: Device | undefined;

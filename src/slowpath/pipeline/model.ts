@@ -13,6 +13,7 @@ import type { PacketInReason } from "../../openflow/actions/types.ts";
 import type { FlowKey } from "../../packet/key.ts";
 import type { MacTable } from "../bridge/learning.ts";
 import type { FrozenState } from "./frozen.ts";
+import type { Onlooker } from "./look-on.ts";
 import type { SamplingModel } from "./sampling.ts";
 import type { FlowTables } from "./tables.ts";
 import type { Xlate } from "./xlate.ts";
@@ -137,6 +138,8 @@ export interface PortModel {
   readonly patchPeer?: PatchPeer | undefined;
   readonly patchStats?: PatchStats | undefined;
   readonly tunnel?: TunnelModel | undefined;
+  /** Of a patch or a tunnel: who looks on. When it changes, `FlowCache.changed()` is called. */
+  readonly onlooker?: Onlooker | undefined;
   /** The datapath port of a tunnel that takes the packet off the wire instead of this port's peer. */
   takes?(x: Xlate): number | undefined;
   /** Queues that mark what leaves through them: DSCP by skb_priority (Port.qos, Queue.dscp). */

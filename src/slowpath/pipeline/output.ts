@@ -9,6 +9,7 @@ import { mirrorEgress } from "./mirror.ts";
 import type { PortModel } from "./model.ts";
 import { normal } from "./normal.ts";
 import { crossPatch } from "./patch.ts";
+import { lookOn } from "./look-on.ts";
 import { sampleEgress } from "./sampling.ts";
 import type { Xlate } from "./xlate.ts";
 
@@ -119,6 +120,7 @@ export function outputToPort(x: Xlate, ofport: number, options: OutputOptions): 
   if (port.tunnel) {
     x.effect({ type: "patch", out: port.patchStats, in: undefined });
     const { outputs } = x.sampling;
+    lookOn(x, port, "out");
     port.tunnel.send(x);
     // On the way out of the tunnel's own bridge it is the same packet.
     x.sampling.outputs = outputs;

@@ -13,6 +13,7 @@ import { runClone } from "./clone.ts";
 import { finishFreezing } from "./freeze.ts";
 import { finishLessons } from "./learn.ts";
 import { runTable } from "./lookup.ts";
+import { lookOn } from "./look-on.ts";
 import type { PortModel } from "./model.ts";
 import { mayReceive } from "./receive.ts";
 import { isSpecial } from "./special.ts";
@@ -22,6 +23,7 @@ const TUNNEL = [...SLOTS.values()].filter(({ name }) => name.startsWith("tun_"))
 
 export function crossPatch(x: Xlate, out: PortModel, isLast: boolean): void {
   const { bridge, port } = out.patchPeer!;
+  lookOn(x, out, "out");
   x.effect({ type: "patch", out: out.patchStats, in: port.patchStats });
   const { key, mask } = x;
   const saved = {
@@ -48,6 +50,7 @@ export function crossPatch(x: Xlate, out: PortModel, isLast: boolean): void {
   x.tracer?.enter("bridge", `bridge("${bridge.name}")`);
   if (bridge !== x.bridge) x.mirrors = 0;
   x.bridge = bridge;
+  lookOn(x, port, "in");
   if (!isSpecial(x, port) && mayReceive(x, port)) {
     finishLessons(x, bridge.tables);
     const lookup = { table: 0, port: port.ofport, asPipeline: true, mayPacketIn: true };

@@ -1,6 +1,7 @@
 /**
  * A punt: what a packet that a `userspace` datapath action sends up is for. The action carries its
- * number only. It is a packet-in, or a sample for collectors (sampling.ts).
+ * number only. It is a packet-in, a sample for collectors (sampling.ts), or a copy for an onlooker
+ * (look-on.ts).
  *
  * A packet-in's punt is all that must be known, besides the packet itself, to make a packet-in of it.
  *
@@ -13,18 +14,26 @@ import { DP_KEY_BYTES } from "../../packet/layout.ts";
 import type { Packet } from "../../fastpath/datapath.ts";
 import { copyFrozen, type FrozenState } from "./frozen.ts";
 import { clearConntrack } from "./bits.ts";
+import type { Seen } from "./look-on.ts";
 import type { BridgeModel, PacketIn } from "./model.ts";
 import type { Sample } from "./sampling.ts";
 
-export type Punt = PacketInPunt | SamplePunt;
+export type Punt = PacketInPunt | SamplePunt | SeenPunt;
 
 export interface SamplePunt {
   readonly bridge: BridgeModel;
   readonly sample: Sample;
 }
 
+export interface SeenPunt {
+  readonly sample?: undefined;
+  readonly bridge: BridgeModel;
+  readonly seen: Seen;
+}
+
 export interface PacketInPunt {
   readonly sample?: undefined;
+  readonly seen?: undefined;
   readonly bridge: BridgeModel;
   readonly reason: PacketInReason;
   readonly tableId: number;
@@ -49,6 +58,7 @@ export interface PuntNumbers {
 /** Whatever distinguishes the punt from others of its bridge, as text. */
 export function puntIdentity(punt: Punt): string {
   if (punt.sample) return JSON.stringify(punt.sample, asText);
+  if (punt.seen) return `${punt.seen.direction} ${punt.seen.port.ofport}`;
   return [
     punt.recircId,
     punt.continues,
@@ -68,6 +78,7 @@ const asText = (_: string, value: unknown): unknown =>
 export function deliver(punt: Punt, packet: Packet, key: FlowKey): void {
   const { bridge } = punt;
   if (punt.sample) bridge.sampling?.sample(punt.sample, packet, key);
+  else if (punt.seen) punt.seen.port.onlooker?.see(packet, punt.seen.direction);
   else bridge.packetIn(packetInOf(punt, packet, key));
 }
 

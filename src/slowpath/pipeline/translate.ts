@@ -44,6 +44,7 @@ import { isMirrorOutput, mirrorIngress } from "./mirror.ts";
 import type { BridgeModel, PortModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
 import { mayReceive } from "./receive.ts";
+import { lookOn } from "./look-on.ts";
 import { finishSampling, sampleIngress } from "./sampling.ts";
 import { isSpecial } from "./special.ts";
 import type { TableOutcome, Tracer } from "./tracer.ts";
@@ -207,13 +208,15 @@ function run(x: Xlate, { key, packetOut, resumes }: TranslationInput): void {
 }
 
 /** The packet came by a tunnel: that is counted, and what has no Ethernet header may get one. */
-function enterTunnel(x: Xlate, { tunnel, patchStats }: PortModel): void {
-  x.effect({ type: "patch", out: undefined, in: patchStats });
-  if (!tunnel!.isLayer3 || x.key.get(FIELDS.packet_type) === 0) return;
-  x.key.set(FIELDS.packet_type, 0);
-  x.key.bytes.fill(0, AT.ethDst, AT.ethDst + 6);
-  x.key.bytes.fill(0, AT.ethSrc, AT.ethSrc + 6);
-  x.pendingEncap = true;
+function enterTunnel(x: Xlate, port: PortModel): void {
+  x.effect({ type: "patch", out: undefined, in: port.patchStats });
+  if (port.tunnel!.isLayer3 && x.key.get(FIELDS.packet_type) !== 0) {
+    x.key.set(FIELDS.packet_type, 0);
+    x.key.bytes.fill(0, AT.ethDst, AT.ethDst + 6);
+    x.key.bytes.fill(0, AT.ethSrc, AT.ethSrc + 6);
+    x.pendingEncap = true;
+  }
+  lookOn(x, port, "in");
 }
 
 function pipeline(x: Xlate, actions: readonly ThawAction[] | undefined): void {

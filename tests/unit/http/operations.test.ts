@@ -1,5 +1,6 @@
 /** Operating a whole daemon without devices: groups, meters, history, backups, traces, captures. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { eventually } from "../../support/eventually.ts";
 import { TestDaemon } from "./daemon.ts";
 
 let it: TestDaemon;
@@ -219,6 +220,57 @@ test("packets for controllers are told as they come", async () => {
   expect(Buffer.from(data.data, "base64").readUInt16BE(12)).toBe(0x0800);
   await reader.cancel();
   await it.ask("DELETE", "/bridges/br0/flows?filter=icmp");
+}, 20_000);
+
+test("what passes a patch port is captured, both ways, until the capture ends", async () => {
+  const patch = (name: string, peer: string) => ({ name, type: "patch", options: { peer } });
+  expect((await it.ask("POST", "/bridges", { name: "brp" })).status).toBe(201);
+  for (const [bridge, port] of [["br0", patch("pa", "pb")], ["brp", patch("pb", "pa")]] as const) {
+    expect((await it.ask("POST", `/bridges/${bridge}/ports`, port)).status).toBe(201);
+  }
+  const begin = async (bridge: string, port: string, filter: string): Promise<string> => {
+    const { status, json } = await it.ask("POST", "/captures", { bridge, port, filter });
+    expect([status, json.detail]).toEqual([201, undefined]);
+    return json.id;
+  };
+  const captures = [await begin("br0", "pa", ""), await begin("brp", "pb", "arp")];
+  captures.push(await begin("brp", "pb", "ip"));
+  const send = async () => {
+    const body = { bridge: "br0", flow: "in_port=LOCAL,icmp,dl_dst=ff:ff:ff:ff:ff:ff" };
+    expect((await it.ask("POST", "/trace/packet", body)).status).toBe(200);
+  };
+  await send();
+  const seen = async (id: string) => (await it.ask("GET", `/captures/${id}`)).json;
+  await eventually("both ends are seen", async () => (await seen(captures[2]!)).packets > 0);
+  const [out, filtered, into] = await Promise.all(captures.map(seen));
+  expect(out.list).toMatchObject([{ direction: "out" }]);
+  expect(into.list).toMatchObject([{ direction: "in" }]);
+  expect(filtered.list).toEqual([]);
+  for (const id of captures) expect((await it.ask("DELETE", `/captures/${id}`)).status).toBe(204);
+  const { json } = await it.ask("POST", "/trace", {
+    bridge: "br0",
+    flow: "in_port=LOCAL,icmp,dl_dst=ff:ff:ff:ff:ff:ff",
+  });
+  expect(json.text).not.toContain("userspace");
+  expect((await it.ask("DELETE", "/bridges/brp")).status).toBe(200);
+  expect((await it.ask("DELETE", "/bridges/br0/ports/pa")).status).toBe(200);
+}, 20_000);
+
+test("what comes by a tunnel is captured without its outer headers", async () => {
+  const port = { name: "vx", type: "vxlan", options: { remote_ip: "192.0.2.9", key: "flow" } };
+  expect((await it.ask("POST", "/bridges/br0/ports", port)).status).toBe(201);
+  const { json: begun } = await it.ask("POST", "/captures", { bridge: "br0", port: "vx" });
+  const flow = "in_port=vx,icmp,tun_src=192.0.2.9,tun_id=5,dl_src=02:00:00:00:00:07";
+  expect((await it.ask("POST", "/trace/packet", { bridge: "br0", flow })).status).toBe(200);
+  await eventually(
+    "it is seen",
+    async () => (await it.ask("GET", `/captures/${begun.id}`)).json.packets > 0,
+  );
+  const { list } = (await it.ask("GET", `/captures/${begun.id}`)).json;
+  expect(list).toMatchObject([{ direction: "in" }]);
+  expect(Buffer.from(list[0].data, "base64").subarray(6, 12).toHex()).toBe("020000000007");
+  expect((await it.ask("DELETE", `/captures/${begun.id}`)).status).toBe(204);
+  expect((await it.ask("DELETE", "/bridges/br0/ports/vx")).status).toBe(200);
 }, 20_000);
 
 test("a flow is checked without being added", async () => {
