@@ -194,6 +194,8 @@ export interface Datapath {
   deleteFlow(id: number): void;
   /** Statistics in place; zero for an id never used. Valid until the id is reused. */
   flowStats(id: number): DpFlowStats;
+  /** The packets of `flowStats` alone: for who goes through many flows of which most are idle. */
+  flowPackets?(id: number): number;
   /**
    * Where the flow's packets are forwarded, where there is a choice: `ebpf` in the kernel, `user` in
    * this process (and why). Datapaths that forward in one place only lack this.

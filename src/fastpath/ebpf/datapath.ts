@@ -230,6 +230,11 @@ class EbpfDatapath implements Datapath {
     };
   }
 
+  flowPackets(id: number): number {
+    if (this.left) return 0;
+    return this.kernel.flows.records.packets(id) + (this.user.flowPackets?.(id) ?? 0);
+  }
+
   flowPlace(id: number): FlowPlace {
     const reason = this.kernel.flows.reason(id);
     return reason === undefined ? { place: "ebpf" } : { place: "user", reason };

@@ -68,6 +68,16 @@ export class FlowRecords {
     this.setVerdict(id, VERDICT_PUNT, 0, 0);
   }
 
+  /** Packets of all CPUs. */
+  packets(id: number): number {
+    const { counts, shards: { count } } = this;
+    let sum = readLong(this.words, id * WORDS + FLOW_BASE_PACKETS / 4);
+    for (let shard = 0; shard < count; shard++) {
+      sum += readLong(counts, (id * count + shard) * COUNT_WORDS + FLOW_PACKETS / 4);
+    }
+    return sum;
+  }
+
   /** Of all CPUs. */
   read(id: number): DpFlowStats {
     const { words, counts, shards: { count } } = this;

@@ -288,6 +288,12 @@ class UserspaceDatapath implements Datapath {
     return sum;
   }
 
+  flowPackets(id: number): number {
+    let sum = 0;
+    for (const { shared } of this.links) sum += shared.flowPackets(id);
+    return sum;
+  }
+
   execute(
     packet: Packet,
     actions: readonly DpAction[],

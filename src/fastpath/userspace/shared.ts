@@ -168,6 +168,10 @@ export class SharedState {
     };
   }
 
+  flowPackets(id: number): number {
+    return this.flowStats[id * FLOW_STATS_DOUBLES] ?? 0;
+  }
+
   clearFlowStats(id: number): void {
     this.flowStats.fill(0, id * FLOW_STATS_DOUBLES, (id + 1) * FLOW_STATS_DOUBLES);
   }

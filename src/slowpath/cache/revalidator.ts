@@ -127,14 +127,16 @@ export class Revalidator {
     const purge = this.flows.size > 2 * flowLimit;
     const idleMs = crowded ? Math.min(CROWDED_IDLE_MS, maxIdleMs) : maxIdleMs;
     let turn = 0;
-    for (const flow of [...this.flows]) {
-      if (!this.flows.has(flow)) continue;
-      this.flows.read(flow);
-      if (purge || this.clock.now() - flow.usedMs >= idleMs) {
+    let now = this.clock.now();
+    for (const flow of this.flows) {
+      this.flows.read(flow, now);
+      if (purge || now - flow.usedMs >= idleMs) {
         this.drop(flow);
         this.counters.expired++;
       }
-      if (++turn % READ_SLICE === 0) await new Promise<void>((resolve) => this.defer(resolve));
+      if (++turn % READ_SLICE !== 0) continue;
+      await new Promise<void>((resolve) => this.defer(resolve));
+      now = this.clock.now();
     }
     await this.flows.collect();
     this.references.reap();
