@@ -278,13 +278,7 @@ class UserspaceDatapath implements Datapath {
 
   flowStats(id: number): DpFlowStats {
     const sum = this.owner.shared.readFlowStats(id);
-    for (let i = 1; i < this.links.length; i++) {
-      const more = this.links[i]!.shared.readFlowStats(id);
-      sum.packets += more.packets;
-      sum.bytes += more.bytes;
-      sum.lastUsedMs = Math.max(sum.lastUsedMs, more.lastUsedMs);
-      sum.tcpFlags |= more.tcpFlags;
-    }
+    for (let i = 1; i < this.links.length; i++) this.links[i]!.shared.addFlowStats(id, sum);
     return sum;
   }
 
