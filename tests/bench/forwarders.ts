@@ -26,6 +26,7 @@ export interface Forwarder {
   readonly name: ForwarderName;
   readonly from: Host;
   readonly to: Host;
+  readonly switchNs: Namespace;
   /** Another pair of hosts, for a second sender. */
   readonly more: { readonly from: Host; readonly to: Host };
   /** Open vSwitch's clients; undefined for the bridge. */
@@ -53,6 +54,7 @@ export async function startForwarder(sandbox: Sandbox, name: ForwarderName): Pro
     from,
     to,
     more,
+    switchNs: ns,
     clients: sw?.clients,
     process: sw?.pid,
     pid: name === "solovs-ebpf" ? undefined : sw?.pid,

@@ -3,6 +3,7 @@
 # npm run bench -- db: its database server beside ovsdb-server.
 # npm run bench -- openflow: flows, packet-ins and lookups beside ovs-vswitchd and ovs-ofctl.
 # npm run bench -- http: what requests and event streams cost forwarding.
+# npm run bench -- curves: what many ports, flows and masks cost.
 # Needs root and the packages that npm test installs. Options: see tests/bench/main.ts, db/, openflow/ and http/main.ts.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -24,5 +25,9 @@ fi
 if [ "${1:-}" = http ]; then
   shift
   exec node_modules/.bin/bun tests/bench/http/main.ts "$@"
+fi
+if [ "${1:-}" = curves ]; then
+  shift
+  exec node_modules/.bin/bun tests/bench/curves/main.ts "$@"
 fi
 exec node_modules/.bin/bun tests/bench/main.ts "$@"

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { resolve } from "node:path";
+import type { Background } from "../support/exec.ts";
 import { type Host, iperf } from "../support/hosts.ts";
 import type { Namespace } from "../support/netns.ts";
 import { confine, type Forwarder } from "./forwarders.ts";
@@ -106,6 +107,15 @@ export async function floodRate(
 
 export function receiverOf({ to }: Forwarder): Receiver {
   return { namespace: `/run/netns/${to.ns.name}`, device: to.device };
+}
+
+/** Starts the generator. */
+export function spawnGenerator(
+  { from, to }: Forwarder,
+  job: Omit<Job, "device" | "mac">,
+): Background {
+  const whole: Job = { ...job, device: from.device, mac: to.mac };
+  return from.ns.spawn([process.execPath, GENERATOR, JSON.stringify(whole)]);
 }
 
 /** Runs the generator to its end. */
