@@ -7,6 +7,7 @@ import { useAction, useApp, useQuery, useTexts } from "../core/app.ts";
 import { decode, type Decoded, dump, hexOf } from "../core/decode.ts";
 import { bytes, count } from "../core/format.ts";
 import { placeText } from "../core/router.ts";
+import { RemoveButton } from "../ui/buttons.tsx";
 import { Pick, Text } from "../ui/form.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { PageProps } from "../ui/pages.tsx";
@@ -372,16 +373,7 @@ function List(
               <td class="number">{t("{n} packets", { n: count(each.packets) })}</td>
               <td>{each.ended === null ? t("running") : t(`ended: ${each.ended}`)}</td>
               <td class="number">
-                <button
-                  type="button"
-                  class="icon small plain danger"
-                  title={t("Remove")}
-                  aria-label={t("Remove")}
-                  disabled={busy}
-                  onClick={() => remove(each.id)}
-                >
-                  <Icon name="remove" />
-                </button>
+                <RemoveButton disabled={busy} onClick={() => remove(each.id)} />
               </td>
             </tr>
           ))}

@@ -9,6 +9,7 @@ import { useAction, useApp, useMay, useQuery, useTexts } from "../core/app.ts";
 import { applyChange } from "../core/change.ts";
 import type { Row } from "../core/columns.ts";
 import { count } from "../core/format.ts";
+import { ChangeButton, RemoveButton } from "../ui/buttons.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { PageProps } from "../ui/pages.tsx";
 import { Badge, Card, Dot, Empty, Waiting } from "../ui/parts.tsx";
@@ -184,25 +185,8 @@ function RemoteTable({ rows, table, whose, may, onEdit, onChanged }: RemoteTable
                 <td class="number">
                   {may && (
                     <span class="row tight end">
-                      <button
-                        type="button"
-                        class="icon small plain"
-                        aria-label={t("Change")}
-                        title={t("Change")}
-                        onClick={() => onEdit(row._uuid)}
-                      >
-                        <Icon name="edit" />
-                      </button>
-                      <button
-                        type="button"
-                        class="icon small plain danger"
-                        aria-label={t("Remove")}
-                        title={t("Remove")}
-                        disabled={busy}
-                        onClick={() => remove(row)}
-                      >
-                        <Icon name="remove" />
-                      </button>
+                      <ChangeButton onClick={() => onEdit(row._uuid)} />
+                      <RemoveButton disabled={busy} onClick={() => remove(row)} />
                     </span>
                   )}
                 </td>

@@ -5,6 +5,7 @@ import { part } from "../core/api.ts";
 import { useApp, useMay, useQuery, useTexts } from "../core/app.ts";
 import { searchTest } from "../core/flow-search.ts";
 import { bitRate, bytes, count, short } from "../core/format.ts";
+import { BridgeChoice } from "../ui/buttons.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { PageProps } from "../ui/pages.tsx";
 import { Badge, Card, Empty, Load, Waiting } from "../ui/parts.tsx";
@@ -96,14 +97,7 @@ function FlowTable({ bridge, bridges, ports, search, onSearch, onBridge }: FlowT
   return (
     <>
       <div class="row">
-        <select
-          class="auto"
-          aria-label={t("Bridge")}
-          value={bridge}
-          onChange={(event) => onBridge(event.currentTarget.value)}
-        >
-          {bridges.map((name) => <option key={name} value={name}>{name}</option>)}
-        </select>
+        <BridgeChoice names={bridges} chosen={bridge} onChoose={onBridge} />
         <div class="search">
           <Icon name="search" />
           <input

@@ -7,6 +7,7 @@ import { part } from "../core/api.ts";
 import { useAction, useApp, useMay, useQuery, useTexts } from "../core/app.ts";
 import { bytes, count, duration } from "../core/format.ts";
 import { placeText } from "../core/router.ts";
+import { BridgeChoice, ChangeButton, RemoveButton } from "../ui/buttons.tsx";
 import { Dialog, Field } from "../ui/form.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { PageProps } from "../ui/pages.tsx";
@@ -51,14 +52,11 @@ export function Groups({ rest: [chosen] }: PageProps) {
   return (
     <>
       <div class="row">
-        <select
-          class="auto"
-          aria-label={t("Bridge")}
-          value={bridge}
-          onChange={(event) => router.go(["groups", event.currentTarget.value])}
-        >
-          {names.map((name) => <option key={name} value={name}>{name}</option>)}
-        </select>
+        <BridgeChoice
+          names={names}
+          chosen={bridge}
+          onChoose={(name) => router.go(["groups", name])}
+        />
       </div>
       <GroupCard key={`g ${bridge}`} bridge={bridge} />
       <MeterCard key={`m ${bridge}`} bridge={bridge} />
@@ -214,24 +212,8 @@ function EntryTable({ kind, bridge, entries, may, onOpen }: {
               <td class="number">
                 {may && (
                   <span class="row tight end">
-                    <button
-                      type="button"
-                      class="icon small plain"
-                      aria-label={t("Change")}
-                      title={t("Change")}
-                      onClick={() => onOpen({ what: "edit", entry })}
-                    >
-                      <Icon name="edit" />
-                    </button>
-                    <button
-                      type="button"
-                      class="icon small plain danger"
-                      aria-label={t("Remove")}
-                      title={t("Remove")}
-                      onClick={() => onOpen({ what: "remove", entry })}
-                    >
-                      <Icon name="remove" />
-                    </button>
+                    <ChangeButton onClick={() => onOpen({ what: "edit", entry })} />
+                    <RemoveButton onClick={() => onOpen({ what: "remove", entry })} />
                   </span>
                 )}
               </td>

@@ -5,6 +5,7 @@ import { part } from "../core/api.ts";
 import { useAction, useApp, useMay, useQuery, useTexts } from "../core/app.ts";
 import { applyChange } from "../core/change.ts";
 import { type Row, rowName, USUAL } from "../core/columns.ts";
+import { RemoveButton } from "../ui/buttons.tsx";
 import { Dialog, Text } from "../ui/form.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { PageProps } from "../ui/pages.tsx";
@@ -135,19 +136,13 @@ function Rows({ table }: { readonly table: TablesJson["tables"][number] }) {
                   {columns.map((name) => <td key={name} class="mono wrap">{cell(row[name])}</td>)}
                   <td class="number">
                     {may && table.name !== "Open_vSwitch" && (
-                      <button
-                        type="button"
-                        class="icon small plain danger"
-                        aria-label={t("Remove")}
-                        title={t("Remove")}
+                      <RemoveButton
                         disabled={busy}
                         onClick={(event) => {
                           event.stopPropagation();
                           remove(row);
                         }}
-                      >
-                        <Icon name="remove" />
-                      </button>
+                      />
                     )}
                   </td>
                 </tr>

@@ -8,6 +8,7 @@ import { part, type Role } from "../core/api.ts";
 import { useAction, useApp, useMay, useQuery, useTexts } from "../core/app.ts";
 import { moment } from "../core/format.ts";
 import { useStore } from "../core/store.ts";
+import { RemoveButton } from "../ui/buttons.tsx";
 import { Dialog, Pick, Text } from "../ui/form.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Badge, Card, Copy, Note, Waiting } from "../ui/parts.tsx";
@@ -127,16 +128,7 @@ function Tokens() {
                   <td>{t(token.role)}</td>
                   <td>{moment(token.expires).slice(0, 10)}</td>
                   <td class="number">
-                    <button
-                      type="button"
-                      class="icon small plain danger"
-                      title={t("Remove")}
-                      aria-label={t("Remove")}
-                      disabled={busy}
-                      onClick={() => remove(token.id)}
-                    >
-                      <Icon name="remove" />
-                    </button>
+                    <RemoveButton disabled={busy} onClick={() => remove(token.id)} />
                   </td>
                 </tr>
               ))}
@@ -281,15 +273,7 @@ function UserList() {
                 </td>
                 <td>{moment(user.created).slice(0, 10)}</td>
                 <td class="number">
-                  <button
-                    type="button"
-                    class="icon small plain danger"
-                    title={t("Remove")}
-                    aria-label={t("Remove")}
-                    onClick={() => setRemoving(user)}
-                  >
-                    <Icon name="remove" />
-                  </button>
+                  <RemoveButton onClick={() => setRemoving(user)} />
                 </td>
               </tr>
             ))}
