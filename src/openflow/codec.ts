@@ -85,10 +85,11 @@ function placeKey(version: OfVersion, shape: Shape, vendor: number, number: numb
 
 function buildTables(): {
   byWire: ReadonlyMap<number, Place>;
-  byType: ReadonlyMap<string, readonly Place[]>;
+  /** By version, then by record. */
+  byType: readonly (ReadonlyMap<string, readonly Place[]> | undefined)[];
 } {
   const byWire = new Map<number, Place>();
-  const byType = new Map<string, Place[]>();
+  const byType: Map<string, readonly Place[]>[] = [];
   const add = (
     id: string,
     row: MessageRow | undefined,
@@ -112,9 +113,8 @@ function buildTables(): {
       if (byWire.has(key)) throw new Error(`message table: ${id} is declared twice`);
       byWire.set(key, place);
       if (!row) continue;
-      const places = byType.get(`${version}/${row.type}`) ?? [];
-      places.push(place);
-      byType.set(`${version}/${row.type}`, places);
+      const types = byType[version] ??= new Map();
+      types.set(row.type, [...types.get(row.type) ?? [], place]);
     }
   };
   for (const row of MESSAGE_ROWS) {
@@ -240,9 +240,10 @@ function makeContext(
 const NO_BYTES = new Uint8Array(0);
 
 function placeOf(message: OfMessage, context: MessageContext): Place {
-  const places = TABLES.byType.get(`${context.version}/${message.type}`) ?? [];
-  const place = places.find(({ row }) => !row?.when || row.when(message as never, context));
-  if (place) return place;
+  for (const place of TABLES.byType[context.version]?.get(message.type) ?? []) {
+    const { row } = place;
+    if (!row?.when || row.when(message as never, context)) return place;
+  }
   throw new OfError("OFPBRC_BAD_TYPE", 0, `${message.type} has no form in this version`);
 }
 
@@ -399,5 +400,5 @@ export function identify(bytes: Uint8Array): MessageIdentity {
 
 /** Whether records of `type` can be said in `version` at all. */
 export function hasMessage(version: OfVersion, type: MessageType): boolean {
-  return TABLES.byType.has(`${version}/${type}`);
+  return TABLES.byType[version]?.has(type) === true;
 }

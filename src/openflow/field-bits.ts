@@ -5,6 +5,10 @@
 import { type Field, FIELD_LIST } from "../packet/layout.ts";
 import type { FlowKey } from "../packet/key.ts";
 
+const FULL: readonly bigint[] = FIELD_LIST.map(({ name, bits }) =>
+  name === "nw_tos" ? 0xfcn : (1n << BigInt(bits)) - 1n
+);
+
 /** By field id: the bits of the field in its slot's bytes. */
 const ONES: readonly Uint8Array[] = FIELD_LIST.map((field) => {
   // Their bits are where a table says, and whole bytes.
@@ -23,7 +27,8 @@ const ONES: readonly Uint8Array[] = FIELD_LIST.map((field) => {
  * whose value has bits that are not its own: it carries the DSCP in the upper six of eight.
  */
 export function fullMask(field: Field): bigint {
-  return field.name === "nw_tos" ? 0xfcn : (1n << BigInt(field.bits)) - 1n;
+  if (field.variable) return (1n << BigInt(field.bits)) - 1n;
+  return FULL[field.id]!;
 }
 
 /** No bit of the field is set in `key` (for a mask: the field is not looked at). */

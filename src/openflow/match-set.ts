@@ -155,7 +155,7 @@ const isDiscovery = (key: FlowKey, ethType: number, type: number): boolean =>
 
 /** Whether `value` is one that the field can have (bits beyond its width, unknown flags …). */
 export function valueIsValid(field: Field, value: bigint): boolean {
-  if ((value & ~fullMask(field)) !== 0n) return false;
+  if (value > fullMask(field) || (field.name === "nw_tos" && (value & 3n) !== 0n)) return false;
   switch (field.name) {
     case "dl_vlan":
       return value < 4096n;

@@ -344,9 +344,11 @@ function writeTunnelOptions(writer: Writer, version: OxmVersion, { key, mask }: 
 /** A field that all matches of some mask say something about. */
 interface Written {
   readonly field: Field;
-  /** What it begins with, if value and mask stand there as they do in keys; else 0. */
+  /** What it begins with, if value and mask are written in the plain way; else 0. */
   readonly header: number;
   readonly masked: boolean;
+  /** The value is written as a number, not as it stands in keys. */
+  readonly number: boolean;
 }
 
 /** By version: what is written of the matches that have a mask. */
@@ -359,29 +361,38 @@ const WRITTEN: readonly MaskTopic<readonly Written[]>[] = ([0, 1, 2, 3, 4, 5, 6]
 );
 
 function writtenAs(field: Field, version: OxmVersion, mask: FlowKey): Written {
-  const masked = !fieldIsFull(mask, field);
+  const masked = field.maskable === true && !fieldIsFull(mask, field);
+  const number = !PLAIN[field.id] && !masked && field.bits <= 32;
   const id = oxmIdOf(field, version);
-  const isOther = field === AFTER_TUNNEL || field === FIELDS.packet_type || !PLAIN[field.id] ||
-    (masked && field.maskable !== true);
+  const isOther = field === AFTER_TUNNEL || field === FIELDS.packet_type ||
+    field === FIELDS.ct_state || field === FIELDS.nw_tos || !(PLAIN[field.id] || number);
   if (!id || isOther || OXM_CLASSES[id[0]].class === EXPERIMENTER_CLASS) {
-    return { field, header: 0, masked };
+    return { field, header: 0, masked, number };
   }
   const payload = masked ? 2 * field.bytes : field.bytes;
-  const number = (id[1] << 9) | (masked ? 0x100 : 0) | payload;
-  return { field, header: ((OXM_CLASSES[id[0]].class << 16) | number) >>> 0, masked };
+  const header = (OXM_CLASSES[id[0]].class << 16) | (id[1] << 9) | (masked ? 0x100 : 0) | payload;
+  return { field, header: header >>> 0, masked, number };
 }
 
 function writeWritten(
   writer: Writer,
   version: OxmVersion,
   match: Match,
-  { field, header, masked }: Written,
+  { field, header, masked, number }: Written,
 ): void {
   if (header === 0) return writeField(writer, version, match, field);
   const { key, mask } = match;
   if (!prerequisiteMet(field.prerequisite, key, mask)) return;
-  writer.u32(header).putPart(key.bytes, field.offset, field.bytes);
+  writer.u32(header);
+  if (number) return writeNumber(writer, field, key.get(field));
+  writer.putPart(key.bytes, field.offset, field.bytes);
   if (masked) writer.putPart(mask.bytes, field.offset, field.bytes);
+}
+
+function writeNumber(writer: Writer, { name, bytes }: Field, value: number): void {
+  const isPort = name === "in_port_oxm" || name === "actset_output";
+  const wire = isPort ? portToWide(value) : value;
+  for (let shift = 8 * (bytes - 1); shift >= 0; shift -= 8) writer.u8((wire >>> shift) & 0xff);
 }
 
 /** Packets are Ethernet frames where something is matched that only those have. */

@@ -65,10 +65,10 @@ const ALL_ROWS: readonly ActionRow[] = [
 ];
 
 function buildTables(): {
-  byWire: ReadonlyMap<string, Instance>;
+  byWire: ReadonlyMap<number, Instance>;
   byType: ReadonlyMap<string, readonly Instance[]>;
 } {
-  const byWire = new Map<string, Instance>();
+  const byWire = new Map<number, Instance>();
   const byType = new Map<string, Instance[]>();
   for (const row of ALL_ROWS) {
     const parts = /^(OF|NX|ONF)([\d.+-]+)\((\d+)\)$/.exec(row.ids);
@@ -87,8 +87,9 @@ function buildTables(): {
   return { byWire, byType };
 }
 
-function wireKey(version: OfVersion, vendor: number, number: number): string {
-  return `${version}/${vendor}/${number}`;
+function wireKey(version: OfVersion, vendor: number, number: number): number {
+  const which = vendor === 0 ? 0 : vendor === NX_VENDOR ? 1 : 2;
+  return ((which * 8 + version) << 16) | number;
 }
 
 const TABLES = buildTables();

@@ -25,7 +25,7 @@ import {
   TABLE_STATUS_BITS,
 } from "./async-config.ts";
 import { deliverPacketIn } from "./packet-in.ts";
-import { packetMetadata } from "./packet-metadata.ts";
+import { PacketMetadata } from "./packet-metadata.ts";
 import { tellMonitors } from "./requests/monitors.ts";
 import { TlvTable } from "./tlv-table.ts";
 import { describeTable } from "./requests/tables.ts";
@@ -51,6 +51,8 @@ export class Agents {
   generationId: bigint | undefined;
   /** Which tunnel option each `tun_metadata` field is. */
   readonly tlvTable: TlvTable;
+  /** What goes along with packets. */
+  readonly metadata: PacketMetadata;
   /** OpenFlow 1.5: every controller that is configured, connected or not; the services tell. */
   controllers: () => readonly ControllerState[] = () => [];
   private missesWanted = false;
@@ -62,6 +64,7 @@ export class Agents {
     tunnelOptionsChanged: () => void = onChange,
   ) {
     this.tlvTable = new TlvTable(usesTunnelField, tunnelOptionsChanged);
+    this.metadata = new PacketMetadata(this.tlvTable);
   }
 
   [Symbol.iterator](): Iterator<Agent> {
@@ -169,9 +172,7 @@ export class Agents {
 
   packetIn(packetIn: PacketIn): void {
     for (const listener of this.packetInListeners) listener(packetIn);
-    if (this.agents.size === 0) return;
-    const metadata = packetMetadata(packetIn.key, this.tlvTable);
-    for (const agent of this.agents) deliverPacketIn(agent, packetIn, metadata);
+    for (const agent of this.agents) deliverPacketIn(agent, packetIn);
   }
 
   portStatus(reason: "add" | "delete", description: PortDescription): void {

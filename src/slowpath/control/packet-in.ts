@@ -24,16 +24,16 @@ const UNLIMITED = 0xffff;
 /** What fits a message of 65535 bytes beside any packet-in header with its metadata. */
 const MAX_PACKET_BYTES = 0xffff - 1024;
 
-/** Sends `packetIn` to the connection, if that wants it. `metadata` is `packetMetadata(packetIn.key)`. */
-export function deliverPacketIn(agent: Agent, packetIn: PacketIn, metadata: Match): void {
+/** Sends `packetIn` to the connection, if that wants it. */
+export function deliverPacketIn(agent: Agent, packetIn: PacketIn): void {
   if (agent.controllerId !== packetIn.controllerId) return;
   if (!agent.wants("packet_in", packetInBit(packetIn.reason, agent.version))) return;
   const isMiss = packetIn.reason.endsWith("_miss") || packetIn.reason === "no_match";
   const port = packetIn.key.get(FIELDS.in_port);
-  agent.rateLimits.submit(isMiss, port, () => sendPacketIn(agent, packetIn, metadata));
+  agent.rateLimits.submit(isMiss, port, () => sendPacketIn(agent, packetIn));
 }
 
-function sendPacketIn(agent: Agent, packetIn: PacketIn, metadata: Match): void {
+function sendPacketIn(agent: Agent, packetIn: PacketIn): void {
   if (agent.connection.backlog >= agent.packetInQueue) {
     agent.connection.counters.packetInsDropped++;
     return;
@@ -46,6 +46,7 @@ function sendPacketIn(agent: Agent, packetIn: PacketIn, metadata: Match): void {
     agent.connection.counters.packetInsDropped++;
     return;
   }
+  const metadata = agent.agents.metadata.of(packetIn.key);
   const limit = bufferedLength(agent, packetIn);
   if (limit !== undefined) {
     const inPort = packetIn.key.get(FIELDS.in_port);
@@ -57,7 +58,8 @@ function sendPacketIn(agent: Agent, packetIn: PacketIn, metadata: Match): void {
     }
   }
   for (const frame of frames) {
-    send(agent, packetIn, metadata, frame.subarray(0, MAX_PACKET_BYTES), frame.length, undefined);
+    const sent = frame.length > MAX_PACKET_BYTES ? frame.subarray(0, MAX_PACKET_BYTES) : frame;
+    send(agent, packetIn, metadata, sent, frame.length, undefined);
   }
 }
 

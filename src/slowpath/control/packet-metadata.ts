@@ -6,7 +6,7 @@
 import { fieldIsZero, fullMask } from "../../openflow/field-bits.ts";
 import { ETH_TYPE, prerequisiteMet, setMatchField } from "../../openflow/match-set.ts";
 import { type TunnelFields, tunnelOptions } from "../../openflow/tunnel-fields.ts";
-import { anyMatch, type FlowKey, maskField, type Match } from "../../packet/key.ts";
+import { anyMatch, FlowKey, maskField, type Match, SharedMask } from "../../packet/key.ts";
 import { type Field, FIELDS, SLOTS } from "../../packet/layout.ts";
 
 const REGISTERS: readonly Field[] = Array.from(
@@ -41,16 +41,56 @@ const CT_TUPLE: readonly Field[] = [FIELDS.ct_nw_proto, FIELDS.ct_tp_src, FIELDS
 const CT_IPV4: readonly Field[] = [FIELDS.ct_nw_src, FIELDS.ct_nw_dst, ...CT_TUPLE];
 const CT_IPV6: readonly Field[] = [FIELDS.ct_ipv6_src, FIELDS.ct_ipv6_dst, ...CT_TUPLE];
 
-export function packetMetadata(key: FlowKey, tunnelFields: TunnelFields): Match {
-  const match = anyMatch();
-  copyField(match, key, FIELDS.in_port);
-  for (const field of OPTIONAL) if (!fieldIsZero(key, field)) copyField(match, key, field);
-  for (const index of tunnelOptions(key)) {
-    const field = tunnelFields.resolve(index);
-    if (field) setMatchField(match, field, key.getBig(field), fullMask(field));
+/** Masks of metadata that are kept: one for each set of fields that packets came with. */
+const MAX_MASKS = 256;
+
+export class PacketMetadata {
+  /** By the fields of `OPTIONAL` that are there, bit by bit. */
+  private readonly masks = new Map<number, SharedMask>();
+  private readonly key = new FlowKey();
+
+  constructor(private readonly tunnelFields: TunnelFields) {}
+
+  /** The metadata of a packet with this key; its key is good until the next call. */
+  of(key: FlowKey): Match {
+    const state = key.get(FIELDS.ct_state);
+    if (state !== 0 || tunnelOptions(key).length > 0) return this.rare(key);
+    this.key.words.fill(0);
+    copyValue(this.key, key, FIELDS.in_port);
+    let fields = 0;
+    for (let i = 0; i < OPTIONAL.length; i++) {
+      const field = OPTIONAL[i]!;
+      if (fieldIsZero(key, field)) continue;
+      fields += 2 ** i;
+      copyValue(this.key, key, field);
+    }
+    return { key: this.key, mask: this.maskOf(fields) };
   }
-  if (key.get(FIELDS.ct_state) !== 0) copyConnection(match, key);
-  return match;
+
+  private maskOf(fields: number): SharedMask {
+    const known = this.masks.get(fields);
+    if (known) return known;
+    const mask = new FlowKey();
+    maskField(mask, FIELDS.in_port);
+    for (const [i, field] of OPTIONAL.entries()) {
+      if (Math.floor(fields / 2 ** i) % 2 === 1) maskField(mask, field);
+    }
+    const shared = SharedMask.of(mask);
+    if (this.masks.size < MAX_MASKS) this.masks.set(fields, shared);
+    return shared;
+  }
+
+  private rare(key: FlowKey): Match {
+    const match = anyMatch();
+    copyField(match, key, FIELDS.in_port);
+    for (const field of OPTIONAL) if (!fieldIsZero(key, field)) copyField(match, key, field);
+    for (const index of tunnelOptions(key)) {
+      const field = this.tunnelFields.resolve(index);
+      if (field) setMatchField(match, field, key.getBig(field), fullMask(field));
+    }
+    if (key.get(FIELDS.ct_state) !== 0) copyConnection(match, key);
+    return match;
+  }
 }
 
 /** What of a connection means something depends on the Ethernet type, which comes along for that. */
@@ -63,7 +103,12 @@ function copyConnection(match: Match, key: FlowKey): void {
   for (const field of fields) copyField(match, key, field);
 }
 
+function copyValue(into: FlowKey, from: FlowKey, field: Field): void {
+  if (field.slotBytes <= 4) into.set(field, from.get(field));
+  else into.setBig(field, from.getBig(field));
+}
+
 function copyField(match: Match, key: FlowKey, field: Field): void {
-  match.key.setBig(field, key.getBig(field));
+  copyValue(match.key, key, field);
   maskField(match.mask, field);
 }

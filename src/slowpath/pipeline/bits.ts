@@ -148,7 +148,13 @@ export function lookSubfield(mask: FlowKey, subfield: Subfield): void {
 }
 
 export function writeMasked(key: FlowKey, field: Field, value: bigint, mask: bigint): void {
-  key.setBig(field, (key.getBig(field) & ~mask) | (portValue(field, value) & mask));
+  if (field.slotBytes > 4) {
+    key.setBig(field, (key.getBig(field) & ~mask) | (value & mask));
+    return;
+  }
+  const bits = Number(mask);
+  const number = Number(portValue(field, value));
+  key.set(field, ((key.get(field) & ~bits) | (number & bits)) >>> 0);
 }
 
 /**
@@ -157,30 +163,13 @@ export function writeMasked(key: FlowKey, field: Field, value: bigint, mask: big
  */
 export function has(key: FlowKey, mask: FlowKey, prerequisite: Prerequisite | undefined): boolean {
   const type = u16(key, AT.ethType);
-  const proto = (wanted: number): boolean => {
-    mask.bytes[AT.nwProto] = 0xff;
-    return key.bytes[AT.nwProto] === wanted;
-  };
-  const transport = (wanted: number): boolean =>
-    isIp(key) && proto(wanted) && (key.bytes[AT.nwFrag]! & FRAG_LATER) === 0;
-  const discovery = (...types: number[]): boolean => {
-    if (type !== ETH_IPV6 || !proto(58)) return false;
-    look16(mask, AT.tpDst, 0xffff);
-    if (u16(key, AT.tpDst) !== 0) return false;
-    look16(mask, AT.tpSrc, 0xffff);
-    return types.includes(u16(key, AT.tpSrc));
-  };
-  const ethernet = (): boolean => {
-    lookBytes(mask, AT.packetType, 4);
-    return u32(key, AT.packetType) === 0;
-  };
   switch (prerequisite) {
     case undefined:
       return true;
     case "ethernet":
-      return ethernet();
+      return isEthernet(key, mask);
     case "vlan":
-      if (!ethernet()) return false;
+      if (!isEthernet(key, mask)) return false;
       look16(mask, AT.vlanTci, VLAN_CFI);
       return (u16(key, AT.vlanTci) & VLAN_CFI) !== 0;
     case "mpls":
@@ -194,21 +183,21 @@ export function has(key: FlowKey, mask: FlowKey, prerequisite: Prerequisite | un
     case "arp":
       return type === ETH_ARP || type === ETH_RARP;
     case "tcp":
-      return transport(6);
+      return isTransport(key, mask, 6);
     case "udp":
-      return transport(17);
+      return isTransport(key, mask, 17);
     case "sctp":
-      return transport(132);
+      return isTransport(key, mask, 132);
     case "icmpv4":
-      return type === ETH_IP && proto(1);
+      return type === ETH_IP && isProtocol(key, mask, 1);
     case "icmpv6":
-      return type === ETH_IPV6 && proto(58);
+      return type === ETH_IPV6 && isProtocol(key, mask, 58);
     case "nd":
-      return discovery(135, 136);
+      return isDiscovery(key, mask, 135, 136);
     case "nd_solicit":
-      return discovery(135);
+      return isDiscovery(key, mask, 135, 135);
     case "nd_advert":
-      return discovery(136);
+      return isDiscovery(key, mask, 136, 136);
     case "nsh":
       return type === ETH_NSH;
     case "pbb":
@@ -220,6 +209,29 @@ export function has(key: FlowKey, mask: FlowKey, prerequisite: Prerequisite | un
       throw new Error(`prerequisite ${never}`);
     }
   }
+}
+
+function isEthernet(key: FlowKey, mask: FlowKey): boolean {
+  lookBytes(mask, AT.packetType, 4);
+  return u32(key, AT.packetType) === 0;
+}
+
+function isProtocol(key: FlowKey, mask: FlowKey, wanted: number): boolean {
+  mask.bytes[AT.nwProto] = 0xff;
+  return key.bytes[AT.nwProto] === wanted;
+}
+
+function isTransport(key: FlowKey, mask: FlowKey, wanted: number): boolean {
+  return isIp(key) && isProtocol(key, mask, wanted) && (key.bytes[AT.nwFrag]! & FRAG_LATER) === 0;
+}
+
+function isDiscovery(key: FlowKey, mask: FlowKey, first: number, last: number): boolean {
+  if (u16(key, AT.ethType) !== ETH_IPV6 || !isProtocol(key, mask, 58)) return false;
+  look16(mask, AT.tpDst, 0xffff);
+  if (u16(key, AT.tpDst) !== 0) return false;
+  look16(mask, AT.tpSrc, 0xffff);
+  const type = u16(key, AT.tpSrc);
+  return type >= first && type <= last;
 }
 
 /** Has the packet the addresses of a tracked connection? A state of new, established or reply says. */

@@ -68,11 +68,18 @@ export const FROZEN_SLOTS: readonly Slot[] = [
   slot("regs"),
 ];
 
+/** The words that these slots are in, in which there is nothing else. */
+const FROZEN_WORDS = Uint16Array.from(
+  new Set(
+    FROZEN_SLOTS.flatMap(({ offset, bytes }) =>
+      Array.from({ length: (bytes + 3) >> 2 }, (_, i) => (offset >> 2) + i)
+    ),
+  ),
+);
+
 /** Copies what a state keeps of a key. */
-export function copyFrozen(from: FlowKey, into: FlowKey): void {
-  for (const { offset, bytes } of FROZEN_SLOTS) {
-    into.bytes.set(from.bytes.subarray(offset, offset + bytes), offset);
-  }
+export function copyFrozen({ words: from }: FlowKey, { words: into }: FlowKey): void {
+  for (let i = 0; i < FROZEN_WORDS.length; i++) into[FROZEN_WORDS[i]!] = from[FROZEN_WORDS[i]!]!;
 }
 
 export function frozenKey(from: FlowKey): FlowKey {

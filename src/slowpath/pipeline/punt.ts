@@ -10,7 +10,7 @@
  */
 import type { PacketInReason } from "../../openflow/actions/types.ts";
 import { FlowKey } from "../../packet/key.ts";
-import { DP_KEY_BYTES } from "../../packet/layout.ts";
+import { DP_KEY_WORDS } from "../../packet/layout.ts";
 import type { Packet } from "../../fastpath/datapath.ts";
 import { copyFrozen, type FrozenState } from "./frozen.ts";
 import { clearConntrack } from "./bits.ts";
@@ -86,7 +86,8 @@ export function deliver(punt: Punt, packet: Packet, key: FlowKey): void {
 export function packetInOf(punt: PacketInPunt, packet: Packet, key: FlowKey): PacketIn {
   const { reason, frozen } = punt;
   const whole = new FlowKey();
-  whole.bytes.set(key.bytes.subarray(0, DP_KEY_BYTES));
+  whole.words.set(key.words);
+  whole.words.fill(0, DP_KEY_WORDS);
   copyFrozen(frozen.state, whole);
   if (!frozen.conntracked) clearConntrack(whole);
   return {
