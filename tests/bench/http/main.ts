@@ -87,6 +87,7 @@ async function start(datapath: "ebpf" | "userspace"): Promise<[Forwarder, HttpAp
     to,
     more: { from: third, to: fourth },
     clients: sw.clients,
+    switchNs: ns,
     process: sw.pid,
     pid: sw.pid,
     stop: () => sw.stop(),
