@@ -23,6 +23,7 @@
  * - Two flows never overlap with different actions: the slow path guarantees it.
  * - A packet carries its virtio-net header (below) from end to end; offloads survive.
  */
+import type { PcapPortOptions } from "./pcap-replay.ts";
 import type { FlowKey, Match } from "../packet/key.ts";
 import type { DpAction, TunnelKind } from "./actions.ts";
 import type { Conntrack } from "./conntrack/types.ts";
@@ -65,19 +66,22 @@ export interface Upcall {
   readonly userdata: number;
 }
 
-export type DpPortType = "device" | "internal" | "tunnel";
+export type DpPortType = "device" | "internal" | "tunnel" | "pcap";
 
 export interface DpPortSpec {
   readonly name: string;
   /**
    * `device`: an existing network interface. `internal`: a TAP that the datapath makes. `tunnel`:
    * where tunnelled packets come from that `tnl_pop` takes off the wire; nothing leaves through it.
+   * `pcap`: capture files instead of a wire (pcap-replay.ts).
    */
   readonly type: DpPortType;
   /** Of a `tunnel`: whose headers are taken off. */
   readonly tunnel?: TunnelKind;
   /** Of a `tunnel`: how the host's own stack carries its packets, where the datapath can ask it to. */
   readonly wire?: TunnelWire;
+  /** Of a `pcap` port. */
+  readonly pcap?: PcapPortOptions;
   /** Wanted Ethernet address of an internal port. */
   readonly mac?: Uint8Array;
   /** Of a `device`: how many receiving queues share its packets, flow by flow; 1 unless given. */

@@ -16,6 +16,7 @@
  *
  * Limits: `maxFlows` flows; upcalls waiting beyond `maxUpcalls` are dropped and counted.
  */
+import { MemoryPcapPort } from "./pcap-port.ts";
 import { extract, EXTRACT_RESULTS } from "../../packet/extract.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
 import { FlowKey } from "../../packet/key.ts";
@@ -67,6 +68,7 @@ export interface MemoryDatapathOptions {
 }
 
 interface MemoryPort extends DpPort {
+  readonly files?: MemoryPcapPort | undefined;
   readonly stats: DpPortStats;
   readonly sent: Packet[];
 }
@@ -135,9 +137,18 @@ class InMemory implements MemoryDatapath {
       return refuse("no-device", `no device named ${spec.name}; create it, or check its name`);
     }
     const portNo = this.freeNumber(spec.name);
+    let files: MemoryPcapPort | undefined;
+    try {
+      files = spec.pcap &&
+        new MemoryPcapPort(spec.pcap, this.now, (data) => this.inject(portNo, { data }));
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return refuse("system", `cannot add pcap port ${spec.name}: ${why}`);
+    }
     const port: MemoryPort = {
       ...spec,
       portNo,
+      files,
       ifindex: 1000 + portNo,
       stats: noPortStats(),
       sent: [],
@@ -156,6 +167,7 @@ class InMemory implements MemoryDatapath {
   }
 
   removePort(portNo: number): Promise<void> {
+    this.portMap.get(portNo)?.files?.close();
     if (!this.portMap.delete(portNo)) {
       return refuse("no-such-port", `the datapath has no port ${portNo}`);
     }
@@ -235,6 +247,7 @@ class InMemory implements MemoryDatapath {
 
   close(): Promise<void> {
     this.closed = true;
+    for (const { files } of this.portMap.values()) files?.close();
     this.portMap.clear();
     this.listeners.length = 0;
     return Promise.resolve();
@@ -320,6 +333,13 @@ class InMemory implements MemoryDatapath {
       return;
     }
     const packet = packetOf(this.frame, limit);
+    if (port.files) {
+      if (port.files.transmit(packet)) {
+        port.stats.txPackets++;
+        port.stats.txBytes += packet.data.length;
+      } else port.stats.txErrors++;
+      return;
+    }
     port.stats.txPackets++;
     port.stats.txBytes += packet.data.length;
     port.sent.push(packet);

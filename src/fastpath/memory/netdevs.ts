@@ -23,7 +23,7 @@ import {
 } from "../devices.ts";
 import type { Packet } from "../datapath.ts";
 import { type ConnectionState, NetdevConnection } from "./netdev-connection.ts";
-import { PcapFile } from "./pcap.ts";
+import { PcapFile } from "../pcap-file.ts";
 
 const PMD_SETTINGS = [
   "configured_rx_queues",

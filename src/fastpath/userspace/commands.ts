@@ -18,6 +18,7 @@ import type { CtAnswer, CtChange, CtQuestion } from "../conntrack/questions.ts";
 import type { TunnelKind } from "../actions.ts";
 import { DatapathError, type DpPortType, type Packet, type TunnelWire } from "../datapath.ts";
 import type { DpMeter } from "../meters.ts";
+import type { PcapPortOptions } from "../pcap-replay.ts";
 import type { TcAttachment } from "../../linux/bpf.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import type { Punts } from "../punts.ts";
@@ -47,6 +48,8 @@ export interface PortRequest {
   /** Of a tunnel. */
   readonly tunnel?: { readonly kind: TunnelKind; readonly wire: TunnelWire };
   readonly mac?: readonly number[];
+  /** Of a `pcap` port. */
+  readonly pcap?: PcapPortOptions;
   /** Receiving sockets that share the device's packets, flow by flow; 1 unless given. */
   readonly queues?: number;
   /**

@@ -50,7 +50,7 @@ import {
   NAMESPACE,
   type WorkerMessage,
 } from "./commands.ts";
-import type { OpenedPort } from "./setup.ts";
+import { ifindexOf, type OpenedPort } from "./setup.ts";
 import { SetupRequests } from "./setup-requests.ts";
 import { counterIndex, COUNTERS, MAX_FLOWS, MAX_PORTS, MAX_WORKERS } from "./shared.ts";
 import { tryLoadDropProgram } from "./start-worker.ts";
@@ -167,13 +167,16 @@ class UserspaceDatapath implements Datapath {
         name: spec.name,
         portType: spec.type,
         ...(spec.mac ? { mac: [...spec.mac] } : {}),
+        ...(spec.pcap && { pcap: spec.pcap }),
         ...(spec.queues === undefined ? {} : { queues: spec.queues }),
         ...opening,
       });
-      const ifindex = opened.type === "internal" ? opened.tap.ifindex : opened.packet.ifindex;
+      const ifindex = ifindexOf(opened);
       const port: DpPort = { ...spec, portNo, ifindex };
       this.byNumber.set(portNo, port);
-      if (opening && opened.attachment) kernel!.attached(port, opened.attachment);
+      if (opening && opened.type !== "pcap" && opened.attachment) {
+        kernel!.attached(port, opened.attachment);
+      }
       return port;
     } catch (error) {
       this.names.delete(spec.name);
@@ -462,11 +465,7 @@ class UserspaceDatapath implements Datapath {
   /** The first worker to say so speaks for all; what is left of the port goes when all gave it up. */
   private portLost(link: WorkerLink, portNo: number, reason: string, part: OpenedPort): void {
     const port = this.byNumber.get(portNo);
-    const ifindex = part.type === "internal"
-      ? part.tap.ifindex
-      : part.type === "device"
-      ? part.packet.ifindex
-      : 0;
+    const ifindex = part.type === "ring" ? 0 : ifindexOf(part);
     const isFirst = port?.ifindex === ifindex;
     const others = isFirst ? this.spread.take(portNo, link) : Promise.resolve([]);
     void others.then((left) => this.setup.release([...left, part])).catch((error: unknown) => {

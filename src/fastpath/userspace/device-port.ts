@@ -171,6 +171,13 @@ export class DevicePort implements WorkerPort {
     this.forwarder.count(RING_FULL, drops);
     this.counters.rxDropped(drops);
     if (drops < GROW_AT_DROPS || this.socket.frames >= BUSY_FRAMES) return;
+    // What waits goes first. What comes in while the rings change places, once in a port's life, the
+    // kernel gives to nobody, and only the device has counted it.
+    for (let left = this.socket.frames; left > 0;) {
+      const n = this.receive(left);
+      if (n === 0) break;
+      left -= n;
+    }
     this.socket.resize(BUSY_FRAMES);
     this.viewRing();
     this.next = 0;

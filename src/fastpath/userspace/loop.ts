@@ -47,6 +47,7 @@ import { DevicePort } from "./device-port.ts";
 import { Forwarder } from "./forwarder.ts";
 import { Handoff, HandoffReader } from "./handoff.ts";
 import { InternalPort } from "./internal-port.ts";
+import { PcapPort } from "./pcap-port.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
 import type { Punts } from "../punts.ts";
 import { deleteFlow, executePacket, type MaskRoom, putFlow } from "./packet-commands.ts";
@@ -276,6 +277,8 @@ export class WorkerLoop {
     if (opened.type === "ring") throw new DatapathError("system", "a ring is no port");
     const port = opened.type === "tunnel"
       ? new TunnelPort(portNo, name, opened, forwarder, counters)
+      : opened.type === "pcap"
+      ? new PcapPort(portNo, name, opened.pcap, forwarder, counters, opened.part !== true)
       : opened.type === "internal"
       ? new InternalPort(portNo, name, opened.tap, forwarder, counters, opened.part !== true)
       : opened.packet.fd < 0

@@ -22,6 +22,7 @@ import { openTap, setTapPersistent, type Tap } from "../../linux/tap.ts";
 import { closeTunnelSockets, openTunnelSockets } from "../../linux/tunnel-socket.ts";
 import { DatapathError } from "../datapath.ts";
 import type { OpenedTunnel } from "./tunnel-port.ts";
+import type { PcapPortOptions } from "../pcap-replay.ts";
 import type { PortRequest } from "./commands.ts";
 
 /**
@@ -47,8 +48,27 @@ export type OpenedPort =
   }
   /** Sockets of the host's IP stack that carry a tunnel. */
   | OpenedTunnel
+  /** Files, which the workers open. */
+  | { readonly type: "pcap"; readonly part?: true; readonly pcap: PcapPortOptions }
   /** Only the ring, on its way to a port. */
   | { readonly type: "ring"; readonly sendRing: SendRingDescriptor };
+
+/** Of the port's device; 0: it has none. */
+export function ifindexOf(opened: Exclude<OpenedPort, { type: "ring" }>): number {
+  switch (opened.type) {
+    case "internal":
+      return opened.tap.ifindex;
+    case "device":
+      return opened.packet.ifindex;
+    case "tunnel":
+    case "pcap":
+      return 0;
+    default: {
+      const never: never = opened;
+      throw new Error(String(never));
+    }
+  }
+}
 
 /** Frames of a new port's ring, 2 KiB each: an idle port costs 256 KiB. */
 const QUIET_FRAMES = 128;
@@ -69,6 +89,9 @@ export class PortSetup {
           return this.openInternal(request);
         case "tunnel":
           return openTunnel(request);
+        case "pcap":
+          if (!request.pcap) throw new DatapathError("not-supported", `${name}: no files`);
+          return { type: "pcap", pcap: request.pcap };
         case "device": {
           const ifindex = ifNameToIndex(name);
           if (ifindex === 0) throw new DatapathError("no-device", `there is no device ${name}`);
@@ -141,6 +164,8 @@ export class PortSetup {
         return close(port.tap.fd);
       case "tunnel":
         return closeTunnelSockets(port.sockets);
+      case "pcap":
+        return;
       case "ring":
         munmap(port.sendRing.address, SEND_RING_BYTES);
         return close(port.sendRing.fd);

@@ -41,6 +41,9 @@ export function partOf(
   if (opened.type === "ring" || opened.type === "tunnel") {
     throw new DatapathError("system", `a ${opened.type} is not spread`);
   }
+  if (opened.type === "pcap") {
+    return index === receivers[0] ? opened : { type: "pcap", part: true, pcap: opened.pcap };
+  }
   if (opened.type === "internal") {
     return index === receivers[0] ? opened : { type: "internal", part: true, tap: opened.tap };
   }

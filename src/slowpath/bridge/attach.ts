@@ -3,6 +3,7 @@
  * and the host. Each either succeeds or throws `SetupError`, whose message is what the `error` column
  * shows; a failure leaves nothing half done.
  */
+import { isDeepStrictEqual } from "node:util";
 import { DatapathError, type DpPort } from "../../fastpath/datapath.ts";
 import type { Device, Devices } from "../../fastpath/devices.ts";
 import { parseMac } from "../../packet/address.ts";
@@ -13,6 +14,7 @@ import { isTunnelType } from "../tunnels/kinds.ts";
 import type { Backend } from "./backend.ts";
 import type { Bridge } from "./bridge.ts";
 import { defaultMac } from "./identity.ts";
+import { pcapOptions, PcapOptionsError } from "./pcap-options.ts";
 import type { BridgePort, PortKind } from "./ports.ts";
 import { tunnelConfigOf } from "./tunnel-ports.ts";
 import { refusedType } from "./unsupported.ts";
@@ -82,6 +84,7 @@ export function kindOf(iface: WantedInterface, devices: Devices): PortKind {
   if (refused !== undefined) throw new SetupError(refused);
   if (iface.type === "internal") return "internal";
   if (isTunnelType(iface.type)) return "tunnel";
+  if (iface.type === "pcap") return "pcap";
   return iface.type === "patch" ? "patch" : "device";
 }
 
@@ -101,6 +104,20 @@ export function peerOf(iface: WantedInterface): string {
   }
   if (peer === iface.name) throw new SetupError(`${iface.name}: patch peer must not be self`);
   return peer;
+}
+
+/** Are the files of a pcap port still those that are wanted? Throws `SetupError`. */
+export function samePcap(
+  { runDir }: Bridge,
+  { name, pcap }: BridgePort,
+  { row }: WantedInterface,
+): boolean {
+  try {
+    const wanted = pcapOptions(name, row?.options ?? NO_OPTIONS, runDir);
+    return isDeepStrictEqual(pcap, wanted);
+  } catch (error) {
+    throw error instanceof PcapOptionsError ? new SetupError(error.message) : error;
+  }
 }
 
 /** A valid `ofport_request`, or undefined. */
@@ -145,6 +162,7 @@ export async function attachInterface(
     });
   }
   if (kind === "tunnel") return attachTunnel(context, port, iface, typeName);
+  if (kind === "pcap") return attachPcap(context, port, iface);
   const { opening } = context;
   devices.maker?.make(iface.name, iface.row?.options ?? NO_OPTIONS, iface.type);
   if (kind === "device" && !opening && !devices.get(iface.name)) throw noSuchDevice(iface.name);
@@ -182,6 +200,39 @@ export async function attachInterface(
       `could not add network device ${iface.name} to ofproto (${error.message})`,
       true,
     );
+  }
+}
+
+async function attachPcap(
+  context: AttachContext,
+  port: WantedPort,
+  iface: WantedInterface,
+): Promise<BridgePort> {
+  const { bridge, backend } = context;
+  const { name } = iface;
+  try {
+    const pcap = pcapOptions(name, iface.row?.options ?? NO_OPTIONS, bridge.runDir);
+    const { portNo } = await backend.datapath.addPort({
+      name,
+      type: "pcap",
+      pcap,
+      userspace: true,
+    });
+    const attached = bridge.attach({
+      name,
+      kind: "pcap",
+      ...bundleOf(port),
+      dpPort: portNo,
+      ofport: numberFor(context, iface),
+      device: undefined,
+      mac: defaultMac(iface.row?._uuid ?? bridge.name),
+    });
+    attached.pcap = pcap;
+    return attached;
+  } catch (error) {
+    const expected = error instanceof PcapOptionsError || error instanceof DatapathError;
+    if (!expected) throw error;
+    throw new SetupError(error.message, error instanceof DatapathError);
   }
 }
 

@@ -115,6 +115,7 @@ export const DEFAULT_DESCRIPTION: SwitchDescription = {
 
 export class Bridge implements Switch, BondHost {
   readonly name: string;
+  readonly runDir: string;
   readonly clock: Clock;
   readonly tables: FlowTables;
   readonly macs: MacTable<BundleModel>;
@@ -149,6 +150,7 @@ export class Bridge implements Switch, BondHost {
   constructor(private readonly options: BridgeOptions) {
     const { name, clock, log, runDir, backend, statusChanged } = options;
     this.name = name;
+    this.runDir = runDir;
     this.clock = clock;
     this.backend = backend;
     this.packetBuffers = options.packetBuffers ?? BUFFER_COUNT;

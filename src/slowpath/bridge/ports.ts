@@ -9,6 +9,7 @@ import type { DpPortStats } from "../../fastpath/datapath.ts";
 import type { Bond } from "../bonds/bond.ts";
 import type { BundleLacp } from "../bonds/bonds.ts";
 import type { Device, DeviceCounters } from "../../fastpath/devices.ts";
+import type { PcapPortOptions } from "../../fastpath/pcap-replay.ts";
 import {
   PORT_CONFIG,
   PORT_FEATURES,
@@ -41,7 +42,7 @@ export type PortCounts = Partial<DpPortStats & DeviceCounters> & {
 };
 
 /** How an interface is realised. */
-export type PortKind = "device" | "internal" | "patch" | "tunnel";
+export type PortKind = "device" | "internal" | "patch" | "tunnel" | "pcap";
 
 export class Bundle implements BundleModel {
   vlan: VlanConfig = PLAIN_TRUNK;
@@ -107,6 +108,8 @@ export class BridgePort implements PortModel {
   tunnel: TunnelModel | undefined;
   tunnelConfig: TunnelConfig | undefined;
   onlooker: Onlooker | undefined;
+  /** Of a pcap port: the files in use. */
+  pcap: PcapPortOptions | undefined;
   /** `options:peer` of a patch port. */
   peerName: string | undefined;
   device: Device | undefined;
@@ -126,14 +129,14 @@ export class BridgePort implements PortModel {
     this.bundle = spec.bundle;
     this.createdAt = spec.createdAt;
     this.patchMac = spec.mac ?? new Uint8Array(6);
-    this.patchStats = this.isVirtual
+    this.patchStats = this.kind === "patch" || this.kind === "tunnel"
       ? { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 }
       : undefined;
   }
 
   /** There is no device: nothing but the switch knows of the port. */
   get isVirtual(): boolean {
-    return this.kind === "patch" || this.kind === "tunnel";
+    return this.kind !== "device" && this.kind !== "internal";
   }
 
   get isLocal(): boolean {

@@ -34,6 +34,7 @@ import {
   openAhead,
   peerOf,
   requestedOfport,
+  samePcap,
   SetupError,
 } from "./attach.ts";
 import type { Backend } from "./backend.ts";
@@ -49,6 +50,7 @@ import { tunnelConfigOf } from "./tunnel-ports.ts";
 import { interfacesOf, readWanted, type Wanted, type WantedBridge } from "./wanted.ts";
 
 const RETRY_MS = 1000;
+const CHANGED = "its options have changed";
 
 export interface ReconcilerOptions {
   readonly replica: Replica;
@@ -357,8 +359,9 @@ export class Reconciler {
       }
       if (port.kind === "tunnel") {
         const same = isDeepStrictEqual(port.tunnelConfig, tunnelConfigOf(iface));
-        return same ? undefined : "its options have changed";
+        return same ? undefined : CHANGED;
       }
+      if (port.kind === "pcap") return samePcap(bridge, port, iface) ? undefined : CHANGED;
     } catch (error) {
       if (error instanceof SetupError || error instanceof TunnelConfigError) return error.message;
       throw error;

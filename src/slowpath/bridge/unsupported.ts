@@ -30,6 +30,7 @@ export function refusedType(iface: WantedInterface, { maker }: Devices): string 
     case "netdev":
     case "internal":
     case "patch":
+    case "pcap":
       return undefined;
     default: {
       if (isTunnelType(iface.type)) return undefined;

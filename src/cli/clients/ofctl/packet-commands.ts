@@ -15,7 +15,7 @@ import { errnoOf, errnoText, Fatal } from "../fatal.ts";
 import { toStderr } from "../output.ts";
 import { command, MANY } from "./command.ts";
 import { PROGRAM } from "./options.ts";
-import { type CapturedPacket, PcapError, readPcap, writePcap } from "./pcap.ts";
+import { type CapturedPacket, PcapError, readPcap, writePcap } from "../../../packet/pcap.ts";
 import type { Session } from "./session.ts";
 
 const OPENFLOW_PORTS = [6653, 6633];

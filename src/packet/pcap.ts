@@ -11,7 +11,7 @@ export class PcapError extends Error {
 
 export interface CapturedPacket {
   readonly bytes: Uint8Array;
-  /** Since 1970. */
+  /** Since 1970, with their fraction. */
   readonly milliseconds: number;
 }
 
@@ -20,6 +20,8 @@ const RECORD_BYTES = 16;
 const MICROSECONDS = 0xa1b2c3d4;
 const NANOSECONDS = 0xa1b23c4d;
 const LONGEST_PACKET = 0xffff;
+const VERSION = [2, 4] as const;
+const LINK_ETHERNET = 1;
 
 /** Throws `PcapError` for a file that is none, or ends early. */
 export function* readPcap(file: Uint8Array): Generator<CapturedPacket> {
@@ -29,6 +31,8 @@ export function* readPcap(file: Uint8Array): Generator<CapturedPacket> {
   const little = magics.includes(view.getUint32(0, true));
   const magic = view.getUint32(0, little);
   if (!magics.includes(magic)) throw new PcapError("this is no packet capture");
+  const link = view.getUint32(20, little) & 0xffff;
+  if (link !== LINK_ETHERNET) throw new PcapError(`its link type is ${link}, not Ethernet`);
   const fraction = magic === MICROSECONDS ? 1000 : 1_000_000;
   for (let at = HEADER_BYTES; at < file.length;) {
     if (file.length - at < RECORD_BYTES) throw new PcapError("a record ends early");
@@ -37,7 +41,7 @@ export function* readPcap(file: Uint8Array): Generator<CapturedPacket> {
       throw new PcapError("a packet ends early");
     }
     const milliseconds = view.getUint32(at, little) * 1000 +
-      Math.floor(view.getUint32(at + 4, little) / fraction);
+      view.getUint32(at + 4, little) / fraction;
     yield {
       bytes: file.slice(at + RECORD_BYTES, at + RECORD_BYTES + length),
       milliseconds,
@@ -45,9 +49,6 @@ export function* readPcap(file: Uint8Array): Generator<CapturedPacket> {
     at += RECORD_BYTES + length;
   }
 }
-
-const VERSION = [2, 4] as const;
-const LINK_ETHERNET = 1;
 
 /** A capture of one packet, from the beginning of 1970. */
 export function writePcap(packet: Uint8Array): Uint8Array {

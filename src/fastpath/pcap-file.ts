@@ -12,6 +12,7 @@
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 
 const MAGIC = 0xa1b2c3d4;
+/** What Open vSwitch's dummies say; records may be longer. */
 const SNAPSHOT_BYTES = 1518;
 const HEADER_BYTES = 24;
 const RECORD_HEADER_BYTES = 16;
@@ -20,14 +21,14 @@ export class PcapFile {
   private fd: number | undefined;
 
   /** Appends to the file, which need not exist. Throws what the system says. */
-  constructor(path: string) {
-    this.fd = openSync(path, "a", 0o666);
+  constructor(path: string, { snapBytes = SNAPSHOT_BYTES, mode = 0o666 } = {}) {
+    this.fd = openSync(path, "a", mode);
     if (fstatSync(this.fd).size > 0) return;
     const header = new DataView(new ArrayBuffer(HEADER_BYTES));
     header.setUint32(0, MAGIC, true);
     header.setUint16(4, 2, true);
     header.setUint16(6, 4, true);
-    header.setUint32(16, SNAPSHOT_BYTES, true);
+    header.setUint32(16, snapBytes, true);
     header.setUint32(20, 1, true);
     writeSync(this.fd, header);
   }
