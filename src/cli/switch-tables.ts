@@ -20,4 +20,5 @@ export const SWITCH_TABLES: readonly TableName[] = [
   "Datapath",
   "CT_Zone",
   "CT_Timeout_Policy",
+  "Manager",
 ];

@@ -1,6 +1,6 @@
 /**
- * The host's addresses and routes, as tunnels need them: which device leads to a tunnel's other end,
- * and with which source address.
+ * The host's addresses and routes, as tunnels and in-band control need them: which device leads to a
+ * tunnel's other end or a controller, and with which source address.
  *
  * - Two implementations: `openHostNetwork` (rtnetlink) and `DummyNetwork`, whose addresses somebody
  *   sets (`netdev-dummy/ip4addr`) and which has no routes of its own.
@@ -19,9 +19,10 @@ import {
   RTN_LOCAL,
   RTN_UNICAST,
 } from "../linux/addresses.ts";
+import { addDefaultGateway, addIpv4, readNeighbour, removeIpv4 } from "../linux/neighbours.ts";
 import { RouteSocket, type RouteWatch, watchRoute } from "../linux/rtnetlink.ts";
 import type { Logger } from "../log/log.ts";
-import { mapIpv4, type Prefix } from "../packet/prefix.ts";
+import { mapIpv4, narrow, type Prefix, sameAddress } from "../packet/prefix.ts";
 
 export interface HostRoute {
   readonly destination: Prefix;
@@ -36,6 +37,13 @@ export interface HostNetwork {
   /** Addresses of a device with the length of their networks; 16 bytes, IPv4 mapped. */
   addressesOf(device: string): readonly Prefix[];
   routes(): readonly HostRoute[];
+  /** The Ethernet address of a neighbour (16 bytes, IPv4 mapped), if the host knows it now. */
+  neighbour(device: string, address: Uint8Array): Uint8Array | undefined;
+  /** Gives a device an IPv4 address (mapped); one that it has already stays. Throws `SystemError`. */
+  addAddress(device: string, address: Prefix): void;
+  removeAddress(device: string, address: Prefix): void;
+  /** A default route by an IPv4 gateway (mapped), if there is none like it. */
+  addDefaultGateway(gateway: Uint8Array): void;
   /** Returns the function that ends it. */
   onChange(listener: () => void): () => void;
   close(): void;
@@ -73,6 +81,22 @@ export class DummyNetwork extends Listened implements HostNetwork {
   routes(): readonly HostRoute[] {
     return [];
   }
+
+  neighbour(): undefined {}
+
+  addAddress(device: string, prefix: Prefix): void {
+    this.setAddress(device, prefix);
+  }
+
+  removeAddress(device: string, prefix: Prefix): void {
+    const left = this.addressesOf(device).filter((own) =>
+      !sameAddress(own.address, prefix.address)
+    );
+    this.addresses.set(device, left);
+    this.tell();
+  }
+
+  addDefaultGateway(): void {}
 
   close(): void {}
 }
@@ -122,6 +146,25 @@ class KernelNetwork extends Listened implements HostNetwork {
 
   routes(): readonly HostRoute[] {
     return this.table;
+  }
+
+  neighbour(device: string, address: Uint8Array): Uint8Array | undefined {
+    const ifindex = this.socket.link(device)?.ifindex;
+    return ifindex === undefined ? undefined : readNeighbour(this.socket, ifindex, narrow(address));
+  }
+
+  addAddress(device: string, { address, length }: Prefix): void {
+    const ifindex = this.socket.link(device)?.ifindex;
+    if (ifindex !== undefined) addIpv4(this.socket, ifindex, narrow(address), length - 96);
+  }
+
+  removeAddress(device: string, { address, length }: Prefix): void {
+    const ifindex = this.socket.link(device)?.ifindex;
+    if (ifindex !== undefined) removeIpv4(this.socket, ifindex, narrow(address), length - 96);
+  }
+
+  addDefaultGateway(gateway: Uint8Array): void {
+    addDefaultGateway(this.socket, narrow(gateway));
   }
 
   close(): void {

@@ -8,6 +8,7 @@ import { DummyNetwork, type HostNetwork } from "../../fastpath/host-network.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
+import { FIELDS } from "../../packet/layout.ts";
 import { DEFAULT_LIMITS, FlowCache, type PreparedPacketOut } from "../cache/flow-cache.ts";
 import type { Clock } from "../clock.ts";
 import { SharedExport } from "../export/shared.ts";
@@ -18,6 +19,7 @@ import { DpFeatures } from "./features.ts";
 import type { BridgePort } from "./ports.ts";
 import { TunnelAttachments } from "./tunnel-ports.ts";
 import { wantedTuning } from "./tuning.ts";
+import { ZoneTimeouts } from "./zone-timeouts.ts";
 
 /** VLAN tags of a packet that flows match; `other_config:vlan-limit` changes it. */
 const DEFAULT_VLAN_LIMIT = 1;
@@ -55,6 +57,7 @@ export class Backend {
   readonly tunnels: Tunnels<BridgePort>;
   readonly tunnelPorts: TunnelAttachments;
   readonly exports: SharedExport;
+  readonly zoneTimeouts: ZoneTimeouts;
   /** VLAN tags of a packet that are told apart from what follows (`other_config:vlan-limit`). */
   vlanLimit: 1 | 2 | undefined;
   /** Tables are being restored (`flow-restore-wait`): packets of unknown flows are dropped. */
@@ -93,12 +96,15 @@ export class Backend {
       changed: () => this.cache.changed(),
     });
     this.tunnelPorts = new TunnelAttachments(this, this.tunnels);
+    this.zoneTimeouts = new ZoneTimeouts(datapath.conntrack, () => this.cache.changed());
     this.exports = new SharedExport(datapath, this.cache);
     const { upcall } = this.cache;
     datapath.listen({
       upcall: (each) => {
         if (this.restoring) return;
         this.addresses.see(each.packet.data);
+        const dpPort = each.key.get(FIELDS.in_port);
+        if (!this.attached.has(dpPort)) this.tunnels.judge(each.key, dpPort);
         upcall(each);
       },
       portLost: (portNo, reason) => {

@@ -59,11 +59,11 @@ export interface BridgeOptions {
   readonly devices: Devices;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where it is told what OpenFlow connections ask for; `log` unless given. */
+  readonly requestLog?: Logger | undefined;
   readonly runDir: string;
   /** For what outlives the process; undefined: nothing can. */
   readonly stateDir?: string | undefined;
-  /** Where it is told what OpenFlow connections ask for; `log` unless given. */
-  readonly requestLog?: Logger | undefined;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
   /** Where it is told what bonds and LACP do; `log` unless given. */
@@ -185,13 +185,16 @@ export class Bridge implements Switch, BondHost {
     this.services = new Services({
       bridge: this,
       agents: this.agents,
+      network: backend.tunnels.network,
+      devices: options.devices,
+      inBandChanged: () => backend.changed(),
       clock,
       log,
+      requestLog: options.requestLog ?? log,
       runDir,
       selfConfined: options.selfConfined ?? true,
       messages: options.messages,
       tls: options.tls,
-      requestLog: options.requestLog ?? log,
       changed: statusChanged,
     });
     this.exports = new BridgeExport({
@@ -371,6 +374,16 @@ export class Bridge implements Switch, BondHost {
     this.backend.changed();
     this.agents.portModified(before, port.describe(), source);
     this.options.statusChanged();
+  }
+
+  zoneTimeouts(zone: number): number | undefined {
+    const { datapath, zoneTimeouts } = this.backend;
+    const type = datapath.type === "dummy" ? "dummy" : this.inUserspace ? "netdev" : "system";
+    return zoneTimeouts.policyOf(type, zone);
+  }
+
+  get inBand(): boolean {
+    return this.services.isInBand;
   }
 
   // For OpenFlow connections

@@ -40,6 +40,7 @@ const STATUS_COLUMNS: Readonly<Partial<Record<RowChange["table"], ReadonlySet<st
     "cfm_fault_status",
   ]),
   Controller: new Set(["is_connected", "role", "status"]),
+  Manager: new Set(["is_connected", "status"]),
   Mirror: new Set(["statistics"]),
 };
 

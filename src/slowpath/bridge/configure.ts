@@ -73,12 +73,20 @@ export async function configureBridge(
     versions,
     failMode: want.row.fail_mode ?? "standalone",
     packetInQueue: queue >= 1 && queue <= 512 ? queue : undefined,
+    managers: managersOf(context.replica),
     disableInBand: otherConfig.get("disable-in-band") === "true",
     inBandQueue: inBandQueue(otherConfig.get("in-band-queue")),
   });
   // After the fail mode, which empties the tables when a bridge is new.
   bridge.keptFlows.configure(otherConfig.get("persist-flows") === "true");
   log.dbg(`bridge ${bridge.name}: configured`);
+}
+
+/** Those that may be reached through a bridge. */
+function managersOf(replica: Replica): string[] {
+  return [...replica.rows("Manager").values()]
+    .filter((row) => row.connection_mode !== "out-of-band")
+    .map(({ target }) => target);
 }
 
 const inBandQueue = (text: string | undefined): number | undefined =>

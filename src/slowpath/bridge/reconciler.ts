@@ -246,6 +246,7 @@ export class Reconciler {
     for (const backend of new Set([...this.bridges.values()].map((b) => b.backend))) {
       backend.restoring = this.isRestoring;
       backend.setLimits(wanted.root?.other_config ?? new Map());
+      backend.zoneTimeouts.configure(this.options.replica, wanted.root);
       await backend.settle();
     }
     return wanted.root?.next_cfg;

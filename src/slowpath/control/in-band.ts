@@ -7,20 +7,24 @@
  *     (a) DHCP requests from LOCAL       (f) ARP replies about it      (h) TCP to it
  *     (b) ARP replies to LOCAL           (g) ARP requests of it        (i) TCP from it
  *     (c) ARP requests from LOCAL
+ *                                        of the next hop to it
+ *                                        (d) ARP replies to it         (e) ARP requests from it
  *
  * - In-band is the default: `connection_mode=out-of-band` excepts one controller, Bridge
  *   `other_config:disable-in-band=true` the bridge. `other_config:in-band-queue` has the rules' packets
- *   leave by that queue.
+ *   leave by that queue. Managers count as controllers, those on this host excepted.
+ * - The next hop is the host's: its routes and neighbours are asked every ten seconds, every second
+ *   while an Ethernet address is not known.
+ * - What a DHCP server answers a client reaches LOCAL whatever the flows do with it (inbandDhcp).
  *
- * Limits: IPv4 addresses, as in Open vSwitch, and no host names. The Ethernet address of the next hop,
- * which Open vSwitch has rules for too, is not looked up: it matters where a switch behind this one is
- * controlled in-band by a router's address.
+ * Limits: IPv4 addresses, as in Open vSwitch, and no host names.
  */
 import type { Action } from "../../openflow/actions/types.ts";
 import { setMatchExact } from "../../openflow/match-set.ts";
 import { PORTS } from "../../openflow/version.ts";
 import { anyMatch, type Match } from "../../packet/key.ts";
 import { type Field, FIELDS } from "../../packet/layout.ts";
+import type { Clock } from "../clock.ts";
 import type { Rule } from "../pipeline/rule.ts";
 import type { FlowTables } from "../pipeline/tables.ts";
 import type { Target } from "./targets.ts";
@@ -29,6 +33,8 @@ const PRIORITY = {
   fromLocalDhcp: 180_000,
   toLocalArp: 180_001,
   fromLocalArp: 180_002,
+  toNextHopArp: 180_003,
+  fromNextHopArp: 180_004,
   toRemoteArp: 180_005,
   fromRemoteArp: 180_006,
   toRemoteTcp: 180_007,
@@ -43,6 +49,8 @@ const UDP = 17;
 const TCP = 6;
 const DHCP_CLIENT = 68;
 const DHCP_SERVER = 67;
+const KNOWN_REFRESH_MS = 10_000;
+const UNKNOWN_REFRESH_MS = 1_000;
 
 export interface Remote {
   /** IPv4, as a number. */
@@ -60,15 +68,25 @@ interface Wanted {
   readonly match: Match;
 }
 
+/** The Ethernet address of the next hop to an IPv4 address, if it is known. */
+export type NextHopMac = (address: number) => Uint8Array | undefined;
+
 export class InBand {
   private readonly rules = new Set<Rule>();
+  private config: InBandConfig = { remotes: [], queue: undefined };
+  private mac = new Uint8Array(6);
+  private cancelRefresh: () => void = () => {};
   private state = "";
   private wanted: readonly Wanted[] = [];
   private queue: number | undefined;
   private readonly unlisten: () => void;
   private healing = false;
 
-  constructor(private readonly tables: FlowTables) {
+  constructor(
+    private readonly tables: FlowTables,
+    private readonly clock: Pick<Clock, "after">,
+    private readonly nextHopMac: NextHopMac,
+  ) {
     // Whoever empties the tables does not mean these rules.
     this.unlisten = tables.listen((changes) => {
       if (this.healing) return;
@@ -79,18 +97,49 @@ export class InBand {
     });
   }
 
+  /** Is some controller to be reached through the bridge? */
+  get isOn(): boolean {
+    return this.config.remotes.length > 0;
+  }
+
   close(): void {
+    this.cancelRefresh();
     this.unlisten();
     this.wanted = [];
   }
 
   /** Puts the rules in place that there must be; none without remotes. `mac`: LOCAL's address. */
-  configure({ remotes, queue }: InBandConfig, mac: Uint8Array): void {
-    const state = remotes.length === 0 ? "" : JSON.stringify([remotes, queue, [...mac]]);
+  configure(config: InBandConfig, mac: Uint8Array): void {
+    this.config = config;
+    this.mac = Uint8Array.from(mac);
+    this.refresh();
+  }
+
+  private refresh(): void {
+    this.cancelRefresh();
+    const { remotes, queue } = this.config;
+    const hops = new Map<string, Uint8Array>();
+    let isComplete = true;
+    for (const { address } of remotes) {
+      const hop = this.nextHopMac(address);
+      if (hop) hops.set(hop.toHex(), hop);
+      else isComplete = false;
+    }
+    const state = remotes.length === 0
+      ? ""
+      : JSON.stringify([remotes, queue, [...this.mac], [...hops.keys()]]);
+    if (remotes.length > 0) {
+      const waitMs = isComplete ? KNOWN_REFRESH_MS : UNKNOWN_REFRESH_MS;
+      this.cancelRefresh = this.clock.after(waitMs, () => this.refresh());
+    }
     if (state === this.state) return;
     this.state = state;
     this.queue = queue;
-    this.wanted = remotes.length === 0 ? [] : [...ofBridge(mac), ...remotes.flatMap(ofRemote)];
+    this.wanted = remotes.length === 0 ? [] : distinct([
+      ...ofBridge(this.mac),
+      ...[...hops.values()].flatMap(ofNextHop),
+      ...remotes.flatMap(ofRemote),
+    ]);
     this.put();
   }
 
@@ -132,8 +181,33 @@ const matchOf = (...fields: readonly (readonly [Field, number | bigint])[]): Mat
   return match;
 };
 
+/** Each match once: two ports of one address have its ARP in common. */
+function distinct(wanted: readonly Wanted[]): Wanted[] {
+  const byMatch = new Map<string, Wanted>();
+  for (const each of wanted) {
+    const { key, mask } = each.match;
+    const text = `${each.priority}/${key.bytes.toHex()}/${mask.bytes.toHex()}`;
+    if (!byMatch.has(text)) byMatch.set(text, each);
+  }
+  return [...byMatch.values()];
+}
+
+const numberOf = (mac: Uint8Array): bigint =>
+  mac.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
+
+const ethernetArp = (side: Field, mac: bigint, operation: number): Match =>
+  matchOf([side, mac], [FIELDS.eth_type, ETH_ARP], [FIELDS.arp_op, operation]);
+
+function ofNextHop(mac: Uint8Array): Wanted[] {
+  const hop = numberOf(mac);
+  return [
+    { priority: PRIORITY.toNextHopArp, match: ethernetArp(FIELDS.eth_dst, hop, ARP_REPLY) },
+    { priority: PRIORITY.fromNextHopArp, match: ethernetArp(FIELDS.eth_src, hop, ARP_REQUEST) },
+  ];
+}
+
 function ofBridge(mac: Uint8Array): Wanted[] {
-  const local = mac.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
+  const local = numberOf(mac);
   const dhcp = matchOf(
     [FIELDS.in_port_oxm, PORTS.LOCAL],
     [FIELDS.eth_src, local],
@@ -142,12 +216,10 @@ function ofBridge(mac: Uint8Array): Wanted[] {
     [FIELDS.udp_src, DHCP_CLIENT],
     [FIELDS.udp_dst, DHCP_SERVER],
   );
-  const arp = (side: Field, operation: number): Match =>
-    matchOf([side, local], [FIELDS.eth_type, ETH_ARP], [FIELDS.arp_op, operation]);
   return [
     { priority: PRIORITY.fromLocalDhcp, match: dhcp },
-    { priority: PRIORITY.toLocalArp, match: arp(FIELDS.eth_dst, ARP_REPLY) },
-    { priority: PRIORITY.fromLocalArp, match: arp(FIELDS.eth_src, ARP_REQUEST) },
+    { priority: PRIORITY.toLocalArp, match: ethernetArp(FIELDS.eth_dst, local, ARP_REPLY) },
+    { priority: PRIORITY.fromLocalArp, match: ethernetArp(FIELDS.eth_src, local, ARP_REQUEST) },
   ];
 }
 

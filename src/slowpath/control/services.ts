@@ -9,13 +9,18 @@
 import { isAbsolute, join, relative } from "node:path";
 import type { Row } from "../../db/replica.ts";
 import type { Tls } from "../../db/tls/tls.ts";
+import type { Devices } from "../../fastpath/devices.ts";
+import type { HostNetwork } from "../../fastpath/host-network.ts";
 import type { Logger } from "../../log/log.ts";
 import { PORTS } from "../../openflow/version.ts";
+import { mapIpv4 } from "../../packet/prefix.ts";
 import type { Clock } from "../clock.ts";
 import type { Agents, ControllerState } from "./agents.ts";
 import { type ControllerHealth, type FailMode, FailModeKeeper } from "./fail-mode.ts";
 import type { MessageLog } from "./message-log.ts";
-import { InBand, remoteOf } from "./in-band.ts";
+import { InBand, type Remote, remoteOf } from "./in-band.ts";
+import { LocalAddress } from "./local-address.ts";
+import { nextHop } from "./next-hop.ts";
 import { Service, type ServiceContext, type ServiceSettings } from "./service.ts";
 import { Snoop } from "./snoop.ts";
 import type { Switch } from "./switch.ts";
@@ -27,6 +32,8 @@ const DEFAULT_PROBE_MS = 5000;
 const MANAGEMENT_PROBE_MS = 60_000;
 const DEFAULT_MAX_BACKOFF_MS = 8000;
 const DEFAULT_PACKET_IN_QUEUE = 100;
+const MANAGER_PORT = 6640;
+const LOOPBACK = 0x7f000001;
 
 export interface ControllerStatus {
   readonly connected: boolean;
@@ -37,6 +44,9 @@ export interface ControllerStatus {
 export interface ServicesOptions {
   readonly bridge: Switch;
   readonly agents: Agents;
+  /** By which controllers are reached, if that is through the bridge itself. */
+  readonly network: HostNetwork;
+  readonly devices: Pick<Devices, "get" | "setUp">;
   readonly clock: Clock;
   readonly log: Logger;
   /** Where it is told what connections ask for. */
@@ -48,6 +58,8 @@ export interface ServicesOptions {
   readonly messages?: MessageLog | undefined;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
+  /** `isInBand` has. */
+  readonly inBandChanged: () => void;
   /** The status of a controller may have changed. */
   readonly changed: () => void;
 }
@@ -63,6 +75,8 @@ export interface ServicesConfig {
   readonly packetInQueue: number | undefined;
   /** `Bridge.other_config:disable-in-band`. */
   readonly disableInBand?: boolean;
+  /** Targets of managers that are not out-of-band. */
+  readonly managers?: readonly string[];
   /** `Bridge.other_config:in-band-queue`. */
   readonly inBandQueue?: number | undefined;
 }
@@ -72,18 +86,19 @@ const ROLES = { equal: "other", primary: "master", secondary: "slave" } as const
 export class Services {
   readonly failMode: FailModeKeeper;
   private readonly inBand: InBand;
+  private readonly localAddress: LocalAddress;
   private readonly services = new Map<string, Service>();
   /** Why the target of a row is not served, by target. */
   private readonly errors = new Map<string, string>();
-  private readonly warned = new Set<string>();
   private snoop: Snoop | undefined;
   private cancelRetry: () => void = () => {};
   private controllers: readonly Row<"Controller">[] = [];
   private waits = false;
 
   constructor(private readonly options: ServicesOptions) {
-    const { bridge, clock, log, agents } = options;
-    this.inBand = new InBand(bridge.tables);
+    const { bridge, clock, log, agents, network } = options;
+    this.inBand = new InBand(bridge.tables, clock, (address) => nextHopMac(network, address));
+    this.localAddress = new LocalAddress(bridge.name, network, options.devices, log);
     agents.controllers = () => this.controllerStates();
     this.failMode = new FailModeKeeper({
       bridge: bridge.name,
@@ -120,7 +135,6 @@ export class Services {
         refused.add(row.target);
         this.fail(row.target, parsed.error);
       }
-      this.warnUnsupported(row);
     }
     for (const target of [...this.errors.keys()]) {
       if (!refused.has(target) && !wanted.has(target)) this.errors.delete(target);
@@ -128,20 +142,33 @@ export class Services {
     this.apply(wanted);
     this.snoop ??= this.openSnoop();
     this.failMode.configure(config.failMode);
+    this.localAddress.configure(config.controllers);
     this.configureInBand(config);
+  }
+
+  /** Is the bridge itself a way to some controller? */
+  get isInBand(): boolean {
+    return this.inBand.isOn;
   }
 
   private configureInBand(config: ServicesConfig): void {
     const { bridge, runDir } = this.options;
-    const remotes = config.disableInBand ? [] : config.controllers
-      .filter((row) => row.connection_mode !== "out-of-band")
-      .flatMap(({ target }) => {
-        const parsed = parseTarget(target, runDir);
-        const remote = parsed.ok ? remoteOf(parsed.target) : undefined;
-        return remote ?? [];
-      });
+    const inBand = config.controllers.filter((row) => row.connection_mode !== "out-of-band");
+    const targets = inBand.map(({ target }) => parseTarget(target, runDir));
+    const managers = (config.managers ?? []).map((target) =>
+      parseTarget(target, runDir, MANAGER_PORT)
+    );
+    const remotes = [
+      ...remotesOf(targets),
+      ...remotesOf(managers).filter(({ address }) => address !== LOOPBACK),
+    ];
     const mac = bridge.ports.get(PORTS.LOCAL)?.mac ?? new Uint8Array(6);
-    this.inBand.configure({ remotes, queue: config.inBandQueue }, mac);
+    const before = this.isInBand;
+    this.inBand.configure(
+      { remotes: config.disableInBand ? [] : remotes, queue: config.inBandQueue },
+      mac,
+    );
+    if (before !== this.isInBand) this.options.inBandChanged();
   }
 
   /**
@@ -288,18 +315,17 @@ export class Services {
     this.errors.set(target, error);
     this.options.log.err(`${this.options.bridge.name}: controller ${error}`);
   }
+}
 
-  /** Says once what a row asks for and does not get. */
-  private warnUnsupported(row: Row<"Controller">): void {
-    const missing: string[] = [];
-    if (row.local_ip !== undefined) missing.push("local_ip");
-    for (const option of missing) {
-      const line = `${this.options.bridge.name}: controller ${row.target}: ${option}`;
-      if (this.warned.has(line)) continue;
-      this.warned.add(line);
-      this.options.log.warn(`${line} is not supported yet and has no effect`);
-    }
-  }
+function remotesOf(targets: readonly TargetResult[]): Remote[] {
+  return targets.flatMap((parsed) => (parsed.ok ? remoteOf(parsed.target) : undefined) ?? []);
+}
+
+function nextHopMac(network: HostNetwork, address: number): Uint8Array | undefined {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, address);
+  const hop = nextHop(network, mapIpv4(bytes));
+  return hop && network.neighbour(hop.device, hop.address);
 }
 
 function settingsOf(

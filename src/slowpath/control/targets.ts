@@ -28,15 +28,22 @@ export type TargetResult =
 
 const fail = (error: string): TargetResult => ({ ok: false, error });
 
-/** Takes `text` apart; the error says what is wrong with it and what would be right. */
-export function parseTarget(text: string, runDir: string): TargetResult {
+/**
+ * Takes `text` apart; the error says what is wrong with it and what would be right. `defaultPort`: of
+ * active connections.
+ */
+export function parseTarget(
+  text: string,
+  runDir: string,
+  defaultPort = OPENFLOW_PORT,
+): TargetResult {
   const colon = text.indexOf(":");
   const scheme = colon < 0 ? text : text.slice(0, colon);
   const rest = colon < 0 ? "" : text.slice(colon + 1);
   switch (scheme) {
     case "tcp":
     case "ssl":
-      return active(scheme, text, rest);
+      return active(scheme, text, rest, defaultPort);
     case "ptcp":
     case "pssl":
       return passive(scheme, text, rest);
@@ -60,10 +67,15 @@ function parsePort(text: string): number | undefined {
   return port <= 65535 ? port : undefined;
 }
 
-function active(kind: "tcp" | "ssl", text: string, rest: string): TargetResult {
+function active(
+  kind: "tcp" | "ssl",
+  text: string,
+  rest: string,
+  defaultPort: number,
+): TargetResult {
   const parts = /^(\[[0-9a-fA-F:.]+(?:%[^\]]+)?\]|[^:[\]]+)(?::(.*))?$/.exec(rest);
   if (!parts) return fail(`${text}: not of the form ${kind}:HOST[:PORT] ([HOST] for IPv6)`);
-  const port = parts[2] === undefined ? OPENFLOW_PORT : parsePort(parts[2]);
+  const port = parts[2] === undefined ? defaultPort : parsePort(parts[2]);
   if (!port) return fail(`${text}: "${parts[2]}" is not a port number (1 to 65535)`);
   return { ok: true, target: { kind, host: bare(parts[1]!), port } };
 }

@@ -31,6 +31,10 @@ export function track(x: Xlate, action: CtAction): void {
   const mark = mask.get(FIELDS.ct_mark);
   const label = mask.bytes.slice(LABEL.offset, LABEL.offset + LABEL.bytes);
   const helper = action.alg === FTP ? "ftp" : action.alg === TFTP ? "tftp" : undefined;
+  // For any protocol: those that the policy does not know have the defaults.
+  const timeout = action.commit && x.supports("ct_timeout")
+    ? x.bridge.zoneTimeouts?.(zone)
+    : undefined;
   const tracked: DpCt = {
     type: "ct",
     ...(action.commit ? { commit: true } : {}),
@@ -40,6 +44,7 @@ export function track(x: Xlate, action: CtAction): void {
     ...(label.some((byte) => byte !== 0) && { label: { value: labelOf(x, label), mask: label } }),
     ...(helper && { helper }),
     ...(nat && { nat: natOf(nat) }),
+    ...(timeout !== undefined && { timeout }),
   };
   if (action.alg && !helper) {
     x.complain(`cannot serialize ct_helper ${action.alg}`);

@@ -178,7 +178,12 @@ export interface PacketIn {
 }
 
 /** What a datapath may lack, as Open vSwitch names it. */
-export type Feature = "clone" | "check_pkt_len" | "add_mpls" | "explicit_drop_action";
+export type Feature =
+  | "clone"
+  | "check_pkt_len"
+  | "add_mpls"
+  | "ct_timeout"
+  | "explicit_drop_action";
 
 export interface BridgeModel {
   readonly name: string;
@@ -210,6 +215,10 @@ export interface BridgeModel {
   readonly standardPush?: boolean;
   /** OFPC_FRAG_* of set-config: what happens to IP fragments. */
   readonly fragMode: "normal" | "drop" | "nx-match";
+  /** Number of the timeout policy of a conntrack zone, if it has one. */
+  zoneTimeouts?(zone: number): number | undefined;
+  /** Controllers are reached through the bridge itself (control/in-band.ts). */
+  readonly inBand?: boolean;
   /** True while some connection of a version before 1.3 wants packets that match nothing. */
   wantsMisses(): boolean;
   /** True while a controller is connected, which buckets may watch; none unless told. */

@@ -34,6 +34,7 @@ import { FIELDS } from "../../packet/layout.ts";
 import { runActions, runActionSet } from "./actions.ts";
 import { AT, inPort, isIp, lookBytes, u32 } from "./bits.ts";
 import { clearTunnel } from "../tunnels/metadata.ts";
+import { answerDhcp } from "./dhcp.ts";
 import { dropOf } from "./drop.ts";
 import type { Effect } from "./effects.ts";
 import { finishFreezing, thaw } from "./freeze.ts";
@@ -108,10 +109,10 @@ export interface Translation {
 }
 
 const CT_TRACKED = 0x20;
-/** Open vSwitch asks its datapath for no more outputs at once (net.core.netdev_max_backlog). */
 /** Packet types of IP without Ethernet; nothing else may say what they are. */
 const BARE_IPV4 = 0x10800;
 const BARE_IPV6 = 0x186dd;
+/** Open vSwitch asks its datapath for no more outputs at once (net.core.netdev_max_backlog). */
 const MANY_OUTPUTS = 1000;
 /** Nothing to do, where nothing at all would mean a search. */
 const NOTHING: readonly ThawAction[] = [{ type: "note", data: new Uint8Array() }];
@@ -134,8 +135,8 @@ export function translate(input: TranslationInput): Translation {
   });
   tracer?.enter("bridge", `bridge("${bridge.name}")`);
   run(x, input);
-  tracer?.leave();
   finishLessons(x);
+  tracer?.leave();
   if (!x.error) finishSampling(x);
   const many = x.actions.length > MANY_OUTPUTS &&
     x.actions.filter(({ type }) => type === "output").length > MANY_OUTPUTS;
@@ -252,6 +253,7 @@ function process(
     if (x.error) return;
     if (!x.freezing) runActionSet(x);
     if (x.freezing) finishFreezing(x);
+    else if (x.bridge.inBand) answerDhcp(x);
   }
 }
 

@@ -150,10 +150,10 @@ export class Xlate {
   inActionSet = false;
   /** Nothing more of this pipeline is run: `exit`, or freezing. */
   exit = false;
-  /** `learn` has put in a rule: the packet's like may take another way. */
-  taught = false;
   /** Rules that `learn` is about to put in (learn.ts). */
   lessons: Learned[] = [];
+  /** `learn` has put in a rule: the packet's like may take another way. */
+  taught = false;
   depth = 0;
   resubmits = 0;
 

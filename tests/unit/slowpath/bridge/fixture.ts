@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openReplica, type Replica, type Row } from "../../../../src/db/replica.ts";
+import { SWITCH_TABLES } from "../../../../src/cli/switch-tables.ts";
 import { type DatabaseService, startDatabaseService } from "../../../../src/db/service.ts";
 import { DummyDevices } from "../../../../src/fastpath/devices.ts";
 import {
@@ -15,22 +16,6 @@ import {
 import { LogSink } from "../../../../src/log/log.ts";
 import { systemClock } from "../../../../src/slowpath/clock.ts";
 import { startVswitch, type Vswitch } from "../../../../src/slowpath/vswitch.ts";
-
-const TABLES = [
-  "Open_vSwitch",
-  "Bridge",
-  "Port",
-  "Interface",
-  "Controller",
-  "Mirror",
-  "Flow_Table",
-  "NetFlow",
-  "sFlow",
-  "IPFIX",
-  "Flow_Sample_Collector_Set",
-  "QoS",
-  "Queue",
-] as const;
 
 export class SwitchFixture {
   readonly log: string[] = [];
@@ -51,7 +36,7 @@ export class SwitchFixture {
       sockets: [],
       logger: quiet.logger("db"),
     });
-    const replica = await openReplica(service.openSession("test"), TABLES);
+    const replica = await openReplica(service.openSession("test"), SWITCH_TABLES);
     const fixture = new SwitchFixture(
       dir,
       service,

@@ -18,12 +18,14 @@ const EVERYTHING = {
 };
 
 function rig() {
-  const tables = new FlowTables(new ManualClock());
-  const inBand = new InBand(tables);
+  const clock = new ManualClock();
+  const tables = new FlowTables(clock);
+  const hops = new Map<number, Uint8Array>();
+  const inBand = new InBand(tables, clock, (address) => hops.get(address));
   const rules = () =>
     [...tables.select(EVERYTHING, true)]
       .map((rule) => `${rule.priority} ${formatMatch(rule.match())}`).sort();
-  return { tables, inBand, rules };
+  return { tables, inBand, rules, clock, hops };
 }
 
 describe("in-band control", () => {
@@ -42,6 +44,36 @@ describe("in-band control", () => {
     expect([...tables.select(EVERYTHING)]).toEqual([]);
     inBand.configure({ remotes: [], queue: undefined }, MAC);
     expect(rules()).toEqual([]);
+  });
+
+  test("lets the ARP of the next hop through, as soon as its address is known", () => {
+    const { inBand, rules, clock, hops } = rig();
+    inBand.configure({ remotes: [REMOTE], queue: undefined }, MAC);
+    expect(inBand.isOn).toBe(true);
+    const before = rules();
+    hops.set(REMOTE.address, Uint8Array.of(2, 0, 0, 0, 0, 9));
+    clock.advance(1000);
+    const added = rules().filter((rule) => !before.includes(rule));
+    expect(added).toEqual([
+      "180003 arp,dl_dst=02:00:00:00:00:09,arp_op=2",
+      "180004 arp,dl_src=02:00:00:00:00:09,arp_op=1",
+    ]);
+    hops.clear();
+    clock.advance(9999);
+    expect(rules().length).toBe(9);
+    clock.advance(1);
+    expect(rules()).toEqual(before);
+    inBand.configure({ remotes: [], queue: undefined }, MAC);
+    expect(inBand.isOn).toBe(false);
+    clock.advance(60_000);
+    expect(rules()).toEqual([]);
+  });
+
+  test("two controllers on one host have its ARP in common", () => {
+    const { inBand, rules } = rig();
+    inBand.configure({ remotes: [REMOTE, { ...REMOTE, port: 6654 }], queue: undefined }, MAC);
+    expect(rules().length).toBe(9);
+    expect(new Set(rules()).size).toBe(9);
   });
 
   test("comes back when the tables are emptied, and ends with the bridge", async () => {
