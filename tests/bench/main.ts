@@ -54,7 +54,9 @@ if (rows.length === 0) fail(`no row is called ${values.rows}`);
 const measured = MEASUREMENTS.filter((each) => each.rows.some((row) => rows.includes(row)));
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 7));
 const packetSeconds = Number(values.seconds ?? (values.quick ? 0.8 : 1.5));
+const sandbox = await Sandbox.create();
 const effort: Effort = {
+  sandbox,
   packetSeconds,
   tcpSeconds: Math.max(1, Math.round(packetSeconds * 1.5)),
   pings: values.quick ? 200 : 500,
@@ -64,7 +66,6 @@ const effort: Effort = {
 const waitMs = 1000 * Number(values.wait ?? (values.quick ? 0 : 3));
 
 const machine = await describeMachine(args);
-const sandbox = await Sandbox.create();
 const samples: Samples = new Map();
 const forwarders: Forwarder[] = [];
 const problems: string[] = [];
@@ -132,7 +133,7 @@ const idle = quantile(idleBefore, 0.5);
 const table = markdown(results, machine, rounds, idle);
 mkdirSync(values.out, { recursive: true });
 const base = join(values.out, machine.date.slice(0, 19).replaceAll(":", ""));
-const { numbers: _, ...plainEffort } = effort;
+const { numbers: _n, sandbox: _s, ...plainEffort } = effort;
 const json = { machine, rounds, effort: plainEffort, idleBefore: idle, results, problems };
 writeFileSync(`${base}.json`, `${JSON.stringify(json, null, 2)}\n`);
 writeFileSync(`${base}.md`, table);

@@ -3,8 +3,10 @@
  * what each means.
  */
 import { ping } from "../support/hosts.ts";
+import type { Sandbox } from "../support/netns.ts";
 import type { Forwarder } from "./forwarders.ts";
 import { accessList, everyFlowIsNew, tracked, underRules } from "./rules.ts";
+import { tunnelRates } from "./tunnels.ts";
 import {
   busySeconds,
   floodRate,
@@ -21,6 +23,7 @@ export interface Effort {
   readonly tcpSeconds: number;
   readonly pings: number;
   readonly numbers: FlowNumbers;
+  readonly sandbox: Sandbox;
 }
 
 /** Gives out numbers of new flows: those of earlier measurements never come again. */
@@ -227,6 +230,13 @@ export const MEASUREMENTS: readonly Measurement[] = [
   {
     rows: [{ name: "tcp", title: "TCP, one stream", unit: "Gbit/s" }],
     measure: async (forwarder, { tcpSeconds }) => ({ tcp: await tcpRate(forwarder, tcpSeconds) }),
+  },
+  {
+    rows: [
+      { name: "tcp-vxlan", title: "TCP through VXLAN, two switches", unit: "Gbit/s" },
+      { name: "tcp-geneve", title: "TCP through Geneve, two switches", unit: "Gbit/s" },
+    ],
+    measure: ({ name }, { sandbox, tcpSeconds }) => tunnelRates(sandbox, name, tcpSeconds),
   },
   {
     rows: [
