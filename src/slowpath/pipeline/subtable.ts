@@ -38,6 +38,7 @@ function stages(): Uint8Array {
 }
 
 const FIRST_SLOTS = 4;
+const PORTS_WORD = AT.tpSrc >> 2;
 const NONE = -1;
 
 /** Masks of equal hash may differ, masks of different hash do. */
@@ -160,12 +161,15 @@ export class Subtable<T extends Classified> implements Home {
     }
     const slot = this.probe(hash, words);
     if (slot === NONE && this.ports && wildcards) {
-      // Of the last stage, what tells that no rule has these ports is enough.
+      // Of the ports, what tells that no rule has them is enough; but some rule may have them, and
+      // differ elsewhere.
       const mask = u32(this.mask, AT.tpSrc);
       this.ports.scratch[0] = u32(key, AT.tpSrc) & mask;
       const { looked } = this.ports.lookup(this.ports.scratch);
       if (looked > 0) look32(wildcards, AT.tpSrc, mask & -(2 ** (32 - looked)));
-      this.look(wildcards.words, before);
+      for (let j = 0; j < i; j++) {
+        if (at[j] !== PORTS_WORD) wildcards.words[at[j]!]! |= bits[j]!;
+      }
       return undefined;
     }
     if (wildcards) this.look(wildcards.words, i);

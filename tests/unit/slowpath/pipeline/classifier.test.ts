@@ -12,7 +12,9 @@ class Entry extends Classified {
 }
 
 /** Few values of few fields, so that rules meet. */
-const FIELD_NAMES = ["in_port", "eth_dst", "ip_src", "tcp_dst", "reg0", "ipv6_dst"] as const;
+const FIELD_NAMES = [
+  ...["in_port", "eth_dst", "ip_src", "tcp_dst", "tcp_flags", "reg0", "ipv6_dst"] as const,
+] as const;
 const small = fc.nat({ max: 3 });
 const masks = fc.constantFrom(0n, 0n, 1n, 3n, (1n << 16n) - 1n);
 const anyMatch = fc.tuple(...FIELD_NAMES.map(() => fc.tuple(small, masks))).map((parts) =>
@@ -32,7 +34,8 @@ function fits({ key, mask }: Match, packet: FlowKey): boolean {
 }
 
 function fill(rules: readonly (readonly [Match, number])[]) {
-  const classifier = new Classifier<Entry>();
+  const classifier = new Classifier<Entry>(true);
+  classifier.setPrefixes([FIELDS.ip_src, FIELDS.ipv6_dst]);
   const model: Entry[] = [];
   for (const [index, [m, priority]] of rules.entries()) {
     if (classifier.find(m, priority)) continue;
