@@ -54,6 +54,8 @@ export class PrefixLookup {
   private readonly answers: readonly TrieAnswer[];
   /** False: the packet has no such field, so that nothing can be excluded. */
   private readonly applies: boolean[];
+  /** By field: so many bits were noted as looked at for this packet. */
+  private readonly noted: number[];
   private key = NO_KEY;
   private wildcards = NO_KEY;
 
@@ -61,13 +63,17 @@ export class PrefixLookup {
     this.answers = fields.map(({ trie }) => new TrieAnswer(trie.bits));
     this.asked = fields.map(() => false);
     this.applies = fields.map(() => false);
+    this.noted = fields.map(() => 0);
   }
 
   /** Begins with a packet. */
   start(key: FlowKey, wildcards: FlowKey): void {
     this.key = key;
     this.wildcards = wildcards;
-    for (let i = 0; i < this.asked.length; i++) this.asked[i] = false;
+    for (let i = 0; i < this.asked.length; i++) {
+      this.asked[i] = false;
+      this.noted[i] = 0;
+    }
   }
 
   /**
@@ -83,8 +89,10 @@ export class PrefixLookup {
       const answer = this.answers[i]!;
       if (answer.fits(length)) continue;
       // A trie is the whole table's: its answer may depend on more bits than the subtable has.
+      if (answer.looked <= this.noted[i]!) return true;
       if (answer.looked <= length) {
         this.look(i, answer.looked);
+        this.noted[i] = answer.looked;
         return true;
       }
       if (this.hasLooked(i, answer.looked)) return true;
