@@ -95,6 +95,8 @@ class Shape {
 export class MatchShapes {
   private readonly byHash = new Map<number, Shape[]>();
   private count = 0;
+  /** The one that fit last: flows come in runs of a shape. */
+  private latest: Shape | undefined;
 
   /** The match in `bytes[start, end)`, if one of its shape was learned. */
   read(
@@ -104,15 +106,22 @@ export class MatchShapes {
     loose: boolean,
     key?: FlowKey,
   ): Match | undefined {
+    const shape = this.find(bytes, start, end, loose);
+    if (!shape) return undefined;
+    const into = key ?? new FlowKey();
+    shape.keyInto(into, bytes, start);
+    return { key: into, mask: shape.mask };
+  }
+
+  private find(bytes: Uint8Array, start: number, end: number, loose: boolean): Shape | undefined {
+    const { latest } = this;
+    if (latest?.fits(bytes, start, end - start, loose)) return latest;
     const hash = hashOf(bytes, start, end);
     const alike = hash === 0 ? undefined : this.byHash.get(hash);
     if (!alike) return undefined;
     for (let i = 0; i < alike.length; i++) {
       const shape = alike[i]!;
-      if (!shape.fits(bytes, start, end - start, loose)) continue;
-      const into = key ?? new FlowKey();
-      shape.keyInto(into, bytes, start);
-      return { key: into, mask: shape.mask };
+      if (shape.fits(bytes, start, end - start, loose)) return this.latest = shape;
     }
     return undefined;
   }

@@ -128,8 +128,8 @@ export interface FlowStats {
   readonly idleTimeout: number;
   readonly hardTimeout: number;
   /** Seconds since last used / modified; undefined where the version cannot say. */
-  readonly idleAge?: number;
-  readonly hardAge?: number;
+  readonly idleAge?: number | undefined;
+  readonly hardAge?: number | undefined;
   readonly importance: number;
   readonly flags: number;
   readonly packets: bigint | undefined;

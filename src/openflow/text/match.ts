@@ -286,21 +286,28 @@ function formatConntrack(parts: Parts): void {
 /** Says `tcp`, `arp` …; tells what has been said by it. */
 function formatProtocol(parts: Parts, ethType: number): { type: boolean; protocol: boolean } {
   if (!parts.has("eth_type")) return { type: false, protocol: false };
-  let fallback: string | undefined;
-  for (const [word, [type, protocol]] of PROTOCOL_WORDS) {
-    if (type !== ethType) continue;
-    if (protocol === undefined) {
-      fallback ??= word === "ip4" || word === "ipv4" ? undefined : word;
-      continue;
-    }
-    if (parts.has("nw_proto") && parts.value("nw_proto") === protocol) {
-      parts.add(word);
-      return { type: true, protocol: true };
-    }
+  const words = WORDS_OF_TYPE.get(ethType);
+  if (!words) return NOTHING_SAID;
+  const word = parts.has("nw_proto") ? words.get(parts.value("nw_proto")) : undefined;
+  parts.add(word ?? words.get(ANY_PROTOCOL)!);
+  return word === undefined ? TYPE_SAID : BOTH_SAID;
+}
+
+const ANY_PROTOCOL = -1;
+const TYPE_SAID = { type: true, protocol: false } as const;
+const BOTH_SAID = { type: true, protocol: true } as const;
+
+/** The first word for each Ethernet type and protocol: by type, then by protocol. */
+const WORDS_OF_TYPE: ReadonlyMap<number, ReadonlyMap<number, string>> = wordsOfTypes();
+
+function wordsOfTypes(): Map<number, Map<number, string>> {
+  const types = new Map<number, Map<number, string>>();
+  for (const [word, [type, protocol = ANY_PROTOCOL]] of PROTOCOL_WORDS) {
+    const words = types.get(type) ?? new Map<number, string>();
+    if (!words.has(protocol)) words.set(protocol, word);
+    types.set(type, words);
   }
-  if (fallback === undefined) return { type: false, protocol: false };
-  parts.add(fallback);
-  return { type: true, protocol: false };
+  return types;
 }
 
 function formatTunnel(parts: Parts): void {
