@@ -1,8 +1,8 @@
 /**
  * `ofproto/trace` of solovs against that of stock Open vSwitch: random flow tables and groups, random
  * packets, both with dummy devices and without privileges. Equal: the way through the tables, the
- * packet at its end and the datapath actions, text for text; not which bits were looked at, of which
- * either may need fewer. `SOLOVS_SEED` chooses the tables, `SOLOVS_TRACE_ROUNDS` how many.
+ * packet at its end, the bits that were looked at and the datapath actions, text for text.
+ * `SOLOVS_SEED` chooses the tables, `SOLOVS_TRACE_ROUNDS` how many.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
@@ -25,7 +25,10 @@ const missing = DUMMY_TOOLS.filter((tool) =>
 const playable = otherWords.length === 0 && existsSync(executable);
 const skip = !playable || stock === null || missing.length > 0 || !existsSync(SCHEMA);
 
-/** Ids of recirculations are each switch's own; what was looked at is not compared. */
+/**
+ * Ids of recirculations are each switch's own. Whether the IP protocol was looked at is not compared:
+ * Open vSwitch 3.1.0 with the mending of CVE-2023-1668, as Debian has it, does so when IP is changed.
+ */
 function normalise(text: string): string {
   const ids = new Map<string, number>();
   const named = (id: string): number => {
@@ -34,10 +37,17 @@ function normalise(text: string): string {
     return ids.get(number)!;
   };
   return text
-    .replace(/^Megaflow: .*\n/gm, "")
+    .replace(/^Megaflow: .*\n/gm, withoutProtocol)
     .replace(/(controller\([^)]*recirc_id=)\d+/g, "$1#")
     .replace(/recirc\((0x[0-9a-f]+)\)/g, (_, id) => `recirc(#${named(id)})`)
     .replace(/recirc_id=(0x[0-9a-f]+|[1-9]\d*)/g, (_, id) => `recirc_id=#${named(id)}`);
+}
+
+function withoutProtocol(line: string): string {
+  return line
+    .replace(/,(tcp|udp|sctp|icmp)6,/, ",ipv6,")
+    .replace(/,(tcp|udp|sctp|icmp),/, ",ip,")
+    .replace(/,nw_proto=\d+/, "");
 }
 
 describe.skipIf(skip)("the same trace as Open vSwitch", () => {
@@ -82,9 +92,11 @@ describe.skipIf(skip)("the same trace as Open vSwitch", () => {
       }
       for (let i = 0; i < PACKETS; i++) {
         const packet = randomPacket(random);
+        // A packet that is made, too, teaches what later ones find.
+        const words = [first, packet, ...(i % 4 === 3 ? ["-generate"] : [])];
         const [theirs, ours] = await Promise.all([
-          switches.stock.ask("ofproto/trace", first, packet),
-          switches.ours.ask("ofproto/trace", first, packet),
+          switches.stock.ask("ofproto/trace", ...words),
+          switches.ours.ask("ofproto/trace", ...words),
         ]);
         const text = (reply: typeof ours): string =>
           normalise("result" in reply ? reply.result : `error: ${reply.error}`);

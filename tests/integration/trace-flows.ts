@@ -90,6 +90,7 @@ const VLAN: readonly Choice[] = [
   (r) => `mod_vlan_pcp:${r.next(8)}`,
   (r) => `mod_vlan_vid:${r.pick(VIDS)},output:${ports(r, 0)},strip_vlan`,
   (r) => `push_vlan:0x8100,set_field:${4096 + 1 + r.next(100)}->vlan_vid`,
+  (r) => `push_vlan:0x88a8,output:${ports(r, 0)}`,
 ];
 
 const IP: readonly Choice[] = [
