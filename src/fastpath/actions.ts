@@ -128,7 +128,7 @@ export const DROP_REASONS = [
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
-export const TUNNEL_KINDS = ["vxlan", "geneve", "gre", "gtpu", "erspan"] as const;
+export const TUNNEL_KINDS = ["vxlan", "geneve", "gre", "gtpu", "erspan", "lisp"] as const;
 export type TunnelKind = (typeof TUNNEL_KINDS)[number];
 
 export type DpAction =

@@ -277,6 +277,7 @@ class SlowPath implements Vswitch {
       ...named("dp", this.backend?.datapath.counters() ?? {}),
       ...Object.entries(coverageOf(this.backend?.datapath.counters() ?? {})),
       ...Object.entries(this.backend?.cache.counters() ?? {}),
+      ...Object.entries(this.backend?.tunnels.counters() ?? {}),
       ...named("reconciler", this.reconciler.counters),
       ...named("openflow_connections", connections),
       ...named("buffer", buffers),

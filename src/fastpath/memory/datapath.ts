@@ -324,7 +324,8 @@ class InMemory implements MemoryDatapath {
 
   private output(portNo: number, limit: number): void {
     const port = this.portMap.get(portNo);
-    if (!port) {
+    // Through a tunnel's port nothing leaves: its packets are pushed through another.
+    if (!port || port.type === "tunnel") {
       this.count(NO_PORT);
       return;
     }

@@ -29,6 +29,7 @@ const TYPES: Readonly<Record<TunnelKind, readonly [ipv4: number, ipv6: number]>>
   geneve: [5, 5],
   erspan: [107, 108],
   gtpu: [110, 110],
+  lisp: [105, 105],
 };
 
 export function formatPushHeader(kind: TunnelKind, header: Uint8Array): string {
@@ -77,6 +78,8 @@ function formatTunnel(kind: TunnelKind, header: Uint8Array, view: DataView, l4: 
     case "gtpu":
       return `${udp()}gtpu(flags=${hex(header[at]!)},msgtype=${header[at + 1]},` +
         `teid=${hex(view.getUint32(at + 4))})`;
+    case "lisp":
+      return `${udp()}lisp(flags=${hex(header[at]!)},iid=${hex(view.getUint32(at + 4) >>> 8)})`;
     case "gre": {
       const flags = view.getUint16(l4);
       let text = `gre((flags=${hex(flags)},proto=${hex(view.getUint16(l4 + 2))})`;
@@ -225,6 +228,14 @@ function scanTunnel(s: Scanner, into: number[]): TunnelKind {
     into.push(...u32(s.number()));
     s.expect(")");
     return "gtpu";
+  }
+  if (s.take("lisp(flags=")) {
+    into.push(s.number(0xff), 0, 0, 0);
+    s.expect(",iid=");
+    // The first locator is reachable.
+    into.push(...u32(((s.number(0xffffff) << 8) | 1) >>> 0));
+    s.expect(")");
+    return "lisp";
   }
   s.expect("geneve(");
   let flags = 0;

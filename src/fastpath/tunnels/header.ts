@@ -7,7 +7,7 @@
  * - the IPv4 checksum is that of the header with a length of 0.
  *
  * References: RFC 7348 §5 (VXLAN), draft-ietf-nvo3-vxlan-gpe (GPE), RFC 8926 §3 (Geneve), RFC 2784 and
- * 2890 (GRE), 3GPP TS 29.281 §5.1 (GTP-U), draft-foschiano-erspan-03 (ERSPAN).
+ * 2890 (GRE), 3GPP TS 29.281 §5.1 (GTP-U), RFC 6830 §5.3 (LISP), draft-foschiano-erspan-03 (ERSPAN).
  */
 import { checksum } from "../../packet/checksum.ts";
 import { TUN_F_CSUM, TUN_F_DF, TUN_F_KEY, TUN_F_OAM } from "../../packet/layout.ts";
@@ -37,6 +37,11 @@ export const ERSPAN_GRE_BYTES = 8;
 export const GRE_F_SEQ = 0x1000;
 export const GENEVE_F_OAM = 0x80;
 export const GENEVE_F_CRITICAL = 0x40;
+export const LISP_BYTES = 8;
+/** A nonce, locator status bits, an instance id. */
+const LISP_F_NONCE = 0x80;
+const LISP_F_LOCATORS = 0x40;
+export const LISP_F_INSTANCE = 0x08;
 export const GTPU_F_SEQ = 0x02;
 /** Version 1, protocol type GTP. */
 const GTPU_DEFAULT_FLAGS = 0x30;
@@ -130,6 +135,8 @@ export function tunnelHeader(format: TunnelFormat, tunnel: DpTunnel): Uint8Array
       return gtpu(format, tunnel);
     case "erspan":
       return erspan(tunnel);
+    case "lisp":
+      return lisp(format, tunnel);
     default: {
       const never: never = kind;
       throw new Error(`tunnel kind ${never}`);
@@ -220,6 +227,15 @@ function gtpu({ inner, sequence }: TunnelFormat, tunnel: DpTunnel): Uint8Array {
   header[0] = (tunnel.gtpu?.flags || GTPU_DEFAULT_FLAGS) | (sequence ? GTPU_F_SEQ : 0);
   header[1] = tunnel.gtpu?.messageType || GTPU_GPDU;
   view.setUint32(4, Number((tunnel.id ?? 0n) & 0xffffffffn));
+  return header;
+}
+
+/** The nonce only shows the other end that we are alive: zero does. Locator 0 is reachable. */
+function lisp({ inner }: TunnelFormat, tunnel: DpTunnel): Uint8Array {
+  if (inner !== ETH_IPV4 && inner !== ETH_IPV6) throw cannotCarry("LISP", inner);
+  const { header, view } = room(LISP_BYTES);
+  header[0] = LISP_F_NONCE | LISP_F_LOCATORS | LISP_F_INSTANCE;
+  view.setUint32(4, ((Number((tunnel.id ?? 0n) & 0xffffffn) << 8) | 1) >>> 0);
   return header;
 }
 

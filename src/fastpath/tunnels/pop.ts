@@ -38,6 +38,8 @@ import {
   GTPU_BYTES,
   GTPU_F_SEQ,
   GTPU_GPDU,
+  LISP_BYTES,
+  LISP_F_INSTANCE,
   PROTOCOL_GRE,
   PROTOCOL_UDP,
   UDP_BYTES,
@@ -53,6 +55,7 @@ export const POP_RESULTS = [
   "tunnel_not_ip",
   "tunnel_fragment",
   "tunnel_truncated",
+  "tunnel_bad_length",
   "tunnel_bad_checksum",
   "tunnel_bad_version",
   "tunnel_unknown_protocol",
@@ -111,6 +114,7 @@ export function popTunnel(frame: Frame, kind: TunnelKind): PopResult {
   const l4 = frame.l4 >= 0 ? offset + frame.l4 : ip + headerBytes;
   clearTunnel(frame);
   readIp(frame, ip, ipv6);
+  if (!ipv6 && fold(sumBytes(bytes, ip, ip + headerBytes)) !== 0xffff) return "tunnel_bad_checksum";
   const overGre = kind === "gre" || kind === "erspan";
   if (key.bytes[NW_PROTO] !== (overGre ? PROTOCOL_GRE : PROTOCOL_UDP)) {
     return "tunnel_unknown_protocol";
@@ -138,6 +142,8 @@ export function popPayload(frame: Frame, kind: TunnelKind, own: number, end: num
       return geneve(frame, own, end);
     case "gtpu":
       return gtpu(frame, own, end);
+    case "lisp":
+      return lisp(frame, own, end);
     case "gre":
       return gre(frame, own, end);
     case "erspan":
@@ -176,6 +182,8 @@ function readUdp(
 ): PopResult {
   if (l4 + UDP_BYTES > end) return "tunnel_truncated";
   key.bytes.set(bytes.subarray(l4, l4 + 4), AT.tpSrc);
+  const length = readU16(bytes, l4 + 4);
+  if (length < UDP_BYTES || length > end - l4) return "tunnel_bad_length";
   if (readU16(bytes, l4 + 6) === 0) return "ok";
   // A partial checksum came from this machine and is right by definition.
   if (!vnet || (bytes[offset - VNET_BYTES]! & OFFLOADED) === 0) {
@@ -220,6 +228,16 @@ function geneve(frame: Frame, own: number, end: number): PopResult {
   for (let i = 0; i < optionBytes; i++) key.bytes[AT.options + i] = bytes[own + GENEVE_BYTES + i]!;
   key.bytes[AT.optionsLength] = optionBytes;
   return strip(frame, own + GENEVE_BYTES + optionBytes, ETH_TEB);
+}
+
+function lisp(frame: Frame, own: number, end: number): PopResult {
+  const { bytes } = frame;
+  const inner = own + LISP_BYTES;
+  if (inner >= end) return "tunnel_truncated";
+  if (bytes[own]! & LISP_F_INSTANCE) setId24(frame, own + 4);
+  const version = bytes[inner]! >> 4;
+  if (version !== 4 && version !== 6) return "tunnel_unknown_protocol";
+  return strip(frame, inner, version === 4 ? ETH_IPV4 : ETH_IPV6);
 }
 
 function gtpu(frame: Frame, own: number, end: number): PopResult {
@@ -290,10 +308,12 @@ function setId24({ key, bytes }: Frame, from: number): void {
   key.bytes[AT.flags + 1]! |= TUN_F_KEY;
 }
 
-/** Everything before `inner` goes; padding of the outer frame too. The rest is parsed anew. */
+/**
+ * Everything before `inner` goes, and the rest is parsed anew. What follows the outer packet's end stays
+ * behind the inner one, where it is padding just the same.
+ */
 function strip(frame: Frame, inner: number, ethType: number): PopResult {
   if (frame.vnet) stripOffload(frame, inner - frame.offset);
-  frame.length = frame.l3End;
   closeGap(frame, 0, inner - frame.offset);
   frame.packetType = ethType === ETH_TEB ? 0 : NS_ETHERTYPE | ethType;
   extractAgain(frame);

@@ -87,7 +87,7 @@ export class TunnelPort implements WorkerPort {
     readonly counters: PortCounters,
   ) {
     this.kind = kind;
-    this.fixed = kind === "vxlan" || kind === "geneve";
+    this.fixed = kind === "vxlan" || kind === "geneve" || kind === "lisp";
     this.overGre = sockets.protocol === PROTOCOL_GRE;
     this.encapsulations = new Encapsulations(kind, wire);
     const { ipv4, ipv6, udpPort } = sockets;

@@ -116,7 +116,6 @@ export class TunnelAttachments {
           backend.packetOut(through, { data: frame }, from.ofport, THROUGH_TABLES).send();
         },
       },
-      () => backend.clock.now(),
     );
     tunnels.add({ name: port.name, config, dpPort, port });
   }

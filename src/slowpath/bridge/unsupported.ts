@@ -9,7 +9,6 @@ import type { WantedBridge, WantedInterface, WantedPort } from "./wanted.ts";
 
 /** Interface types that Open vSwitch has and this switch has not yet. */
 const LATER_TYPES = new Set([
-  "lisp",
   "stt",
   "bareudp",
   "srv6",

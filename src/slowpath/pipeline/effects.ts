@@ -56,6 +56,8 @@ export type Effect =
     readonly out: PatchStats | undefined;
     readonly in: PatchStats | undefined;
   }
+  /** What comes after is counted with so many bytes more a packet: outer headers. */
+  | { readonly type: "header"; readonly bytes: number }
   /** Something else that lives as long as packets come. */
   | { readonly type: "touch"; touch(): void }
   /** A bond sent it. */
@@ -84,10 +86,11 @@ const FIN_OR_RST = 0x005;
 export function credit(
   effects: readonly Effect[],
   packets: number,
-  bytes: number,
+  innerBytes: number,
   usedMs: number,
   tcpFlags: number,
 ): void {
+  let bytes = innerBytes;
   for (const effect of effects) {
     switch (effect.type) {
       case "rule":
@@ -128,6 +131,9 @@ export function credit(
           effect.in.rxPackets += packets;
           effect.in.rxBytes += bytes;
         }
+        break;
+      case "header":
+        bytes += effect.bytes * packets;
         break;
       case "touch":
         effect.touch();

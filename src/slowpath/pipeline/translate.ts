@@ -33,7 +33,7 @@ import { FlowKey } from "../../packet/key.ts";
 import { FIELDS } from "../../packet/layout.ts";
 import { runActions, runActionSet } from "./actions.ts";
 import { AT, inPort, isIp, lookBytes, u32 } from "./bits.ts";
-import { clearTunnel } from "../tunnels/metadata.ts";
+import { clearTunnel, lookTunnel } from "../tunnels/metadata.ts";
 import { answerDhcp } from "./dhcp.ts";
 import { dropOf } from "./drop.ts";
 import type { Effect } from "./effects.ts";
@@ -193,24 +193,26 @@ function run(x: Xlate, { key, packetOut, resumes }: TranslationInput): void {
       return x.tracer?.leave();
     }
     const rest = thaw(x, frozen);
+    // The port that it came in by was found by it once more.
+    lookTunnel(x.key, x.mask);
     if (rest.length > 0) actions = rest;
   } else {
     if (u32(key, AT.ctState) & CT_TRACKED) x.conntracked = true;
+    const from = x.port(inPort(key));
+    if (from?.tunnel) x.effect({ type: "patch", out: undefined, in: from.patchStats });
     if (x.bridge.receiveTunnel?.(x.key, x.mask) === false) {
       x.congested = true;
       return;
     }
     // A tunnel that the packet came through is not one that it leaves by.
     clearTunnel(x.base);
-    const from = x.port(inPort(key));
     if (from?.tunnel) enterTunnel(x, from);
   }
   pipeline(x, actions);
 }
 
-/** The packet came by a tunnel: that is counted, and what has no Ethernet header may get one. */
+/** The packet came by a tunnel: what has no Ethernet header may get one. */
 function enterTunnel(x: Xlate, port: PortModel): void {
-  x.effect({ type: "patch", out: undefined, in: port.patchStats });
   if (port.tunnel!.isLayer3 && x.key.get(FIELDS.packet_type) !== 0) {
     x.key.set(FIELDS.packet_type, 0);
     x.key.bytes.fill(0, AT.ethDst, AT.ethDst + 6);

@@ -4,7 +4,15 @@
  */
 import type { TunnelKind } from "../../fastpath/actions.ts";
 
-export type TunnelType = "vxlan" | "geneve" | "gre" | "ip6gre" | "erspan" | "ip6erspan" | "gtpu";
+export type TunnelType =
+  | "vxlan"
+  | "geneve"
+  | "gre"
+  | "ip6gre"
+  | "erspan"
+  | "ip6erspan"
+  | "gtpu"
+  | "lisp";
 
 export interface TunnelKindRow {
   /** What its headers are on the wire. */
@@ -54,6 +62,16 @@ export const TUNNEL_TYPES: Readonly<Record<TunnelType, TunnelKindRow>> = {
   ip6gre: { ...GRE, kind: "gre", dpPort: "ip6gre_sys", families: "ipv6" },
   erspan: { ...ERSPAN, dpPort: "erspan_sys" },
   ip6erspan: { ...ERSPAN, dpPort: "ip6erspan_sys", families: "ipv6" },
+  lisp: {
+    kind: "lisp",
+    dpPort: "lisp_sys",
+    udpPort: 4341,
+    checksums: true,
+    sequence: false,
+    carriesL2: false,
+    carriesL3: true,
+    families: "both",
+  },
   gtpu: {
     kind: "gtpu",
     dpPort: "gtpu_sys",

@@ -9,7 +9,7 @@
  */
 import type { FlowKey } from "../../packet/key.ts";
 import { FIELDS, slot } from "../../packet/layout.ts";
-import { formatAddress, mapIpv4 } from "../../packet/prefix.ts";
+import { formatAddress, mapIpv4, sameAddress } from "../../packet/prefix.ts";
 import type { PacketTypeMode, TunnelConfig } from "./config.ts";
 
 export interface TunnelPort<P> {
@@ -77,15 +77,31 @@ export class TunnelPorts<P> {
     return this.all.get(port);
   }
 
+  /** Why there is no tunnel port for a packet; undefined if there is one. */
+  whyNot(key: FlowKey, dpPort: number): Mismatch | undefined {
+    if (this.find(key, dpPort) !== undefined) return undefined;
+    const id = key.getBig(FIELDS.tun_id);
+    const is = (wanted: Uint8Array | "flow" | undefined, which: "src" | "dst"): boolean =>
+      wanted === undefined || wanted === "flow" || sameAddress(wanted, tunnelAddress(key, which));
+    const left = [...this.all.values()].filter((tunnel) => tunnel.dpPort === dpPort);
+    const keyed = left.filter(({ config: { inKey = 0n } }) => inKey === "flow" || inKey === id);
+    if (keyed.length === 0) return "no_such_key";
+    const remote = keyed.filter(({ config }) => is(config.remote, "src"));
+    if (remote.length === 0) return "wrong_remote";
+    return remote.some(({ config }) => is(config.local, "dst"))
+      ? "wrong_packet_type"
+      : "wrong_local";
+  }
+
   /** The tunnel port for a packet that came in by the datapath port with that tunnel metadata. */
   find(key: FlowKey, dpPort: number): P | undefined {
     const id = key.getBig(FIELDS.tun_id);
     const remote = hex(tunnelAddress(key, "src"));
     const local = hex(tunnelAddress(key, "dst"));
-    const modes: readonly PacketTypeMode[] = [
-      key.get(FIELDS.packet_type) >>> 16 === 1 ? "legacy_l3" : "legacy_l2",
-      "ptap",
-    ];
+    const bare = key.get(FIELDS.packet_type) >>> 16 === 1;
+    const modes: PacketTypeMode[] = [bare ? "legacy_l3" : "legacy_l2", "ptap"];
+    // On its way through the datapath it may have got an Ethernet header, or lost it.
+    if (key.get(FIELDS.recirc_id) !== 0) modes.push(bare ? "legacy_l2" : "legacy_l3");
     for (const inKey of [`${id}`, "flow"]) {
       for (const from of [remote, "flow"]) {
         for (const to of [local, hex(ANY), "flow"]) {
@@ -99,6 +115,9 @@ export class TunnelPorts<P> {
     return undefined;
   }
 }
+
+/** What keeps a packet from belonging to any tunnel port of its kind: the first that none has. */
+export type Mismatch = "no_such_key" | "wrong_remote" | "wrong_local" | "wrong_packet_type";
 
 function identity(config: TunnelConfig, dpPort: number): string {
   const inKey = config.inKey ?? 0n;

@@ -44,8 +44,6 @@ export interface TunnelSurroundings<P> {
 
 /** Packet types that are Ethernet types (OpenFlow 1.5.1 §7.2.3.11). */
 const NAMESPACE_ETHERTYPE = 0x10000;
-/** How long to wait before a next hop is asked for once more. */
-const ASK_EVERY_MS = 200;
 const OUTER_SLOTS = ([
   "eth_dst",
   "eth_src",
@@ -68,14 +66,10 @@ const OUTER_SLOTS = ([
 ] satisfies SlotName[]).map(slot);
 
 export class TunnelSender<P> implements TunnelModel {
-  /** Next hops that were asked for, and when. */
-  private readonly asked = new Map<string, number>();
-
   constructor(
     readonly config: TunnelConfig,
     private readonly dpPort: number,
     private readonly surroundings: TunnelSurroundings<P>,
-    private readonly now: () => number,
   ) {}
 
   get isLayer3(): boolean {
@@ -210,7 +204,9 @@ export class TunnelSender<P> implements TunnelModel {
     const inner = x.nest(() => {
       x.emit({ type: "tnl_push", tunnelPort: this.dpPort, outPort, kind, header });
       outerKey(x, header);
+      x.effect({ type: "header", bytes: header.length });
       crossPatch(x, asPatch(out), true);
+      x.effect({ type: "header", bytes: -header.length });
     });
     // What the outer headers are does not depend on what the inner ones say.
     x.mask.words.set(mask);
@@ -220,14 +216,8 @@ export class TunnelSender<P> implements TunnelModel {
   }
 
   private ask(out: WayOut, own: Uint8Array, next: Uint8Array): void {
-    const id = next.toHex();
-    const now = this.now();
-    const last = this.asked.get(id);
-    if (last !== undefined && now - last < ASK_EVERY_MS) return;
-    if (this.asked.size > 1024) this.asked.clear();
-    this.asked.set(id, now);
-    this.surroundings.ask(out, solicitation(out.mac, own, next));
-    this.surroundings.tunnels.expectNeighbour(out.bridge.name, next);
+    const { tunnels, ask } = this.surroundings;
+    if (tunnels.asksFor(out.bridge.name, next)) ask(out, solicitation(out.mac, own, next));
   }
 }
 

@@ -17,12 +17,16 @@ import type { Clock } from "../clock.ts";
 import type { TunnelConfig } from "./config.ts";
 import { datapathPortName, TUNNEL_TYPES } from "./kinds.ts";
 import { Neighbours } from "./neighbours.ts";
-import { describeMatch, type TunnelPort, TunnelPorts } from "./ports.ts";
+import { describeMatch, type Mismatch, type TunnelPort, TunnelPorts } from "./ports.ts";
 import { RouteTable } from "./routes.ts";
 
 /** How often neighbours that nobody uses are looked for. */
 const EXPIRE_MS = 1000;
 const ASK_AGAIN_MS = 1000;
+/** How long to wait before a next hop is asked for once more, if packets go on wanting it. */
+const ASK_EVERY_MS = 200;
+/** Flows may name any other end. */
+const MOST_ASKED = 1024;
 const PROTOCOL_UDP = 17;
 const PROTOCOL_GRE = 47;
 
@@ -51,8 +55,17 @@ export class Tunnels<P> {
   readonly routes: RouteTable;
   readonly neighbours: Neighbours;
   private readonly listeners = new Map<number, Listener>();
-  /** Next hops that were asked for: what ends the waiting. */
-  private readonly expected = new Map<string, () => void>();
+  /** Next hops that were asked for: when, and what ends the waiting. */
+  private readonly asked = new Map<
+    string,
+    { readonly atMs: number; readonly cancel: () => void }
+  >();
+  private readonly unmatched: Record<Mismatch, number> = {
+    no_such_key: 0,
+    wrong_remote: 0,
+    wrong_local: 0,
+    wrong_packet_type: 0,
+  };
   private readonly stops: (() => void)[] = [];
   private cancelExpiry: () => void = () => {};
 
@@ -136,18 +149,45 @@ export class Tunnels<P> {
   }
 
   /**
-   * A next hop was asked for. If it does not answer within a second, flows are translated again, which
-   * asks again if any of them still wants it.
+   * Whether a next hop is to be asked for now; true says that it was. If it does not answer within a
+   * second, flows are translated again, which asks again if any of them still wants it.
    */
-  expectNeighbour(bridge: string, address: Uint8Array): void {
+  asksFor(bridge: string, address: Uint8Array): boolean {
     const id = `${bridge} ${address.toHex()}`;
-    if (this.expected.has(id)) return;
     const { clock, changed } = this.options;
+    const before = this.asked.get(id);
+    const atMs = clock.now();
+    if (before && atMs - before.atMs < ASK_EVERY_MS) return false;
+    if (!before && this.asked.size >= MOST_ASKED) return false;
+    before?.cancel();
     const cancel = clock.after(ASK_AGAIN_MS, () => {
-      this.expected.delete(id);
+      this.asked.delete(id);
       if (!this.neighbours.lookup(bridge, address)) changed();
     });
-    this.expected.set(id, cancel);
+    this.asked.set(id, { atMs, cancel });
+    return true;
+  }
+
+  /**
+   * A packet came by the datapath port of a tunnel: if it belongs to no tunnel port, the reason is
+   * counted. `key`: in the datapath's terms.
+   */
+  judge(key: FlowKey, dpPort: number): void {
+    if (!this.listeners.has(dpPort)) return;
+    const why = this.ports.whyNot(key, dpPort);
+    if (why !== undefined) this.unmatched[why]++;
+  }
+
+  /** For `coverage/show`. */
+  counters(): Readonly<Record<string, number>> {
+    const { no_such_key, wrong_remote, wrong_local, wrong_packet_type } = this.unmatched;
+    return {
+      drop_tunnel_no_such_key: no_such_key,
+      drop_tunnel_wrong_remote: wrong_remote,
+      drop_tunnel_wrong_local: wrong_local,
+      drop_tunnel_wrong_packet_type: wrong_packet_type,
+      tunnel_neighbours_refused: this.neighbours.refused,
+    };
   }
 
   /** The text of `tnl/ports/show`. */
@@ -166,7 +206,7 @@ export class Tunnels<P> {
 
   close(): void {
     this.cancelExpiry();
-    for (const cancel of this.expected.values()) cancel();
+    for (const { cancel } of this.asked.values()) cancel();
     for (const stop of this.stops.splice(0)) stop();
   }
 
