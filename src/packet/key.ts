@@ -137,6 +137,15 @@ export class SharedMask extends FlowKey {
   }
 }
 
+/** Positions of a mask's words that are not zero. */
+export const MASK_WORDS: MaskTopic<Int32Array> = {
+  find: ({ words }) => {
+    const at: number[] = [];
+    for (let i = 0; i < KEY_WORDS; i++) if (words[i] !== 0) at.push(i);
+    return Int32Array.from(at);
+  },
+};
+
 /** All bits of `field` set in a mask. */
 export function maskField(mask: FlowKey, field: Field): void {
   if (field.slotBytes <= 4) mask.set(field, 0xffffffff);

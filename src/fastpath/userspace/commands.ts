@@ -13,7 +13,7 @@
  */
 import { DP_KEY_WORDS, METADATA_WORD, slot } from "../../packet/layout.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
-import type { FlowKey, Match } from "../../packet/key.ts";
+import { type FlowKey, MASK_WORDS, type Match, SharedMask } from "../../packet/key.ts";
 import type { CtAnswer, CtChange, CtQuestion } from "../conntrack/questions.ts";
 import type { TunnelKind } from "../actions.ts";
 import { DatapathError, type DpPortType, type Packet, type TunnelWire } from "../datapath.ts";
@@ -185,8 +185,12 @@ export function encodePutFlow(
 ): Int32Array {
   const mask = match.mask.words;
   const key = match.key.words;
-  let n = 0;
-  for (let i = 0; i < DP_KEY_WORDS; i++) if (mask[i] !== 0) n++;
+  const places = match.mask instanceof SharedMask
+    ? match.mask.about(MASK_WORDS)
+    : MASK_WORDS.find(match.mask);
+  // Behind the datapath's section of a key there is the pipeline's.
+  let n = places.length;
+  while (n > 0 && places[n - 1]! >= DP_KEY_WORDS) n--;
   const words = new Int32Array(PUT_HEADER_WORDS + 3 * n + program.length);
   words[0] = CMD_PUT_FLOW;
   words[1] = id;
@@ -194,8 +198,8 @@ export function encodePutFlow(
   words[3] = program.length;
   words[4] = owned ? 1 : 0;
   let at = PUT_HEADER_WORDS;
-  for (let i = 0; i < DP_KEY_WORDS; i++) {
-    if (mask[i] === 0) continue;
+  for (let k = 0; k < n; k++) {
+    const i = places[k]!;
     words[at++] = i;
     words[at++] = mask[i]!;
     words[at++] = key[i]! & mask[i]!;

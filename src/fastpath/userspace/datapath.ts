@@ -52,23 +52,14 @@ import {
 } from "./commands.ts";
 import { ifindexOf, type OpenedPort } from "./setup.ts";
 import { SetupRequests } from "./setup-requests.ts";
-import { counterIndex, COUNTERS, MAX_FLOWS, MAX_PORTS, MAX_WORKERS } from "./shared.ts";
+import { MAX_FLOWS, MAX_PORTS, MAX_WORKERS } from "./shared.ts";
 import { tryLoadDropProgram } from "./start-worker.ts";
 import { type LinkContext, WorkerLink } from "./worker-link.ts";
 import { WorkerMeters } from "./worker-meters.ts";
 import { openTunnel } from "./tunnel-port-opening.ts";
 import { WorkerPorts } from "./worker-ports.ts";
+import { countersOf, flowStatsOf, portStatsOf } from "./worker-stats.ts";
 
-const PORT_STAT_NAMES = [
-  "rxPackets",
-  "txPackets",
-  "rxBytes",
-  "txBytes",
-  "rxDropped",
-  "txDropped",
-  "rxErrors",
-  "txErrors",
-] as const;
 /** Commands that may wait for room before packets to execute are dropped. */
 const MAX_BACKLOG = 4096;
 
@@ -112,6 +103,11 @@ class UserspaceDatapath implements Datapath {
   private tuning: Tuning = { workers: 1, cpus: [], busy: false };
   private tuned: Promise<unknown> = Promise.resolve();
   private vlanLimit: 1 | 2 = 2;
+  /** The list that was encoded last. */
+  private encoded: { actions: readonly DpAction[]; program: Int32Array } = {
+    actions: [],
+    program: encodeProgram([]),
+  };
   private executeDropped = 0;
   /** Of workers that have ended. */
   private upcallErrors = 0;
@@ -254,12 +250,7 @@ class UserspaceDatapath implements Datapath {
 
   portStats(portNo: number): DpPortStats | undefined {
     if (!this.byNumber.has(portNo)) return undefined;
-    const sum = this.owner.shared.readPortStats(portNo);
-    for (let i = 1; i < this.links.length; i++) {
-      const more = this.links[i]!.shared.readPortStats(portNo);
-      for (const name of PORT_STAT_NAMES) sum[name] += more[name];
-    }
-    return sum;
+    return portStatsOf(this.links, portNo);
   }
 
   putFlow(flow: DpFlow): void {
@@ -267,7 +258,7 @@ class UserspaceDatapath implements Datapath {
     if (!Number.isInteger(id) || id < 0 || id >= MAX_FLOWS) {
       throw new DatapathError("full", `flow id ${id}: this datapath has 0 to ${MAX_FLOWS - 1}`);
     }
-    const command = encodePutFlow(id, flow.match, encodeProgram(actions), this.isOwned(actions));
+    const command = encodePutFlow(id, flow.match, this.programOf(actions), this.isOwned(actions));
     if (!this.liveFlows.has(id)) {
       this.liveFlows.add(id);
       for (const { shared } of this.links) shared.clearFlowStats(id);
@@ -280,15 +271,7 @@ class UserspaceDatapath implements Datapath {
   }
 
   flowStats(id: number): DpFlowStats {
-    const sum = this.owner.shared.readFlowStats(id);
-    for (let i = 1; i < this.links.length; i++) this.links[i]!.shared.addFlowStats(id, sum);
-    return sum;
-  }
-
-  flowPackets(id: number): number {
-    let sum = 0;
-    for (const { shared } of this.links) sum += shared.flowPackets(id);
-    return sum;
+    return flowStatsOf(this.links, id);
   }
 
   execute(
@@ -306,7 +289,15 @@ class UserspaceDatapath implements Datapath {
       return;
     }
     link.owe();
-    link.send(encodeExecute(inPort, packet, encodeProgram(actions), metadata));
+    link.send(encodeExecute(inPort, packet, this.programOf(actions), metadata));
+  }
+
+  /** A missed packet and its flow have the same list, one right after the other. */
+  private programOf(actions: readonly DpAction[]): Int32Array {
+    if (actions !== this.encoded.actions) {
+      this.encoded = { actions, program: encodeProgram(actions) };
+    }
+    return this.encoded.program;
   }
 
   private isOwned(actions: readonly DpAction[]): boolean {
@@ -381,16 +372,7 @@ class UserspaceDatapath implements Datapath {
   }
 
   counters(): Readonly<Record<string, number>> {
-    const all: Record<string, number> = {};
-    COUNTERS.forEach((name, i) => {
-      let sum = 0;
-      for (const { shared } of this.links) sum += shared.counters[i]!;
-      all[name] = sum;
-    });
-    // Every worker has all of them.
-    for (const name of ["flows", "masks"] as const) {
-      all[name] = this.owner.shared.counters[counterIndex(name)]!;
-    }
+    const all = countersOf(this.links);
     all["drop_execute_backlog"] = this.executeDropped;
     all["upcall_errors"] = this.links.reduce(
       (sum, link) => sum + link.upcallErrors,

@@ -14,8 +14,8 @@
  */
 import { type Datapath, DatapathError, type DpFlowStats } from "../../fastpath/datapath.ts";
 import { type DpAction, sameActions } from "../../fastpath/actions.ts";
-import { FlowKey, type Match } from "../../packet/key.ts";
-import { DP_KEY_WORDS, FIELDS, KEY_WORDS } from "../../packet/layout.ts";
+import { FlowKey, MASK_WORDS, type Match, type SharedMask } from "../../packet/key.ts";
+import { DP_KEY_WORDS, FIELDS } from "../../packet/layout.ts";
 import type { Clock } from "../clock.ts";
 import { Classified, Classifier } from "../pipeline/classifier.ts";
 import { credit, type Effect, end } from "../pipeline/effects.ts";
@@ -108,9 +108,9 @@ export class Megaflows {
     dpKey: FlowKey,
     translation: Translation,
   ): Megaflow | undefined {
-    const { mask } = translation;
-    if (this.exact) mask.words.fill(0xffffffff, 0, DP_KEY_WORDS);
-    withTags(dpKey, mask);
+    if (this.exact) translation.mask.words.fill(0xffffffff, 0, DP_KEY_WORDS);
+    withTags(dpKey, translation.mask);
+    const mask = this.byMatch.share(translation.mask);
     const match: Match = { key: masked(dpKey, mask), mask };
     const old = this.byMatch.find(match, 0);
     if (old) {
@@ -267,9 +267,13 @@ function trimmed({ words, bytes }: FlowKey): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, 4 * end).toString("latin1");
 }
 
-function masked(key: FlowKey, mask: FlowKey): FlowKey {
+function masked(key: FlowKey, mask: SharedMask): FlowKey {
   const result = new FlowKey();
-  for (let i = 0; i < KEY_WORDS; i++) result.words[i] = key.words[i]! & mask.words[i]!;
+  const at = mask.about(MASK_WORDS);
+  for (let n = 0; n < at.length; n++) {
+    const i = at[n]!;
+    result.words[i] = key.words[i]! & mask.words[i]!;
+  }
   return result;
 }
 

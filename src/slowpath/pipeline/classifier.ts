@@ -260,6 +260,11 @@ export class Classifier<T extends Classified> {
     for (const subtable of this.ordered) yield* subtable.rules();
   }
 
+  /** The mask as the rules that have it keep it, so that what is known of it is not found again. */
+  share(mask: FlowKey): SharedMask {
+    return this.subtable(mask)?.mask ?? SharedMask.of(mask);
+  }
+
   private subtable(mask: FlowKey): Subtable<T> | undefined {
     // Whoever looks for a rule will often put one there next.
     if (this.latest?.mask === mask) return this.latest;

@@ -84,7 +84,7 @@ export interface TranslationInput {
 export interface Translation {
   /** Empty, or one `drop` with its reason where the datapath has that: drop. */
   readonly actions: readonly DpAction[];
-  /** Datapath section only. */
+  /** Datapath section only. With a `scratch` it is the scratch's, until the next translation. */
   readonly mask: FlowKey;
   readonly effects: readonly Effect[];
   readonly macs: readonly MacDependency[];
@@ -119,11 +119,12 @@ const NOTHING: readonly ThawAction[] = [{ type: "note", data: new Uint8Array() }
 
 export function translate(input: TranslationInput): Translation {
   const { bridge, key, packetOut, tracer } = input;
-  const mask = startMask(key);
+  const scratch = input.scratch ?? new Scratch();
+  const mask = startMask(key, scratch.mask);
   const x = new Xlate({
     bridge,
     key,
-    scratch: input.scratch ?? new Scratch(),
+    scratch,
     mask,
     punts: input.punts,
     recirculations: input.recirculations,
@@ -163,8 +164,8 @@ export function translate(input: TranslationInput): Translation {
   };
 }
 
-function startMask(key: FlowKey): FlowKey {
-  const mask = new FlowKey();
+function startMask(key: FlowKey, mask: FlowKey): FlowKey {
+  mask.words.fill(0);
   lookBytes(mask, AT.inPort, 4);
   lookBytes(mask, AT.recircId, 4);
   lookBytes(mask, AT.packetType, 4);

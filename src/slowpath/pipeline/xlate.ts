@@ -87,6 +87,8 @@ export class Scratch {
   readonly key: FlowKey = new FlowKey();
   readonly base: FlowKey = new FlowKey();
   readonly initial: Uint32Array = new Uint32Array(KEY_WORDS);
+  /** The translation's mask, valid until the next one. */
+  readonly mask: FlowKey = new FlowKey();
 }
 
 export interface XlateInput {
