@@ -163,6 +163,7 @@ export class Backend {
     const { limits } = this.cache;
     limits.maxIdleMs = number("max-idle", this.maxIdleMs);
     limits.flowLimit = number("flow-limit", DEFAULT_LIMITS.flowLimit);
+    limits.minRevalidatePps = number("min-revalidate-pps", DEFAULT_LIMITS.minRevalidatePps);
     limits.maxRevalidatorMs = Math.max(
       1,
       number("max-revalidator", DEFAULT_LIMITS.maxRevalidatorMs),

@@ -34,6 +34,7 @@ import { type Attachment, type PreparedPacketOut, Upcalls } from "./upcalls.ts";
 
 export const DEFAULT_LIMITS: Readonly<RevalidatorLimits> = {
   maxIdleMs: 1500,
+  minRevalidatePps: 5,
   flowLimit: 200_000,
   maxRevalidatorMs: 500,
 };

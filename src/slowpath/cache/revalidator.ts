@@ -14,6 +14,11 @@
  * **Few.** In a round, a megaflow idle for `maxIdleMs` (1500) goes. When there are more than the flow
  * limit, idle ones go after 100 ms; when more than twice as many, all go.
  *
+ * **In time.** When so many megaflows must be translated again that it would take longer than half of
+ * `maxRevalidatorMs`, those with fewer packets than `minRevalidatePps` a second since their counters
+ * were last read are removed instead, which costs little: if there are more packets, one of them
+ * brings the megaflow back.
+ *
  * MAC changes are answered at most so often that looking through the megaflows takes a quarter of
  * the time, since a scan of MAC addresses must not occupy the switch; `settle` does not wait for it.
  */
@@ -35,6 +40,9 @@ import type { Attachment } from "./upcalls.ts";
 const SLICE = 256;
 const READ_SLICE = 2048;
 const CROWDED_IDLE_MS = 100;
+/** Slices that the average cost of a translation is taken over. */
+const COST_WEIGHT = 8;
+const LEAST_SECONDS = 0.01;
 
 export interface RevalidatorLimits {
   /** `other_config:max-idle`. */
@@ -43,6 +51,8 @@ export interface RevalidatorLimits {
   flowLimit: number;
   /** `other_config:max-revalidator`: longest time between two rounds. */
   maxRevalidatorMs: number;
+  /** `other_config:min-revalidate-pps`; 0: all are translated again. */
+  minRevalidatePps: number;
 }
 
 export class Revalidator {
@@ -53,7 +63,19 @@ export class Revalidator {
   private scheduled = false;
   private scanCostMs = 0;
   private scannedMs = -Infinity;
-  readonly counters = { rounds: 0, scans: 0, retranslated: 0, expired: 0, invalidated: 0 };
+  /** What one translation takes, on the average of late. */
+  private costMs = 0;
+  /** More are to be translated again than there is time for. */
+  private overloaded = false;
+  readonly counters = {
+    rounds: 0,
+    scans: 0,
+    retranslated: 0,
+    expired: 0,
+    invalidated: 0,
+    /** Removed for want of time, being little used. */
+    spared: 0,
+  };
 
   constructor(
     private readonly clock: Clock,
@@ -163,15 +185,23 @@ export class Revalidator {
     this.changes = new Changes();
     for (const flow of this.flows) if (changes.concern(flow)) this.stale.add(flow);
     this.counters.scans++;
+    this.overloaded = this.stale.size * this.costMs > this.limits.maxRevalidatorMs / 2;
     this.scannedMs = this.clock.now();
     this.scanCostMs = this.scannedMs - started;
   }
 
   private slice(): void {
+    const started = this.clock.now();
+    const before = this.counters.retranslated;
     let turn = 0;
     for (const flow of this.stale) {
       this.revalidate(flow);
       if (++turn >= SLICE) break;
+    }
+    const translated = this.counters.retranslated - before;
+    if (translated > 0) {
+      const each = (this.clock.now() - started) / translated;
+      this.costMs += (each - this.costMs) / COST_WEIGHT;
     }
     if (this.stale.size > 0) this.defer(() => this.slice());
     else void this.flows.collect().catch((error) => this.log.warn(`flow removal: ${error}`));
@@ -189,7 +219,23 @@ export class Revalidator {
     }
   }
 
+  /** Is the megaflow worth its translation, now that there is not enough time? */
+  private isWorthwhile(flow: Megaflow): boolean {
+    const { minRevalidatePps } = this.limits;
+    if (!this.overloaded || minRevalidatePps === 0) return true;
+    const { packets, readMs } = flow;
+    this.flows.read(flow);
+    // Too short a time says nothing.
+    const seconds = (flow.readMs - readMs) / 1000;
+    if (seconds < LEAST_SECONDS) return true;
+    return (flow.packets - packets) / seconds >= minRevalidatePps;
+  }
+
   private translateAgain(flow: Megaflow): void {
+    if (!this.isWorthwhile(flow)) {
+      this.counters.spared++;
+      return this.drop(flow);
+    }
     this.counters.retranslated++;
     const { key, scratch, references } = this;
     this.flows.pipelineKey(flow, key);
