@@ -13,6 +13,7 @@ import { FlowKey, type Match, SharedMask } from "../../packet/key.ts";
 import { KEY_WORDS, SLOTS } from "../../packet/layout.ts";
 import { AT, look32, u32 } from "./bits.ts";
 import type { Classified, Home } from "./classifier.ts";
+import { HashCounts } from "./hash-counts.ts";
 import { fromNetwork, type PrefixField, type PrefixLookup } from "./prefix-fields.ts";
 import { PrefixTrie } from "./prefix-trie.ts";
 
@@ -64,7 +65,7 @@ export class Subtable<T extends Classified> implements Home {
   /** For each stage that has words: the end of its run in `at`. */
   private readonly stageEnds: number[] = [];
   /** For each stage but the last: hash of the key up to its end → number of slots that have it. */
-  private readonly stageIndex: Map<number, number>[] = [];
+  private readonly stageIndex: HashCounts[] = [];
 
   private values: Uint32Array;
   private hashes = new Int32Array(FIRST_SLOTS);
@@ -109,7 +110,7 @@ export class Subtable<T extends Classified> implements Home {
     for (let i = 0; i < at.length; i++) {
       if (i + 1 < at.length && STAGE_OF_WORD[at[i]!] === STAGE_OF_WORD[at[i + 1]!]) continue;
       this.stageEnds.push(i + 1);
-      if (i + 1 < at.length) this.stageIndex.push(new Map());
+      if (i + 1 < at.length) this.stageIndex.push(new HashCounts());
     }
     this.values = new Uint32Array(FIRST_SLOTS * at.length);
   }
@@ -391,9 +392,8 @@ export class Subtable<T extends Classified> implements Home {
         hash = mix(hash, this.values[base + i]!);
       }
       const index = this.stageIndex[stage]!;
-      const count = (index.get(hash) ?? 0) + by;
-      if (count > 0) index.set(hash, count);
-      else index.delete(hash);
+      if (by === 1) index.add(hash);
+      else index.remove(hash);
     }
   }
 
