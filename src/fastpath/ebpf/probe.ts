@@ -2,6 +2,7 @@
  * What the kernel offers for a datapath in it. Each answer is yes, no, or that it could not be told
  * (without the permission to try, mostly). Nothing is attached anywhere, nothing is left.
  */
+import { existsSync, readFileSync } from "node:fs";
 import { BpfMap } from "../../linux/bpf-map.ts";
 import { loadTcProgram } from "../../linux/bpf-program.ts";
 import { findBpfFs } from "../../linux/bpf-fs.ts";
@@ -41,6 +42,28 @@ function createMap(mapped: boolean): void {
   BpfMap.create({ ...spec, mapped }).close();
 }
 
+function readBatch(): void {
+  const spec = { kind: "hash", name: "probe", keyBytes: 4, valueBytes: 4, maxEntries: 1 } as const;
+  const map = BpfMap.create(spec);
+  try {
+    map.entries();
+  } finally {
+    map.close();
+  }
+}
+
+/** The kernel's own description of its types has the names of the functions that programs may call. */
+function trackingFunctions(): Try {
+  const modules = ["vmlinux", "nf_conntrack"].map((name) => `/sys/kernel/btf/${name}`);
+  const described = modules.filter((path) => existsSync(path));
+  if (described.length === 0) {
+    return { answer: "could not tell", because: "the kernel does not describe its types (BTF)" };
+  }
+  return described.some((path) => readFileSync(path).includes("bpf_skb_ct_lookup"))
+    ? { answer: "yes" }
+    : { answer: "no", because: "no such function, or nf_conntrack is not loaded" };
+}
+
 function withProgram(build: (asm: Assembler) => void, use: (fd: number) => void): void {
   const asm = new Assembler();
   build(asm);
@@ -77,6 +100,12 @@ export function probeKernel(): readonly Probe[] {
       ...attempt(() => withProgram(useNewest, () => {})),
     },
     {
+      feature: "maps read in batches",
+      since: "5.6",
+      without: "a restart takes over no flows: each misses once",
+      ...attempt(readBatch),
+    },
+    {
       feature: "tcx links",
       since: "6.6",
       without: "clsact and cls_bpf, which a kill leaves attached",
@@ -84,6 +113,12 @@ export function probeKernel(): readonly Probe[] {
         () => withProgram(() => {}, (fd) => attachTcx(fd, NO_INTERFACE)),
         [ERRNO.ENODEV],
       ),
+    },
+    {
+      feature: "conntrack functions for programs",
+      since: "6.1",
+      without: "connections are tracked in userspace, as for now with them",
+      ...trackingFunctions(),
     },
     {
       feature: "TAP devices",
