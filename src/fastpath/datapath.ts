@@ -176,6 +176,22 @@ export class DatapathError extends Error {
   }
 }
 
+/** How much may come in by a port; a rate of 0 is no limit. */
+export interface Policing {
+  readonly bytesPerSec: number;
+  readonly burstBytes: number;
+  readonly packetsPerSec: number;
+  readonly burstPackets: number;
+}
+
+/** What ports do to traffic besides forwarding it. A port begins with none of it. */
+export interface PortTraffic {
+  /** The kernel's queues hold back what leaves the port (shaping.ts): nothing goes around them. */
+  setShaped(portNo: number, shaped: boolean): void;
+  /** Acts on what this process receives: a port of which the kernel forwards is not policed. */
+  setPolicing(portNo: number, policing: Policing): void;
+}
+
 export interface Datapath {
   /** What `Bridge.datapath_type` calls it: "netdev", "system", "dummy". */
   readonly type: string;
@@ -233,6 +249,8 @@ export interface Datapath {
    * and given again. Absent where there is nothing to tune.
    */
   tune?(tuning: Tuning): Promise<boolean>;
+  /** Absent where ports do nothing to traffic but forward it. */
+  readonly traffic?: PortTraffic | undefined;
 
   barrier(): Promise<void>;
   /** Cache hits, misses, upcalls lost, and one counter per drop reason, by name. */

@@ -17,6 +17,7 @@
  * - After a `set…` resolves, `get` shows the new state.
  */
 import type { DpPortStats } from "./datapath.ts";
+import type { Shaper } from "./shaping.ts";
 
 /** What the host says of one network interface. */
 export interface Device {
@@ -67,6 +68,8 @@ export interface Devices {
   setMac(name: string, mac: Uint8Array): Promise<void>;
   setUp(name: string, up: boolean): Promise<void>;
   close(): void;
+  /** Queues of the devices; absent where there are none. */
+  readonly shaper?: Shaper;
   /** Where devices exist because a switch wants them: the dummy ones. */
   readonly maker?: DeviceMaker;
 }

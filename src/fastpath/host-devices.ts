@@ -12,6 +12,7 @@ import {
   type RouteWatch,
   watchLinks,
 } from "../linux/rtnetlink.ts";
+import { HostShaper } from "./shaping.ts";
 import type { Logger } from "../log/log.ts";
 import {
   type Device,
@@ -31,6 +32,7 @@ export async function openDevices(logger: Logger): Promise<Devices> {
 
 class HostDevices implements Devices {
   private readonly events = openLinkEvents();
+  readonly shaper = new HostShaper();
   private readonly route = new RouteSocket();
   private readonly ethtool = new Ethtool();
   private readonly byName = new Map<string, Device>();
@@ -103,6 +105,7 @@ class HostDevices implements Devices {
     close(this.events);
     this.route.close();
     this.ethtool.close();
+    this.shaper.close();
   }
 
   // deno-lint-ignore require-await -- errors must reject, not throw

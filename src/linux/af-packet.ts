@@ -2,6 +2,7 @@
 export const AF_PACKET = 17;
 export const SOCK_RAW = 3;
 export const SOL_SOCKET = 1;
+export const SO_PRIORITY = 12;
 export const SO_SNDBUFFORCE = 32;
 export const SOL_PACKET = 263;
 export const PACKET_VERSION = 10;

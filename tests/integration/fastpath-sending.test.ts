@@ -15,6 +15,7 @@ import {
 } from "../../src/linux/packet-socket.ts";
 import { openSendRing, type SendRingDescriptor } from "../../src/linux/send-ring.ts";
 import { VNET_BYTES } from "../../src/packet/frame.ts";
+import { FlowKey } from "../../src/packet/key.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Namespace, Sandbox } from "../support/netns.ts";
 import { describePrivileged } from "../support/privileged.ts";
@@ -33,6 +34,7 @@ describePrivileged("sending on a device", [], () => {
   let sender: DeviceSender;
   const shared = new SharedState();
   const arena = new Arena();
+  const key = new FlowKey();
   let lastNumber = 0;
 
   beforeEach(async () => {
@@ -64,7 +66,7 @@ describePrivileged("sending on a device", [], () => {
       arena.bytes.fill(0, at, at + VNET_BYTES + length);
       arena.bytes.set(ETH_TYPE, at + VNET_BYTES + 12);
       new DataView(arena.bytes.buffer).setUint32(at + VNET_BYTES + 14, ++lastNumber);
-      sender.add(arena, at, VNET_BYTES + length);
+      sender.add(arena, at, VNET_BYTES + length, key);
     }
     sender.flush();
     arena.reset();

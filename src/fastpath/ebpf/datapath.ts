@@ -49,6 +49,7 @@ import {
   type FlowPlace,
   type InheritedFlow,
   type Packet,
+  type PortTraffic,
   type Tuning,
 } from "../datapath.ts";
 import type { DpMeter, DpMeterStats } from "../meters.ts";
@@ -259,6 +260,10 @@ class EbpfDatapath implements Datapath {
 
   meterStats(id: number): DpMeterStats | undefined {
     return this.user.meterStats(id);
+  }
+
+  get traffic(): PortTraffic | undefined {
+    return this.user.traffic;
   }
 
   setVlanLimit(limit: 1 | 2): void {

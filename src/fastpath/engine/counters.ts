@@ -30,6 +30,7 @@ const OWN_COUNTERS = [
   "drop_rx_ring_full",
   "drop_rx_no_copy",
   "drop_rx_too_big",
+  "drop_rx_policed",
   "drop_tx_no_port",
   "drop_tx_no_ethernet",
   "drop_tx_queue_full",

@@ -52,6 +52,7 @@ import {
 } from "./commands.ts";
 import { ifindexOf, type OpenedPort } from "./setup.ts";
 import { SetupRequests } from "./setup-requests.ts";
+import { SharedTraffic } from "./port-traffic.ts";
 import { MAX_FLOWS, MAX_PORTS, MAX_WORKERS } from "./shared.ts";
 import { tryLoadDropProgram } from "./start-worker.ts";
 import { type LinkContext, WorkerLink } from "./worker-link.ts";
@@ -90,6 +91,7 @@ class UserspaceDatapath implements Datapath {
   private readonly owner: WorkerLink;
   private readonly setup: SetupRequests;
   private readonly spread: WorkerPorts;
+  readonly traffic: SharedTraffic;
   private readonly listeners: DatapathListener[] = [];
   private readonly byNumber = new Map<number, DpPort>();
   private readonly names = new Set<string>();
@@ -121,11 +123,11 @@ class UserspaceDatapath implements Datapath {
     const receive = (link: WorkerLink, message: WorkerMessage): void => this.receive(link, message);
     this.context = { logger, listeners, namespace, namespaceFd, receive, fail };
     this.owner = new WorkerLink(0, this.context);
-    this.links = [this.owner];
+    this.traffic = new SharedTraffic(this.links = [this.owner]);
     this.setup = new SetupRequests({ logger, dropProgram, namespace, namespaceFd, fail });
     this.spread = new WorkerPorts(this.links, () => this.tuning.workers, this.setup);
-    const { shared } = this.owner;
-    this.meters = new WorkerMeters(shared.meterStats, (each) => this.owner.control(each));
+    const { owner } = this;
+    this.meters = new WorkerMeters(owner.shared.meterStats, (each) => owner.control(each));
     this.conntrack = new RemoteConntrack(
       (change) => this.owner.control({ type: "conntrack", change }),
       (ask) => this.owner.ask(ask),
@@ -157,7 +159,7 @@ class UserspaceDatapath implements Datapath {
     try {
       if (this.links.length > 1) await this.tuned;
       opening = kernel?.openingFor(portNo, spec);
-      for (const { shared } of this.links) shared.clearPortStats(portNo);
+      this.traffic.clear(portNo);
       const opened = await this.spread.open({
         portNo,
         name: spec.name,
@@ -342,7 +344,7 @@ class UserspaceDatapath implements Datapath {
         if (tunnel) link.control({ type: "tunnelPort", portNo, kind: tunnel });
       }
       owner.control({ type: "workers", count: links.length + 1 });
-      for (const port of this.byNumber.keys()) link.shared.clearPortStats(port);
+      this.traffic.introduce(link.shared, owner.shared, this.byNumber.keys());
       await this.spread.introduce(link);
       links.push(link);
     }
@@ -463,9 +465,7 @@ class UserspaceDatapath implements Datapath {
 
   private forgetPort(portNo: number): void {
     const port = this.byNumber.get(portNo);
-    if (!port) return;
-    this.byNumber.delete(portNo);
-    this.names.delete(port.name);
+    if (port && this.byNumber.delete(portNo)) this.names.delete(port.name);
   }
 
   private fail(error: Error): void {

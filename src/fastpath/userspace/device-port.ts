@@ -74,6 +74,8 @@ export class DevicePort implements WorkerPort {
     const { frame } = forwarder;
     const first = this.next;
     const n = this.waiting(budget);
+    const { polices } = counters.traffic;
+    if (polices) counters.traffic.refill(performance.now());
     for (let i = 0; i < n; i++) {
       const at = this.next * RING_FRAME_BYTES;
       const status = ringWords[at >> 2]!;
@@ -86,6 +88,7 @@ export class DevicePort implements WorkerPort {
         if (!this.receiveWhole(status, length)) continue;
         memory = forwarder.arena;
       }
+      if (polices && !counters.admits(frame.length)) continue;
       if ((status & TP_STATUS_VLAN_VALID) !== 0) this.untag(at, status);
       counters.received(frame.length);
       forwarder.forward(memory, this.portNo);
@@ -154,7 +157,7 @@ export class DevicePort implements WorkerPort {
   transmit(memory: FrameMemory, at: number, length: number): void {
     const { sender } = this;
     if (sender.isEmpty) this.forwarder.owing.push(this);
-    sender.add(memory, at, length);
+    sender.add(memory, at, length, this.forwarder.frame.key);
   }
 
   flush(): void {

@@ -6,10 +6,14 @@
  * Frames leave in the order in which they came: what is collected for one way is sent before the
  * first frame for the other way is. So either batch is empty at any time.
  *
+ * While the kernel's queues hold back what leaves the port (port-traffic.ts), frames go through its
+ * traffic control, by `sendmmsg` only, and the socket's priority is set before frames of another queue.
+ *
  *     struct mmsghdr (64 bytes): msg_name u64 @0 · namelen u32 @8 · iov u64 @16 · iovlen u64 @24 ·
  *                                control u64 @32 · controllen u64 @40 · flags i32 @48 · len u32 @56
  *     struct iovec (16 bytes):   base u64 @0 · len u64 @8
  */
+import { PACKET_QDISC_BYPASS, SO_PRIORITY, SOL_PACKET, SOL_SOCKET } from "../../linux/af-packet.ts";
 import { address, ERRNO, errno, memoryAt, MSG_DONTWAIT, munmap, raw } from "../../linux/libc.ts";
 import {
   SEND_RING_BYTES,
@@ -21,6 +25,8 @@ import {
   SLOTS,
 } from "../../linux/send-ring.ts";
 import { VNET_BYTES, VNET_GSO_NONE } from "../../packet/frame.ts";
+import type { FlowKey } from "../../packet/key.ts";
+import { slot } from "../../packet/layout.ts";
 import type { FrameMemory } from "./arena.ts";
 import type { PortCounters } from "./port.ts";
 
@@ -36,6 +42,7 @@ const WANT_RING = 16;
 /** Longest frame for a slot, with its virtio-net header. */
 const SLOT_ROOM = SLOT_BYTES - SLOT_DATA;
 const LENGTH_WORD = 1;
+const PRIORITY = slot("skb_priority").offset;
 
 export class DeviceSender {
   private readonly messages = new Uint8Array(BATCH * MMSGHDR_BYTES);
@@ -55,6 +62,10 @@ export class DeviceSender {
   private useRing = false;
   /** Flushes of so many, while there is no ring. */
   private large = 0;
+  /** Through the kernel's traffic control, and for what queue. */
+  private shaped = false;
+  private priority = 0;
+  private readonly option = new Int32Array(1);
 
   constructor(
     private readonly fd: number,
@@ -84,9 +95,14 @@ export class DeviceSender {
   }
 
   /** Takes the frame whose virtio-net header is at `at` in `memory`; `length` counts both. */
-  add(memory: FrameMemory, at: number, length: number): void {
-    this.added++;
-    if (
+  add(memory: FrameMemory, at: number, length: number, key: FlowKey): void {
+    if (this.added++ === 0 && this.shaped !== this.counters.traffic.shaped) this.changeShaped();
+    if (this.shaped) {
+      const { bytes } = key;
+      const priority = (bytes[PRIORITY]! << 24) | (bytes[PRIORITY + 1]! << 16) |
+        (bytes[PRIORITY + 2]! << 8) | bytes[PRIORITY + 3]!;
+      if (priority !== this.priority) this.changePriority(priority);
+    } else if (
       this.useRing && length <= SLOT_ROOM && (at & 3) === 0 &&
       memory.bytes[at + 1] === VNET_GSO_NONE &&
       this.addToRing(memory.words, at >> 2, length)
@@ -100,6 +116,24 @@ export class DeviceSender {
     iovecs[word] = from % 0x1_0000_0000;
     iovecs[word + 1] = from / 0x1_0000_0000;
     iovecs[word + 2] = length;
+  }
+
+  private changeShaped(): void {
+    this.shaped = this.counters.traffic.shaped;
+    this.setOption(SOL_PACKET, PACKET_QDISC_BYPASS, this.shaped ? 0 : 1);
+  }
+
+  /** What waits is of another queue, and goes first. */
+  private changePriority(priority: number): void {
+    if (this.ringQueued > 0) this.flushRing();
+    if (this.queued > 0) this.flushMessages();
+    this.priority = priority;
+    this.setOption(SOL_SOCKET, SO_PRIORITY, priority);
+  }
+
+  private setOption(level: number, name: number, value: number): void {
+    this.option[0] = value;
+    raw.setsockopt(this.fd, level, name, this.option, 4);
   }
 
   /** False if there is no ring, or its next slot is still with the driver. */

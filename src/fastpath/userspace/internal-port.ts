@@ -38,6 +38,8 @@ export class InternalPort implements WorkerPort {
     const { forwarder, counters } = this;
     const { arena, frame } = forwarder;
     let n = 0;
+    const { polices } = counters.traffic;
+    if (polices) counters.traffic.refill(performance.now());
     while (n < budget) {
       forwarder.makeRoom(HEADROOM_BYTES + READ_BYTES);
       const at = arena.take(HEADROOM_BYTES + READ_BYTES);
@@ -51,6 +53,7 @@ export class InternalPort implements WorkerPort {
       n++;
       if (got < VNET_BYTES) continue;
       frame.set(arena.bytes, into + VNET_BYTES, got - VNET_BYTES, true, at);
+      if (polices && !counters.admits(frame.length)) continue;
       counters.received(frame.length);
       forwarder.forward(arena, this.portNo);
     }

@@ -1,6 +1,7 @@
 /** What the worker's loop knows of a port, whatever is behind it, and the port's statistics. */
 import { ERRNO } from "../../linux/libc.ts";
 import type { OutputPort } from "./forwarder.ts";
+import { TrafficView } from "./port-traffic.ts";
 import {
   counterIndex,
   PORT_RX_BYTES,
@@ -34,12 +35,15 @@ const QUEUE_FULL = counterIndex("drop_tx_queue_full");
 const TOO_BIG = counterIndex("drop_tx_too_big");
 const PORT_DOWN = counterIndex("drop_tx_port_down");
 const REFUSED = counterIndex("drop_tx_refused");
+const POLICED = counterIndex("drop_rx_policed");
 
 /** Counts into a port's shared statistics. */
 export class PortCounters {
+  readonly traffic: TrafficView;
   private readonly stats: Float64Array;
 
   constructor(private readonly shared: SharedState, portNo: number) {
+    this.traffic = new TrafficView(shared, portNo);
     const at = portNo * PORT_STATS;
     this.stats = shared.portStats.subarray(at, at + PORT_STATS);
   }
@@ -47,6 +51,14 @@ export class PortCounters {
   received(bytes: number): void {
     this.stats[PORT_RX_PACKETS]!++;
     this.stats[PORT_RX_BYTES]! += bytes;
+  }
+
+  /** May a frame that has come be forwarded? If not, it is counted. */
+  admits(bytes: number): boolean {
+    if (this.traffic.admits(bytes)) return true;
+    this.shared.counters[POLICED]!++;
+    this.rxDropped(1);
+    return false;
   }
 
   rxDropped(packets: number): void {

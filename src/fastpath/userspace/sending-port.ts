@@ -34,7 +34,7 @@ export class SendingPort implements WorkerPort {
   transmit(memory: FrameMemory, at: number, length: number): void {
     const { sender } = this;
     if (sender.isEmpty) this.forwarder.owing.push(this);
-    sender.add(memory, at, length);
+    sender.add(memory, at, length, this.forwarder.frame.key);
   }
 
   flush(): void {

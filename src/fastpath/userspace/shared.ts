@@ -2,8 +2,8 @@
  * The memory that the main thread and one worker share, and what stands where in it.
  *
  *     control words | command ring ctl | upcall ring ctl | handoff ring ctl … | counters |
- *     port statistics | upcall bytes by port | flow statistics | meter statistics | command ring |
- *     upcall ring | handoff rings …
+ *     port statistics | upcall bytes by port | port traffic | flow statistics | meter statistics |
+ *     command ring | upcall ring | handoff rings …
  *
  * - Handoff rings (handoff.ts): of worker 0 only, one from each other worker. They see its memory too.
  * - Rings (ring.ts): commands main → worker, upcalls worker → main. Each side sets its *sleeping*
@@ -17,6 +17,7 @@
 import type { DpFlowStats, DpPortStats } from "../datapath.ts";
 import { COUNTERS } from "../engine/counters.ts";
 import { MAX_METERS, METER_STATS } from "../engine/meters.ts";
+import { TRAFFIC_DOUBLES } from "./port-traffic.ts";
 import { RING_CONTROL_WORDS, RingMemory } from "./ring.ts";
 
 export { counterIndex, type CounterName, COUNTERS } from "../engine/counters.ts";
@@ -62,6 +63,7 @@ interface Layout {
   readonly counters: number;
   readonly portStats: number;
   readonly upcallBytes: number;
+  readonly traffic: number;
   readonly flowStats: number;
   readonly meterStats: number;
   readonly commands: number;
@@ -85,6 +87,7 @@ function layOut(): Layout {
     counters: take(COUNTERS.length * 8),
     portStats: take(MAX_PORTS * PORT_STATS * 8),
     upcallBytes: take((MAX_PORTS + 1) * 4),
+    traffic: take(MAX_PORTS * TRAFFIC_DOUBLES * 8),
     flowStats: take(MAX_FLOWS * FLOW_STATS_DOUBLES * 8),
     meterStats: take(MAX_METERS * METER_STATS * 8),
     commands: take(COMMAND_RING_BYTES),
@@ -101,6 +104,8 @@ export class SharedState {
   readonly counters: Float64Array;
   readonly portStats: Float64Array;
   readonly upcallBytes: Int32Array;
+  /** Of port-traffic.ts. */
+  readonly traffic: Float64Array;
   readonly flowStats: Float64Array;
   /** The same memory as `flowStats`, for TCP flags. */
   readonly flowWords: Int32Array;
@@ -114,6 +119,7 @@ export class SharedState {
     this.counters = new Float64Array(buffer, LAYOUT.counters, COUNTERS.length);
     this.portStats = new Float64Array(buffer, LAYOUT.portStats, MAX_PORTS * PORT_STATS);
     this.upcallBytes = new Int32Array(buffer, LAYOUT.upcallBytes, MAX_PORTS + 1);
+    this.traffic = new Float64Array(buffer, LAYOUT.traffic, MAX_PORTS * TRAFFIC_DOUBLES);
     const flowDoubles = MAX_FLOWS * FLOW_STATS_DOUBLES;
     this.flowStats = new Float64Array(buffer, LAYOUT.flowStats, flowDoubles);
     this.flowWords = new Int32Array(buffer, LAYOUT.flowStats, flowDoubles * 2);

@@ -9,6 +9,7 @@ import type { Device, Devices } from "../../fastpath/devices.ts";
 import { parseMac } from "../../packet/address.ts";
 import { PORTS } from "../../openflow/version.ts";
 import type { Clock } from "../clock.ts";
+import { polices } from "../qos/policing.ts";
 import { TunnelConfigError } from "../tunnels/config.ts";
 import { isTunnelType } from "../tunnels/kinds.ts";
 import type { Backend } from "./backend.ts";
@@ -65,11 +66,29 @@ export function openAhead(
     name: iface.name,
     type: "device",
     ...queuesOf(iface),
-    ...(inUserspace && { userspace: true }),
+    ...((inUserspace || isPoliced(backend, iface)) && { userspace: true }),
   });
   // Whoever awaits it learns of the failure.
   opening.catch(() => {});
   return opening;
+}
+
+/** Notes whether the port is policed; true if another has to receive its packets because of it. */
+export function changesReceiver(
+  { backend }: Bridge,
+  port: BridgePort,
+  iface: WantedInterface,
+): boolean {
+  const policed = isPoliced(backend, iface);
+  if (policed === port.policed) return false;
+  if (backend.datapath.flowPlace) return true;
+  port.policed = policed;
+  return false;
+}
+
+/** Not all of its packets may come in: this process receives them, for the kernel would take all. */
+function isPoliced({ datapath }: Backend, { row, type }: WantedInterface): boolean {
+  return datapath.traffic !== undefined && type !== "patch" && !isTunnelType(type) && polices(row);
 }
 
 /** `options:n_rxq`, as a device gets it when it becomes a port; 1 to 8. */
@@ -143,6 +162,7 @@ export async function attachInterface(
       dpPort: former.dpPort,
       ofport: numberFor(context, iface),
       device: former.device,
+      policed: former.policed,
       peerName: former.peerName,
       mac: former.mac,
     });
@@ -174,7 +194,7 @@ export async function attachInterface(
       type: kind,
       ...(mac && { mac }),
       ...(kind === "device" && queuesOf(iface)),
-      ...(bridge.inUserspace && { userspace: true }),
+      ...((bridge.inUserspace || isPoliced(backend, iface)) && { userspace: true }),
     }));
     // The dummy datapath's internal ports have no device; a host's device is known already.
     portNo = dpPort.portNo;
@@ -189,6 +209,7 @@ export async function attachInterface(
       dpPort: portNo,
       ofport: numberFor(context, iface),
       device,
+      policed: isPoliced(backend, iface),
     });
   } catch (error) {
     if (portNo !== undefined) await backend.datapath.removePort(portNo);

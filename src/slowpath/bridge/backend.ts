@@ -5,6 +5,7 @@
 import type { Datapath, Packet } from "../../fastpath/datapath.ts";
 import { monotonicClock } from "../../fastpath/clock.ts";
 import { DummyNetwork, type HostNetwork } from "../../fastpath/host-network.ts";
+import { queuePriority } from "../../fastpath/shaping.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
@@ -187,6 +188,11 @@ export class Backend {
     this.vlanLimit = limit;
     this.datapath.setVlanLimit(limit);
     this.cache.changed();
+  }
+
+  /** Dummies have their queues' numbers for priorities. */
+  queuePriority(queue: number): number | undefined {
+    return this.datapath.type === "dummy" ? queue : queuePriority(queue);
   }
 
   /** Something that translation reads has changed. */

@@ -26,7 +26,6 @@ import { BUFFER_COUNT } from "../control/buffers.ts";
 import type { MessageLog } from "../control/message-log.ts";
 import { Services } from "../control/services.ts";
 import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
-import type { IpfixStats } from "../../openflow/messages/types.ts";
 import { BridgeExport } from "../export/bridge-export.ts";
 import type { FrozenState } from "../pipeline/frozen.ts";
 import type {
@@ -37,6 +36,7 @@ import type {
   VlanConfig,
 } from "../pipeline/model.ts";
 import type { SamplingModel } from "../pipeline/sampling.ts";
+import { queuesOf } from "../qos/port-queues.ts";
 import { FlowTables } from "../pipeline/tables.ts";
 import { lookTunnel, receiveEcn } from "../tunnels/metadata.ts";
 import { decodeOptions, maskOptions, optionsOf } from "../tunnels/options.ts";
@@ -91,6 +91,7 @@ export interface AttachSpec {
   readonly dpPort: number | undefined;
   readonly ofport: number;
   readonly device: Device | undefined;
+  readonly policed?: boolean;
   readonly peerName?: string | undefined;
   readonly mac?: Uint8Array;
 }
@@ -197,13 +198,7 @@ export class Bridge implements Switch, BondHost {
       tls: options.tls,
       changed: statusChanged,
     });
-    this.exports = new BridgeExport({
-      source: this,
-      shared: backend.exports,
-      clock,
-      log,
-      changed: () => backend.changed(),
-    });
+    this.exports = new BridgeExport(this, backend.exports, clock, log, () => backend.changed());
     backend.cache.addBridge(this);
     this.bonds = new Bonds(
       this,
@@ -266,12 +261,14 @@ export class Bridge implements Switch, BondHost {
       ...(spec.mac && { mac: spec.mac }),
     });
     port.peerName = spec.peerName;
+    port.policed = spec.policed ?? false;
     if (spec.device) port.setDevice(spec.device);
     const { maker } = this.options.devices;
     if (!port.isVirtual && maker) {
       port.queues = maker.queues;
       port.settings = () => maker.settings(port.name);
     }
+    port.qos = queuesOf(port, this.options.devices.shaper, this.backend.datapath.traffic);
     bundle.members.push(port);
     this.byNumber.set(port.ofport, port);
     this.byName.set(port.name, port);
@@ -283,6 +280,7 @@ export class Bridge implements Switch, BondHost {
 
   detach(port: BridgePort): void {
     const description = port.describe();
+    port.qos?.release();
     this.byNumber.delete(port.ofport);
     this.byName.delete(port.name);
     if (port.ofport !== PORTS.LOCAL) this.ofports.release(port.ofport);
@@ -447,11 +445,9 @@ export class Bridge implements Switch, BondHost {
     return this.backend.accepts(datapathType) && this.inUserspace === (datapathType === "netdev");
   }
 
-  ipfixStats(what: "bridge" | "flow"): readonly IpfixStats[] | undefined {
-    return this.exports.ipfixStats(what);
-  }
-
   // For the pipeline
+
+  readonly queuePriority = (queue: number) => this.backend.queuePriority(queue);
 
   get sampling(): SamplingModel | undefined {
     return this.exports.sampling;

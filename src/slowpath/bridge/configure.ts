@@ -9,6 +9,7 @@ import { parseMac } from "../../packet/address.ts";
 import { protocolVersions } from "../control/versions.ts";
 import { bondSettings, lacpMemberSettings, lacpSettings } from "../bonds/settings.ts";
 import { readExportConfig } from "../export/config.ts";
+import { policingOf } from "../qos/policing.ts";
 import type { Bridge } from "./bridge.ts";
 import { configureTables } from "./flow-tables.ts";
 import {
@@ -125,14 +126,20 @@ async function configurePort(
     const { config, problems } = vlanConfig(port.row);
     for (const problem of problems) say(problem);
     bridge.configureBundle(port.name, config, port.row.protected);
-    configureQueues(bridge, port, context.replica);
+    configureQueues(bridge, port, context.replica, (iface, text) => {
+      say(text);
+      remark(iface, text);
+    });
     configureBond(bridge, port, say);
   }
   for (const iface of port.interfaces) {
     const attached = bridge.portByName(iface.name);
     if (!attached) continue;
+    if (attached.dpPort !== undefined && !attached.isVirtual) {
+      bridge.backend.datapath.traffic?.setPolicing(attached.dpPort, policingOf(iface.row));
+    }
     if (iface.row) {
-      const missing = unsupportedInterface(iface.row, port, context.devices);
+      const missing = unsupportedInterface(iface.row, attached.policed);
       if (missing.length > 0) {
         const text = `${iface.name}: not supported yet and without effect: ${missing.join(", ")}`;
         say(text);

@@ -31,6 +31,7 @@ import type { Onlooker } from "../pipeline/look-on.ts";
 import type { Xlate } from "../pipeline/xlate.ts";
 import type { TunnelConfig } from "../tunnels/config.ts";
 import { terminates } from "../tunnels/receive.ts";
+import type { PortQueues } from "../qos/port-queues.ts";
 import type { Tunnels } from "../tunnels/tunnels.ts";
 import { sameMac } from "./identity.ts";
 import { PLAIN_TRUNK } from "./vlan.ts";
@@ -102,6 +103,10 @@ export class BridgePort implements PortModel {
   settings: () => ReadonlyMap<string, string> = () => NO_SETTINGS;
   /** Queues that the device has by itself. */
   queues: readonly number[] = [];
+  /** Queues that were made for it; undefined: it cannot have any. */
+  qos: PortQueues | undefined;
+  /** Not all may come in (Interface.ingress_policing_rate and the like). */
+  policed = false;
   /** The switch's tunnels, whose packets may be meant for this port's addresses. */
   tunnels: Tunnels<BridgePort> | undefined;
   /** Of a tunnel port: what it does with a packet, and its options as they are in force. */

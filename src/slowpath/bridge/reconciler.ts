@@ -29,6 +29,7 @@ import type { MessageLog } from "../control/message-log.ts";
 import { TunnelConfigError } from "../tunnels/config.ts";
 import {
   attachInterface,
+  changesReceiver,
   detachPort,
   kindOf,
   openAhead,
@@ -368,6 +369,7 @@ export class Reconciler {
       throw error;
     }
     const { datapath } = bridge.backend;
+    if (changesReceiver(bridge, port, iface)) return "who receives its packets changes";
     const dpPort = port.dpPort === undefined ? undefined : datapath.ports().get(port.dpPort);
     if (!dpPort) return "the datapath lost it";
     const { devices } = this.options;
@@ -375,13 +377,10 @@ export class Reconciler {
     const device = devices.get(port.name);
     // A number that is only an option says nothing of a made device's identity.
     if (devices.maker && device) bridge.deviceChanged(port, device);
-    if (port.kind === "device") {
-      if (!device) return "its device is gone";
-      if (port.device && device.ifindex !== port.device.ifindex) {
-        return "its device was replaced";
-      }
-    }
-    return undefined;
+    if (port.kind !== "device") return undefined;
+    if (!device) return "its device is gone";
+    const isOther = port.device && device.ifindex !== port.device.ifindex;
+    return isOther ? "its device was replaced" : undefined;
   }
 
   private async detach(bridge: Bridge, port: BridgePort, why: string): Promise<void> {

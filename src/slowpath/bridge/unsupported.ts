@@ -5,7 +5,7 @@
 import type { Row } from "../../db/replica.ts";
 import type { Devices } from "../../fastpath/devices.ts";
 import { isTunnelType } from "../tunnels/kinds.ts";
-import type { WantedBridge, WantedInterface, WantedPort } from "./wanted.ts";
+import type { WantedBridge, WantedInterface } from "./wanted.ts";
 
 /** Interface types that Open vSwitch has and this switch has not yet. */
 const LATER_TYPES = new Set([
@@ -42,17 +42,14 @@ export function refusedType(iface: WantedInterface, { maker }: Devices): string 
 /** Settings of an interface that have no effect yet. */
 export function unsupportedInterface(
   row: Row<"Interface">,
-  port: WantedPort,
-  { maker }: Devices,
+  policed: boolean,
 ): string[] {
   const found: string[] = [];
-  if (row.ingress_policing_rate > 0) found.push("ingress_policing_rate");
-  if (row.ingress_policing_kpkts_rate > 0) found.push("ingress_policing_kpkts_rate");
+  if (!policed && row.ingress_policing_rate > 0) found.push("ingress_policing_rate");
+  if (!policed && row.ingress_policing_kpkts_rate > 0) found.push("ingress_policing_kpkts_rate");
   if (row.bfd.get("enable") === "true") found.push("bfd:enable");
   if (row.lldp.get("enable") === "true") found.push("lldp:enable");
   if (row.cfm_mpid !== undefined) found.push("cfm_mpid");
-  // A dummy would not know how to hold anything back.
-  if (port.row?.qos !== undefined && !maker) found.push("qos");
   return found;
 }
 

@@ -14,6 +14,7 @@ import type { Bridge } from "../bridge/bridge.ts";
 import { registerBondCommands } from "../bonds/commands.ts";
 import { registerDpctl } from "../dpctl/commands.ts";
 import { TABLE_OWN } from "../pipeline/tables.ts";
+import { registerQosCommands } from "../qos/commands.ts";
 import { registerTrace } from "../trace/commands.ts";
 import { registerTunnelCommands } from "../tunnels/commands.ts";
 import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
@@ -48,6 +49,7 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
   registerTunnelCommands(server, () => context.backend()?.tunnels);
   registerFdbCommands(server, context.bridges);
   registerBondCommands(server, context.bridges);
+  registerQosCommands(server, context.bridges);
   registerFeatureCommands(server, context);
   add("ofproto/list", "", [0, 0], () => lines([...context.bridges().keys()].sort()));
   add("bridge/reconnect", "[bridge]", [0, 1], ([name]) => {

@@ -5,11 +5,11 @@
 import type { Conntrack } from "../../fastpath/conntrack/types.ts";
 import type { Packet } from "../../fastpath/datapath.ts";
 import type { Action } from "../../openflow/actions/types.ts";
-import type { IpfixStats } from "../../openflow/messages/types.ts";
 import type { BridgePort, PortCounts } from "../bridge/ports.ts";
 import type { Match } from "../../packet/key.ts";
 import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
+import type { BridgeExport } from "../export/bridge-export.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { Continuations } from "./continuations.ts";
 import type { KeptFlows } from "./kept-flows.ts";
@@ -57,8 +57,8 @@ export interface Switch extends BridgeModel {
   readonly keptFlows: Pick<KeptFlows, "metersChanged">;
   /** Packets that were paused for a controller. */
   readonly continuations: Continuations;
-  /** Counters of IPFIX exporters; undefined: there are none. */
-  ipfixStats(what: "bridge" | "flow"): readonly IpfixStats[] | undefined;
+  /** What goes to collectors. */
+  readonly exports: Pick<BridgeExport, "ipfixStats">;
   /** Connections that the datapath tracks. */
   readonly conntrack: Conntrack;
   /**

@@ -39,17 +39,6 @@ import type { ExportSource } from "./ports.ts";
 import { SflowAgent } from "./sflow/agent.ts";
 import type { SharedExport } from "./shared.ts";
 
-export interface BridgeExportOptions {
-  readonly source: ExportSource;
-  readonly shared: SharedExport;
-  readonly clock: Clock;
-  readonly log: Logger;
-  /** Flows have to be translated again. */
-  readonly changed: () => void;
-  /** Wall clock, milliseconds; `Date.now` unless a test says otherwise. */
-  readonly wallMs?: () => number;
-}
-
 const TICK_MS = 1000;
 const IPFIX_PORT = 4739;
 const SFLOW_PORT = 6343;
@@ -87,7 +76,16 @@ export class BridgeExport {
   private readonly flowIpfix = new Map<number, FlowIpfix>();
   private stopTimer: (() => void) | undefined;
 
-  constructor(private readonly options: BridgeExportOptions) {}
+  constructor(
+    private readonly source: ExportSource,
+    private readonly shared: SharedExport,
+    private readonly clock: Clock,
+    private readonly log: Logger,
+    /** Flows have to be translated again. */
+    private readonly changed: () => void,
+    /** Milliseconds since 1970. */
+    private readonly wallMs: () => number = Date.now,
+  ) {}
 
   /** Resolves when it is in force; the log says what could not be done. */
   async configure(config: ExportConfig): Promise<void> {
@@ -126,14 +124,14 @@ export class BridgeExport {
     this.ipfix?.exporter.close();
     for (const { exporter } of this.flowIpfix.values()) exporter.close();
     this.flowIpfix.clear();
-    this.options.shared.gone(this);
+    this.shared.gone(this);
   }
 
   private collectors(
     targets: readonly string[],
     defaultPort?: number,
   ): Promise<Collectors | undefined> {
-    const { clock, log } = this.options;
+    const { clock, log } = this;
     return Collectors.open(targets, {
       clock,
       log,
@@ -142,7 +140,7 @@ export class BridgeExport {
   }
 
   private async configureSflow(config: SflowConfig | undefined): Promise<void> {
-    const { shared, source, clock, log } = this.options;
+    const { shared, source, clock, log } = this;
     this.sflow?.close();
     this.sflow = undefined;
     shared.gone(this);
@@ -172,7 +170,7 @@ export class BridgeExport {
     }
     const collectors = await this.collectors(config.targets);
     if (this.netflow) return this.netflow.configure(collectors, config);
-    const { clock, log } = this.options;
+    const { clock, log } = this;
     this.netflow = new Netflow(collectors, config, () => clock.now(), this.wallMs, log);
   }
 
@@ -202,7 +200,7 @@ export class BridgeExport {
   private async exporter(
     config: BridgeIpfixConfig | FlowIpfixConfig,
   ): Promise<IpfixExporter | undefined> {
-    const { log, shared } = this.options;
+    const { log, shared } = this;
     const collectors = await this.collectors(config.targets, IPFIX_PORT);
     if (!collectors) {
       log.warn("no collectors could be initialized, IPFIX exporter disabled");
@@ -218,13 +216,11 @@ export class BridgeExport {
     return new IpfixExporter(collectors, options, this.wallMs);
   }
 
-  private readonly wallMs = (): number => (this.options.wallMs ?? Date.now)();
-
   /** Tells translation, and begins or ends the ticks. */
   private publish(): void {
     const { sflow, netflow, ipfix, flowIpfix } = this;
     const exportsIpfix = ipfix !== undefined || flowIpfix.size > 0;
-    const { source, clock } = this.options;
+    const { source, clock } = this;
     const model: SamplingModel = {
       sflow,
       netflow,
@@ -242,7 +238,7 @@ export class BridgeExport {
     };
     const any = sflow !== undefined || netflow !== undefined || exportsIpfix;
     this.sampling = any ? model : undefined;
-    this.options.changed();
+    this.changed();
     if (!any) {
       this.stopTimer?.();
       this.stopTimer = undefined;
@@ -299,7 +295,7 @@ export class BridgeExport {
     direction: "" | "ingress" | "egress",
     pointId: number,
   ): SampledPacket {
-    const { source } = this.options;
+    const { source } = this;
     const tunnel = tunnels ? sampledTunnel(source, key, sample, outputPort) : undefined;
     return new SampledPacket(source, key, sample, outputPort, direction, pointId, tunnel);
   }

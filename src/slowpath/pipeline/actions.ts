@@ -194,9 +194,12 @@ function run(x: Xlate, action: Action, isLast: boolean, inBucket: boolean): Done
       return key.setBig(FIELDS.tun_id, action.id);
     case "delete_field":
       return deleteField(x, action.field);
-    case "set_queue":
+    case "set_queue": {
+      const priority = priorityOf(x, action.queue);
+      if (priority === undefined) return;
       lookSlot(mask, "skb_priority");
-      return key.set(FIELDS.skb_priority, action.queue);
+      return key.set(FIELDS.skb_priority, priority);
+    }
     case "pop_queue":
       lookSlot(mask, "skb_priority");
       if (key.get(FIELDS.skb_priority) !== x.originalPriority) {
@@ -337,13 +340,23 @@ function ifIpv4({ key }: Xlate, body: () => void): void {
 
 const alternateHex = (value: number): string => value === 0 ? "0" : `0x${value.toString(16)}`;
 
+/** Said of a queue that there cannot be, and the packet goes by none. */
+function priorityOf(x: Xlate, queue: number): number | undefined {
+  const { bridge } = x;
+  const priority = bridge.queuePriority ? bridge.queuePriority(queue) : queue;
+  if (priority === undefined) x.tracer?.report("warn", `there can be no queue ${queue}`);
+  return priority;
+}
+
 function enqueue(x: Xlate, port: number, queue: number, isLast: boolean): void {
   const { key } = x;
+  const priority = priorityOf(x, queue);
+  if (priority === undefined) return output(x, port, 0, { isLast });
   lookSlot(x.mask, "skb_priority");
   const target = port === PORTS.IN_PORT ? inPort(key) : port;
   if (port !== PORTS.IN_PORT && port === inPort(key)) return;
   const before = key.get(FIELDS.skb_priority);
-  key.set(FIELDS.skb_priority, queue);
+  key.set(FIELDS.skb_priority, priority);
   x.sampling.during(() => outputToPort(x, target, { isLast }));
   key.set(FIELDS.skb_priority, before);
 }

@@ -202,6 +202,11 @@ export interface BridgeModel {
     on(feature: Feature): boolean;
     number(capacity: "sample_nesting"): number;
   };
+  /**
+   * `skb_priority` of the packets of a queue, as the datapath below knows it; undefined: there can be
+   * no such queue. The number itself unless told.
+   */
+  queuePriority?(queue: number): number | undefined;
   /** What of its packets goes to collectors; nothing unless told. */
   readonly sampling?: SamplingModel | undefined;
   /** At most 32, in their order. */

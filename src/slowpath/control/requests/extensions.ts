@@ -65,7 +65,7 @@ function mapped(address: Uint8Array): bigint {
 
 /** Counters of the bridge's own IPFIX exporter, or of those of collector sets. */
 export function answerIpfix(agent: Agent, what: "bridge" | "flow", xid: number): void {
-  const stats = agent.bridge.ipfixStats(what);
+  const stats = agent.bridge.exports.ipfixStats(what);
   if (!stats) {
     const text = `there are no ${what} statistics: no IPFIX is set up`;
     throw new OfError("NXST_NOT_CONFIGURED", 0, text);

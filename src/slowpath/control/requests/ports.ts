@@ -1,4 +1,5 @@
 /** Ports and queues (OpenFlow 1.3.5 §7.3.4.3, §7.3.5.6–§7.3.5.8). */
+import type { QueueCounts } from "../../../fastpath/shaping.ts";
 import { OfError } from "../../../openflow/errors.ts";
 import type {
   PortDescRequest,
@@ -80,7 +81,7 @@ function statsOf(agent: Agent, port: BridgePort): PortStats {
   };
 }
 
-/** The queues that devices have by themselves, of which nothing is known but that they are there. */
+/** Queues that the database made, and those that devices have by themselves, of which nothing is known. */
 export function answerQueueRequest(
   agent: Agent,
   request: QueueStatsRequest | QueueGetConfigRequest,
@@ -92,9 +93,9 @@ export function answerQueueRequest(
   if (!every && !agent.bridge.ports.has(number)) {
     throw new OfError("OFPQOFC_BAD_PORT", 0, `there is no port ${number}`);
   }
-  const found = chosen(agent, every ? PORTS.ANY : number).flatMap(({ ofport, queues }) =>
-    queues.filter((id) => queue === QUEUE_ALL || queue === id)
-      .map((id) => ({ port: ofport, queue: id }))
+  const found = chosen(agent, every ? PORTS.ANY : number).flatMap((each) =>
+    queuesOf(each).filter((id) => queue === QUEUE_ALL || queue === id)
+      .map((id) => ({ port: each.ofport, queue: id }))
   );
   if (found.length === 0 && queue !== QUEUE_ALL) {
     throw new OfError("OFPQOFC_BAD_QUEUE", 0, `there is no queue ${queue}`);
@@ -102,7 +103,25 @@ export function answerQueueRequest(
   if (request.type === "queue_get_config_request") {
     return agent.send({ type: "queue_get_config_reply", port: number, queues: found }, xid);
   }
-  const unknown = { txBytes: undefined, txPackets: undefined, txErrors: undefined };
-  const queues = found.map((each) => ({ ...each, ...unknown }));
+  const counts = new Map(
+    [...new Set(found.map(({ port }) => port))].map((ofport) => [ofport, sentBy(agent, ofport)]),
+  );
+  const queues = found.map((each) => {
+    const sent = counts.get(each.port)?.get(each.queue);
+    return {
+      ...each,
+      txBytes: sent && BigInt(sent.bytes),
+      txPackets: sent && BigInt(sent.packets),
+      txErrors: sent && BigInt(sent.drops),
+    };
+  });
   agent.send({ type: "queue_stats_reply", queues }, xid);
+}
+
+function queuesOf({ qos, queues }: BridgePort): readonly number[] {
+  return qos?.shape ? [...qos.shape.queues.keys()].sort((a, b) => a - b) : queues;
+}
+
+function sentBy({ bridge }: Agent, ofport: number): ReadonlyMap<number, QueueCounts> {
+  return bridge.ports.get(ofport)?.qos?.counts() ?? new Map();
 }
