@@ -42,12 +42,12 @@ const connected = () =>
   eventually(
     "is_connected",
     async () => await sw.clients.vsctl("get controller br0 is_connected") === "true",
-    { timeoutMs: 15_000 },
+    { timeoutMs: 35_000 },
   );
 
 /** Traffic that only the controller's flows let through. */
 async function trafficPasses(version: string): Promise<void> {
-  expect(await reaches(h1.ns, h2.ip, 15_000)).toBe(true);
+  expect(await reaches(h1.ns, h2.ip, 35_000)).toBe(true);
   expect((await ping(h1.ns, h2.ip, { count: 20, intervalSec: 0.02 })).received).toBe(20);
   expect((await iperf(h2, h1.ns)).gbitPerSec).toBeGreaterThan(0.05);
   const flows = await sw.clients.ofctl("-O", version, "dump-flows", "br0");
@@ -76,7 +76,7 @@ describePrivileged(
         await connected();
         await trafficPasses(version);
         expect(await sw.clients.vsctl("get controller br0 status:state")).toBe("ACTIVE");
-      }, 40_000);
+      }, 80_000);
 
       test(`${version}: it connects to the switch`, async () => {
         await sw.clients.vsctl(
@@ -88,7 +88,7 @@ describePrivileged(
         });
         // A passive connection has no status in the database, with Open vSwitch neither.
         await trafficPasses(version);
-      }, 40_000);
+      }, 80_000);
     }
   },
 );
@@ -105,7 +105,7 @@ describePrivileged("os-ken", [...SWITCH_TOOLS, "osken-manager", "ping", "iperf3"
     );
     await connected();
     await trafficPasses("OpenFlow13");
-  }, 60_000);
+  }, 80_000);
 });
 
 describePrivileged("without a controller", [...SWITCH_TOOLS, "ping"], () => {
