@@ -1,9 +1,9 @@
-/**
- * The log of a client program: as a daemon's, but with few modules, and little on the console. Lines
- * to the system log are numbered with the others, as in Open vSwitch's tools, and not sent.
- */
+/** The log of a client program: as a daemon's, but with few modules, and little on the console. */
 import { Vlog, VlogError } from "../roles/vlog.ts";
 import type { Logger, LogLevel } from "../../log/log.ts";
+import { type LogKey, takeLogOption } from "../roles/log-options.ts";
+import { SystemLog } from "../roles/syslog.ts";
+import { logDir } from "./connect.ts";
 import { Fatal } from "./fatal.ts";
 
 /** What the clients log as, and what scripts set levels of; the names are those of Open vSwitch's. */
@@ -52,8 +52,10 @@ export type ClientLogModule = typeof MODULES[number];
 export class ClientLog {
   private readonly vlog: Vlog;
 
-  constructor(program: string, console: (line: string) => void, consoleLevel: LogLevel) {
-    this.vlog = new Vlog(program, MODULES, console);
+  readonly logDir = logDir(process.env);
+
+  constructor(readonly program: string, console: (line: string) => void, consoleLevel: LogLevel) {
+    this.vlog = new Vlog(program, MODULES, console, new SystemLog(program, process.env));
     // A client says each thing once.
     this.vlog.setRateLimits([], false);
     this.vlog.setLevel(undefined, "console", consoleLevel);
@@ -69,6 +71,12 @@ export class ClientLog {
 
   setLevel(module: ClientLogModule, to: "syslog" | "console" | "file", level: LogLevel): void {
     this.vlog.setLevel(module, to, level);
+  }
+
+  /** One of LOG_OPTIONS; a file is opened at once. Throws `Fatal`. */
+  take(key: LogKey, value: string | undefined): void {
+    if (key === "logFile") this.openFile(value ?? `${this.logDir}/${this.program}.log`);
+    else takeLogOption({ file: undefined }, key, value, this.vlog, this);
   }
 
   /** `-v`, `--verbose`: with nothing, everything is logged. Throws `Fatal`. */

@@ -33,6 +33,7 @@ import { ERRNO, errno, raw } from "../../linux/libc.ts";
 import { type FileLock, lockFile } from "../../linux/lock.ts";
 import type { Logger } from "../../log/log.ts";
 import { reason } from "../exit.ts";
+import { inDirectory } from "./directories.ts";
 import { Fatal } from "../clients/fatal.ts";
 import type { OptionDeclaration } from "../clients/getopt.ts";
 
@@ -54,6 +55,9 @@ export const DAEMON_OPTIONS: readonly OptionDeclaration<DaemonKey>[] = [
   { name: "monitor", value: "none", key: "monitor" },
   { name: "user", value: "required", key: "user" },
 ];
+
+export const isDaemonKey = (key: string): key is DaemonKey =>
+  DAEMON_OPTIONS.some((option) => option.key === key);
 
 export interface DaemonOptions {
   detach: boolean;
@@ -109,10 +113,6 @@ export function takeDaemonOption(
     }
   }
 }
-
-/** A path as the daemons take it: one that is not absolute is in the given directory. */
-export const inDirectory = (directory: string, path: string): string =>
-  path.startsWith("/") ? path : join(directory, path);
 
 const STAGE = "SOLOVS_DAEMON_STAGE";
 /** In a child: where it says that it is ready, and (under a monitor) what outlives a crash. */

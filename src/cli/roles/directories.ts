@@ -1,4 +1,6 @@
 /** Where Open vSwitch's daemons look for files and make them unless the command line says otherwise. */
+import { join } from "node:path";
+
 export interface Directories {
   readonly run: string;
   readonly log: string;
@@ -15,3 +17,7 @@ export function directories(
     db: OVS_DBDIR || (OVS_SYSCONFDIR ? `${OVS_SYSCONFDIR}/openvswitch` : "/etc/openvswitch"),
   };
 }
+
+/** A path as the daemons take it: one that is not absolute is in the given directory. */
+export const inDirectory = (directory: string, path: string): string =>
+  path.startsWith("/") ? path : join(directory, path);

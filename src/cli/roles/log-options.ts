@@ -1,7 +1,7 @@
-/** The options of logging that all daemons take (ovs-vswitchd(8), "Logging Options"). */
+/** The options of logging that all daemons and clients take (ovs-vswitchd(8), "Logging Options"). */
 import { Fatal } from "../clients/fatal.ts";
 import type { OptionDeclaration } from "../clients/getopt.ts";
-import { inDirectory } from "./daemon.ts";
+import { inDirectory } from "./directories.ts";
 import { type Vlog, VlogError } from "./vlog.ts";
 
 export type LogKey = "verbose" | "logFile" | "syslogMethod" | "syslogTarget";
@@ -12,6 +12,9 @@ export const LOG_OPTIONS: readonly OptionDeclaration<LogKey>[] = [
   { name: "syslog-method", value: "required", key: "syslogMethod" },
   { name: "syslog-target", value: "required", key: "syslogTarget" },
 ];
+
+export const isLogKey = (key: string): key is LogKey =>
+  LOG_OPTIONS.some((option) => option.key === key);
 
 export interface LogOptions {
   /** To be opened by the daemon itself. */
@@ -39,11 +42,9 @@ export function takeLogOption(
       options.file = value ?? inDirectory(logDir, `${program}.log`);
       return;
     case "syslogMethod":
-      // Nothing goes to the system log, so saying how to reach it through the C library is harmless.
-      if (value === "null" || value === "libc") return;
-      throw new Fatal(`unsupported syslog method '${value}': solovs logs to a file or the console`);
+      return vlog.setSystemMethod(value ?? "");
     case "syslogTarget":
-      throw new Fatal("--syslog-target is not supported: solovs logs to a file or the console");
+      return vlog.setSystemTarget(value ?? "");
     default: {
       const never: never = key;
       return never;

@@ -2,7 +2,7 @@
 import { UnixctlServer } from "../../slowpath/unixctl.ts";
 import { errnoOf, errnoText, Fatal } from "../clients/fatal.ts";
 import { reason } from "../exit.ts";
-import { inDirectory } from "./daemon.ts";
+import { inDirectory } from "./directories.ts";
 import { type Vlog, VlogError } from "./vlog.ts";
 
 /** What is undone, last first, when the program ends, however it ends. */

@@ -5,8 +5,7 @@
  * Modules are named as in Open vSwitch, because `-vMODULE:LEVEL` on command lines and in scripts must
  * not fail; a module that nothing here logs to is accepted and has no effect.
  *
- * Limits: nothing is sent to the system log; levels and patterns of it are kept and shown only.
- * Warnings and errors that repeat (same text but for its numbers) are written at most `BURST` times
+ * Limits: warnings and errors that repeat (same text but for its numbers) are written at most `BURST` times
  * in a row and then about once a second, unless the module's rate limit is disabled.
  */
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
@@ -14,6 +13,7 @@ import { hostname } from "node:os";
 import { LOG_LEVELS, type Logger, type LogLevel } from "../../log/log.ts";
 import { formatDate } from "../clients/dates.ts";
 import { errnoOf, errnoText } from "../clients/fatal.ts";
+import type { SystemLog } from "./syslog.ts";
 
 const DESTINATIONS = ["syslog", "console", "file"] as const;
 type Destination = (typeof DESTINATIONS)[number];
@@ -30,6 +30,9 @@ const FACILITIES = [
     .split(" "),
   ...Array.from({ length: 8 }, (_, i) => `local${i}`),
 ];
+
+/** RFC 5424 §6; the message begins with a byte order mark, to say that it is UTF-8 (§6.4). */
+const RFC5424_PATTERN = "<%B>1 %D{%Y-%m-%dT%H:%M:%S.###Z} %E %A %P %c - \ufeff%m";
 
 const BURST = 60;
 const REFILL_MS = 1000;
@@ -60,6 +63,7 @@ export class Vlog {
   private readonly buckets = new Map<string, Bucket>();
   private count = 0;
   private facility = "local0";
+  private facilityAsked = false;
   private file: { readonly path: string; fd: number | undefined } | undefined;
   private readonly own: Logger;
 
@@ -68,6 +72,7 @@ export class Vlog {
     private readonly program: string,
     modules: readonly string[],
     private readonly console: (line: string) => void = writeConsole,
+    private readonly system?: SystemLog,
   ) {
     for (const name of modules) this.add(name);
     this.own = this.logger("vlog");
@@ -98,6 +103,7 @@ export class Vlog {
   }
 
   private open(to: Destination): boolean {
+    if (to === "syslog") return this.system?.isOpen === true;
     return to !== "file" || this.file?.fd !== undefined;
   }
 
@@ -111,11 +117,26 @@ export class Vlog {
   private write(module: string, levels: Levels, level: LogLevel, message: string): void {
     this.count++;
     for (const to of DESTINATIONS) {
-      if (to === "syslog" || !this.open(to) || rank(level) > rank(levels[to])) continue;
+      if (!this.open(to) || rank(level) > rank(levels[to])) continue;
+      if (to === "syslog") {
+        this.send(module, level, message);
+        continue;
+      }
       const line = `${this.format(this.patterns[to], module, level, withoutForgery(message))}\n`;
       if (to === "console") this.console(line);
       else this.append(line);
     }
+  }
+
+  private send(module: string, level: LogLevel, message: string): void {
+    const format = (pattern: string): string => this.format(pattern, module, level, message);
+    this.system?.send({
+      priority: Number(format("%B")),
+      hasFacility: this.facilityAsked,
+      message: format(this.patterns.syslog),
+      stamp: format("%d{%h %e %T}"),
+      modern: () => format(RFC5424_PATTERN),
+    });
   }
 
   private append(line: string): void {
@@ -222,6 +243,7 @@ export class Vlog {
         const facility = oneOf(FACILITIES, second ?? "");
         if (facility === undefined) throw new VlogError("invalid facility");
         this.facility = facility;
+        this.facilityAsked = true;
         return;
       }
       default:
@@ -305,6 +327,17 @@ export class Vlog {
     this.own.info(`opened log file ${path}`);
   }
 
+  /** `--syslog-method`, of which the first counts. Throws `Fatal`. */
+  setSystemMethod(method: string): void {
+    this.system?.setMethod(method);
+  }
+
+  /** `--syslog-target`. Throws `Fatal`. */
+  setSystemTarget(target: string): void {
+    this.system?.setTarget(target);
+    this.own.warn("--syslog-target flag is deprecated, use --syslog-method instead");
+  }
+
   /** After the file has been moved away. Throws `VlogError`. */
   reopenFile(): void {
     if (this.file === undefined) throw new VlogError("Logging to file not configured");
@@ -334,7 +367,7 @@ export class Vlog {
       `${name.padEnd(7)}  ${prefix.padEnd(32)}  ${pattern}\n`;
     return "         prefix                            format\n" +
       "         ------                            ------\n" +
-      row("SYSLOG", "<%B> %D{%h %e %T} %E %A:", this.patterns.syslog) +
+      row("SYSLOG", this.system?.prefix ?? "", this.patterns.syslog) +
       row("CONSOLE", "none", this.patterns.console) +
       row("FILE", "none", this.patterns.file);
   }

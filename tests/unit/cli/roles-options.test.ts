@@ -6,12 +6,19 @@ import {
   parseServerOptions,
   type ServerOptions,
 } from "../../../src/cli/roles/ovsdb-server/options.ts";
+import { SystemLog } from "../../../src/cli/roles/syslog.ts";
 import { Vlog } from "../../../src/cli/roles/vlog.ts";
 
 const WHERE = { run: "/run/x", log: "/log/x", db: "/db/x" };
 
-const parse = (...words: string[]): ServerOptions =>
-  parseServerOptions(words, new Vlog("ovsdb-server", ["jsonrpc"], () => {}), WHERE);
+const parse = (...words: string[]): ServerOptions => {
+  const system = new SystemLog("ovsdb-server", { OVS_SYSLOG_METHOD: "null" });
+  return parseServerOptions(
+    words,
+    new Vlog("ovsdb-server", ["jsonrpc"], () => {}, system),
+    WHERE,
+  );
+};
 
 test("a name that is no role is left to others", async () => {
   expect(await runRole("/usr/bin/solovs", [])).toBeUndefined();
@@ -92,7 +99,7 @@ describe("ovsdb-server's options", () => {
     [["--replay"], "--replay is not supported"],
     [["relay:OVN_Southbound:tcp:1.2.3.4:6642"], "relays are not supported"],
     [["--user=ovs"], "--user is not supported"],
-    [["--syslog-method=udp:1.2.3.4:5"], "unsupported syslog method 'udp:1.2.3.4:5'"],
+    [["--syslog-method=tcp:1.2.3.4:5"], "unsupported syslog method 'tcp:1.2.3.4:5'"],
   ])("%p is refused", (words, message) => {
     expect(() => parse(...words)).toThrow(message);
   });

@@ -10,18 +10,18 @@ import { lockHolder } from "../../../linux/lock.ts";
 import { controlTransaction } from "../../unixctl.ts";
 import { OVS_VERSION } from "../../version.ts";
 import { ClientLog } from "../client-log.ts";
-import { logDir, runDir } from "../connect.ts";
+import { runDir } from "../connect.ts";
 import { watchEndings } from "../endings.ts";
 import { errnoOf, errnoText, Fatal } from "../fatal.ts";
 import { getopt, type OptionDeclaration } from "../getopt.ts";
 import { toStderr, toStdout } from "../output.ts";
-import { type LogOptionKey, logOptions } from "../vsctl/options.ts";
+import { LOG_OPTIONS, type LogKey } from "../../roles/log-options.ts";
 
 const PROGRAM = "ovs-appctl";
 const DEFAULT_TARGET = "ovs-vswitchd";
 
 type OwnKey = "target" | "execute" | "help" | "option" | "version" | "timeout";
-type Key = OwnKey | LogOptionKey;
+type Key = OwnKey | LogKey;
 
 export const appctlOptions: readonly OptionDeclaration<Key>[] = [
   { name: "target", letter: "t", value: "required", key: "target" },
@@ -30,7 +30,7 @@ export const appctlOptions: readonly OptionDeclaration<Key>[] = [
   { name: "option", letter: "o", value: "none", key: "option" },
   { name: "version", letter: "V", value: "none", key: "version" },
   { name: "timeout", letter: "T", value: "required", key: "timeout" },
-  ...logOptions,
+  ...LOG_OPTIONS,
 ];
 
 interface Parsed {
@@ -70,13 +70,10 @@ function parse(given: readonly string[], log: ClientLog): Parsed {
       case "version":
         throw new Information(`${PROGRAM} (Open vSwitch) ${OVS_VERSION}\n`);
       case "verbose":
-        log.setVerbosity(value);
-        return;
-      case "log-file":
-        log.openFile(value ?? `${logDir(process.env)}/${PROGRAM}.log`);
-        return;
-      case "syslog":
-        return;
+      case "logFile":
+      case "syslogMethod":
+      case "syslogTarget":
+        return log.take(key, value);
       default: {
         const never: never = key;
         throw new Error(`option ${never}`);

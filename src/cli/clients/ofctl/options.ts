@@ -19,11 +19,13 @@ import {
   DAEMON_OPTIONS,
   type DaemonKey,
   type DaemonOptions,
+  isDaemonKey,
   noDaemonOptions,
   takeDaemonOption,
 } from "../../roles/daemon.ts";
+import { isLogKey, LOG_OPTIONS, type LogKey } from "../../roles/log-options.ts";
 import type { ClientLog } from "../client-log.ts";
-import { logDir, runDir } from "../connect.ts";
+import { runDir } from "../connect.ts";
 import { Fatal } from "../fatal.ts";
 import { getopt, type OptionDeclaration } from "../getopt.ts";
 import { InformationAsked, parseTimeout } from "../vsctl/options.ts";
@@ -93,9 +95,7 @@ type Key =
   | "readOnly"
   | "version"
   | "protocols"
-  | "verbose"
-  | "logFile"
-  | "syslog"
+  | LogKey
   | DaemonKey
   | `tls ${TlsOptionKey}`;
 
@@ -125,10 +125,7 @@ export const ofctlOptions: readonly OptionDeclaration<Key>[] = [
   ...DAEMON_OPTIONS,
   { name: "version", letter: "V", value: "none", key: "version" },
   { name: "protocols", letter: "O", value: "required", key: "protocols" },
-  { name: "verbose", letter: "v", value: "optional", key: "verbose" },
-  { name: "log-file", value: "optional", key: "logFile" },
-  { name: "syslog-method", value: "required", key: "syslog" },
-  { name: "syslog-target", value: "required", key: "syslog" },
+  ...LOG_OPTIONS,
   ...tlsOptions.map((option) => ({ ...option, key: `tls ${option.key}` as const })),
 ];
 
@@ -246,6 +243,11 @@ function takeOption(
   log: ClientLog,
 ): void {
   const text = value ?? "";
+  if (isLogKey(key)) return log.take(key, value);
+  if (isDaemonKey(key)) {
+    const where = { program: PROGRAM, runDir: runDir(process.env) };
+    return takeDaemonOption(options.daemon, key, value, where);
+  }
   switch (key) {
     case "timeout":
       options.timeoutSeconds = parseTimeout(text);
@@ -292,32 +294,12 @@ function takeOption(
       options.versions = parseVersions(text);
       options.findsVersion = false;
       return;
-    case "verbose":
-      log.setVerbosity(value);
-      return;
-    case "logFile":
-      log.openFile(value ?? `${logDir(process.env)}/${PROGRAM}.log`);
-      return;
     case "help":
       throw new InformationAsked("help");
     case "option":
       throw new InformationAsked("options");
     case "version":
       throw new InformationAsked("version");
-    case "syslog":
-      return;
-    case "detach":
-    case "monitor":
-    case "noChdir":
-    case "pidFile":
-    case "overwritePidFile":
-    case "user":
-    case "noSelfConfinement":
-      takeDaemonOption(options.daemon, key, value, {
-        program: PROGRAM,
-        runDir: runDir(process.env),
-      });
-      return;
     default:
       options.tls[key.slice("tls ".length) as TlsOptionKey] = text;
   }

@@ -14,11 +14,12 @@ import {
   noDaemonOptions,
   takeDaemonOption,
 } from "../../roles/daemon.ts";
+import { LOG_OPTIONS, type LogKey } from "../../roles/log-options.ts";
 import { UnixctlServer } from "../../../slowpath/unixctl.ts";
 import { OVS_VERSION } from "../../version.ts";
 import { watchEndings } from "../endings.ts";
 import { ClientLog } from "../client-log.ts";
-import { logDir, runDir } from "../connect.ts";
+import { runDir } from "../connect.ts";
 import { Exit, Fatal } from "../fatal.ts";
 import { getopt, type OptionDeclaration } from "../getopt.ts";
 import { toStderr, toStdout } from "../output.ts";
@@ -29,13 +30,7 @@ import {
   tableOptions,
   TablePrinter,
 } from "../table.ts";
-import {
-  type LogOptionKey,
-  logOptions,
-  parseTimeout,
-  type TlsOptionKey,
-  tlsOptions,
-} from "../vsctl/options.ts";
+import { parseTimeout, type TlsOptionKey, tlsOptions } from "../vsctl/options.ts";
 import type { ClientCommand, ClientOptions } from "./command.ts";
 import { dataCommands } from "./data-commands.ts";
 import { lockCommands } from "./lock-commands.ts";
@@ -61,7 +56,7 @@ type OwnKey =
   | "aware"
   | "unaware"
   | "cluster";
-type Key = OwnKey | DaemonKey | LogOptionKey | TableOptionKey | TlsOptionKey;
+type Key = OwnKey | DaemonKey | LogKey | TableOptionKey | TlsOptionKey;
 
 export const clientOptions: readonly OptionDeclaration<Key>[] = [
   { name: "help", letter: "h", value: "none", key: "help" },
@@ -73,7 +68,7 @@ export const clientOptions: readonly OptionDeclaration<Key>[] = [
   { name: "no-db-change-aware", value: "none", key: "unaware" },
   { name: "leader-only", value: "none", key: "cluster" },
   { name: "no-leader-only", value: "none", key: "cluster" },
-  ...logOptions,
+  ...LOG_OPTIONS,
   ...DAEMON_OPTIONS,
   ...tlsOptions.filter(({ name }) => name !== "peer-ca-cert"),
   ...tableOptions,
@@ -119,11 +114,10 @@ function parse(words: readonly string[], log: ClientLog): Parsed {
         changeAware = key === "aware";
         return;
       case "verbose":
-        log.setVerbosity(value);
-        return;
-      case "log-file":
-        log.openFile(value ?? `${logDir(process.env)}/${PROGRAM}.log`);
-        return;
+      case "logFile":
+      case "syslogMethod":
+      case "syslogTarget":
+        return log.take(key, value);
       case "format":
       case "data":
       case "no-headings":
@@ -133,7 +127,6 @@ function parse(words: readonly string[], log: ClientLog): Parsed {
         applyTableOption(style, key, value ?? "");
         return;
       case "cluster":
-      case "syslog":
         return;
       case "privateKey":
       case "certificate":

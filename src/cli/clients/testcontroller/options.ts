@@ -7,11 +7,13 @@ import {
   DAEMON_OPTIONS,
   type DaemonKey,
   type DaemonOptions,
+  isDaemonKey,
   noDaemonOptions,
   takeDaemonOption,
 } from "../../roles/daemon.ts";
+import { isLogKey, LOG_OPTIONS, type LogKey } from "../../roles/log-options.ts";
 import type { ClientLog } from "../client-log.ts";
-import { logDir, runDir } from "../connect.ts";
+import { runDir } from "../connect.ts";
 import { Fatal } from "../fatal.ts";
 import { getopt, type OptionDeclaration } from "../getopt.ts";
 import { parseLines, readText } from "../ofctl/parsing.ts";
@@ -57,9 +59,7 @@ type Key =
   | "help"
   | "version"
   | "protocols"
-  | "verbose"
-  | "logFile"
-  | "syslog"
+  | LogKey
   | DaemonKey
   | `tls ${TlsOptionKey}`;
 
@@ -77,10 +77,7 @@ export const controllerOptions: readonly OptionDeclaration<Key>[] = [
   { name: "help", letter: "h", value: "none", key: "help" },
   { name: "version", letter: "V", value: "none", key: "version" },
   { name: "protocols", letter: "O", value: "required", key: "protocols" },
-  { name: "verbose", letter: "v", value: "optional", key: "verbose" },
-  { name: "log-file", value: "optional", key: "logFile" },
-  { name: "syslog-method", value: "required", key: "syslog" },
-  { name: "syslog-target", value: "required", key: "syslog" },
+  ...LOG_OPTIONS,
   ...DAEMON_OPTIONS,
   ...tlsOptions.map((option) => ({ ...option, key: `tls ${option.key}` as const })),
 ];
@@ -147,6 +144,11 @@ function takeOption(
   log: ClientLog,
 ): void {
   const text = value ?? "";
+  if (isLogKey(key)) return log.take(key, value);
+  if (isDaemonKey(key)) {
+    const where = { program: PROGRAM, runDir: runDir(process.env) };
+    return takeDaemonOption(options.daemon, key, value, where);
+  }
   switch (key) {
     case "hub":
       options.learns = false;
@@ -184,29 +186,9 @@ function takeOption(
     case "protocols":
       options.versions = parseVersions(text);
       return;
-    case "verbose":
-      log.setVerbosity(value);
-      return;
-    case "logFile":
-      log.openFile(value ?? `${logDir(process.env)}/${PROGRAM}.log`);
-      return;
     case "help":
     case "version":
       throw new InformationAsked(key);
-    case "syslog":
-      return;
-    case "detach":
-    case "monitor":
-    case "noChdir":
-    case "pidFile":
-    case "overwritePidFile":
-    case "user":
-    case "noSelfConfinement":
-      takeDaemonOption(options.daemon, key, value, {
-        program: PROGRAM,
-        runDir: runDir(process.env),
-      });
-      return;
     default:
       options.tls[key.slice("tls ".length) as TlsOptionKey] = text;
   }

@@ -1,5 +1,6 @@
 /** The options of `vsctl` itself, which stand before the first command among that one's own. */
 import type { TlsSettings } from "../../../db/tls/settings.ts";
+import { LOG_OPTIONS, type LogKey } from "../../roles/log-options.ts";
 import type { ClientLog } from "../client-log.ts";
 import { Fatal } from "../fatal.ts";
 import { getopt, type OptionDeclaration } from "../getopt.ts";
@@ -32,15 +33,6 @@ export const tlsOptions: readonly OptionDeclaration<TlsOptionKey>[] = [
   { name: "peer-ca-cert", value: "required", key: "peerCaCert" },
 ];
 
-export type LogOptionKey = "verbose" | "log-file" | "syslog";
-
-export const logOptions: readonly OptionDeclaration<LogOptionKey>[] = [
-  { name: "verbose", letter: "v", value: "optional", key: "verbose" },
-  { name: "log-file", value: "optional", key: "log-file" },
-  { name: "syslog-method", value: "required", key: "syslog" },
-  { name: "syslog-target", value: "required", key: "syslog" },
-];
-
 type OwnKey =
   | "db"
   | "no-syslog"
@@ -57,7 +49,7 @@ type OwnKey =
 
 /** In this order `--options` prints them. */
 export const globalOptions: readonly OptionDeclaration<
-  OwnKey | LogOptionKey | TableOptionKey | TlsOptionKey
+  OwnKey | LogKey | TableOptionKey | TlsOptionKey
 >[] = [
   { name: "db", value: "required", key: "db" },
   { name: "no-syslog", value: "none", key: "no-syslog" },
@@ -75,7 +67,7 @@ export const globalOptions: readonly OptionDeclaration<
   { name: "shuffle-remotes", value: "none", key: "cluster" },
   { name: "no-shuffle-remotes", value: "none", key: "cluster" },
   { name: "version", letter: "V", value: "none", key: "version" },
-  ...logOptions,
+  ...LOG_OPTIONS,
   ...tableOptions,
   ...tlsOptions,
 ];
@@ -134,7 +126,6 @@ export function parseOptions(
   words: readonly string[],
   commands: Iterable<CommandDeclaration>,
   log: ClientLog,
-  defaultLogFile: string,
 ): ParsedOptions {
   const options: VsctlOptions = {
     db: undefined,
@@ -152,7 +143,7 @@ export function parseOptions(
     const { key } = found.option;
     // Given twice, the last one counts; only those of later commands are refused.
     if (isLocal(key)) options.local.set(`--${found.option.name}`, found.value);
-    else takeGlobal(options, key, found.value, log, defaultLogFile);
+    else takeGlobal(options, key, found.value, log);
   });
   return { options, words: rest };
 }
@@ -166,7 +157,6 @@ function takeGlobal(
   key: GlobalKey,
   value: string | undefined,
   log: ClientLog,
-  defaultLogFile: string,
 ): void {
   const text = value ?? "";
   switch (key) {
@@ -197,13 +187,11 @@ function takeGlobal(
     case "version":
       throw new InformationAsked(key);
     case "verbose":
-      log.setVerbosity(value);
-      return;
-    case "log-file":
-      log.openFile(value ?? defaultLogFile);
-      return;
+    case "logFile":
+    case "syslogMethod":
+    case "syslogTarget":
+      return log.take(key, value);
     case "cluster":
-    case "syslog":
       return;
     case "privateKey":
     case "certificate":

@@ -42,8 +42,7 @@ export async function runVsctl(calledAs: string, words: readonly string[]): Prom
   const log = new ClientLog(PROGRAM, toStderr, "warn");
   try {
     const commands = commandsByName();
-    const logFile = `${logDir(process.env)}/${PROGRAM}.log`;
-    const parsed = parseOptions(words, commands.values(), log, logFile);
+    const parsed = parseOptions(words, commands.values(), log);
     const called = escapeArguments([calledAs, ...words]);
     const list = parseCommands(parsed.words, parsed.options.local, commands);
     const writes = list.some(({ declaration }) => declaration.writes);

@@ -44,6 +44,7 @@ import {
   Undo,
   watchForEnd,
 } from "../process.ts";
+import { SystemLog } from "../syslog.ts";
 import { Vlog } from "../vlog.ts";
 import { type Dummies, openDummies } from "./dummies.ts";
 import { registerDummyCommands } from "./dummy-commands.ts";
@@ -61,7 +62,12 @@ const MCL_ONFAULT = 4;
 
 /** Runs the program; resolves to its exit status. */
 export async function ovsVswitchd(words: readonly string[]): Promise<number> {
-  const vlog = new Vlog(PROGRAM, OVS_VSWITCHD_MODULES);
+  const vlog = new Vlog(
+    PROGRAM,
+    OVS_VSWITCHD_MODULES,
+    undefined,
+    new SystemLog(PROGRAM, process.env),
+  );
   try {
     const where = directories(process.env);
     const options = parseSwitchOptions(words, vlog, where);
@@ -94,6 +100,11 @@ async function serve(
     daemon.claimPidFile();
     undo.add(() => daemon.release());
     if (options.lockMemory) lockMemory(vlog);
+    if (options.dummyNuma) {
+      vlog.logger("ovs_numa").info(
+        "Discovered no use for --dummy-numa: threads are not pinned to NUMA nodes",
+      );
+    }
     const { promise: ended, resolve: end } = Promise.withResolvers<Ended>();
     watchForEnd(vlog, "vswitchd", end);
     const unixctl = openControlSocket(PROGRAM, options.unixctl, runDir, vlog);

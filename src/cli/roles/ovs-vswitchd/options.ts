@@ -41,6 +41,8 @@ export interface SwitchOptions {
   readonly disableSystem: boolean;
   /** The host's routing table is left alone. */
   readonly disableSystemRoute: boolean;
+  /** Asked for, and without effect. */
+  readonly dummyNuma: boolean;
 }
 
 type Key =
@@ -91,6 +93,7 @@ export function parseSwitchOptions(
   let dummy: DummyLevel | undefined;
   let disableSystem = false;
   let disableSystemRoute = false;
+  let dummyNuma = false;
   const remotes = getopt<Key>(words, OPTIONS, false, ({ option: { key }, value = "" }) => {
     const given = value === "" ? undefined : value;
     switch (key) {
@@ -124,7 +127,7 @@ export function parseSwitchOptions(
         disableSystemRoute = true;
         return;
       case "dummyNuma":
-        // Threads are not pinned to NUMA nodes.
+        dummyNuma = true;
         return;
       case "dpdk":
         throw new Fatal("Using --dpdk to configure DPDK is not supported.");
@@ -161,6 +164,7 @@ export function parseSwitchOptions(
     dummy,
     disableSystem,
     disableSystemRoute,
+    dummyNuma,
   };
 }
 
@@ -197,6 +201,9 @@ Logging options:
   -vSPEC, --verbose=SPEC  set levels
   -v, --verbose           log everything
   --log-file[=FILE]       log to a file (default: ${log}/${PROGRAM}.log)
+  --syslog-method=(libc|unix:FILE|udp:IP:PORT|null)
+                          how to reach the system log (default: libc)
+  --syslog-target=IP:PORT also log to there, as RFC 5424 says
 
 Other options:
   --unixctl=SOCKET        control socket, or 'none'

@@ -40,6 +40,7 @@ import {
   Undo,
   watchForEnd,
 } from "../process.ts";
+import { SystemLog } from "../syslog.ts";
 import { Vlog } from "../vlog.ts";
 import { registerServerCommands } from "./commands.ts";
 import { OVSDB_SERVER_MODULES } from "./modules.ts";
@@ -47,7 +48,12 @@ import { parseServerOptions, PROGRAM, type ServerOptions } from "./options.ts";
 
 /** Runs the program; resolves to its exit status. */
 export async function ovsdbServer(words: readonly string[]): Promise<number> {
-  const vlog = new Vlog(PROGRAM, OVSDB_SERVER_MODULES);
+  const vlog = new Vlog(
+    PROGRAM,
+    OVSDB_SERVER_MODULES,
+    undefined,
+    new SystemLog(PROGRAM, process.env),
+  );
   try {
     const where = directories(process.env);
     const options = parseServerOptions(words, vlog, where);

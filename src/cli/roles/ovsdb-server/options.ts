@@ -8,11 +8,10 @@ import {
   DAEMON_OPTIONS,
   type DaemonKey,
   type DaemonOptions,
-  inDirectory,
   noDaemonOptions,
   takeDaemonOption,
 } from "../daemon.ts";
-import type { Directories } from "../directories.ts";
+import { type Directories, inDirectory } from "../directories.ts";
 import { LOG_OPTIONS, type LogKey, type LogOptions, takeLogOption } from "../log-options.ts";
 import {
   BOOTSTRAP_CA_OPTION,
@@ -190,6 +189,9 @@ Logging options:
   -vSPEC, --verbose=SPEC  set levels
   -v, --verbose           log everything
   --log-file[=FILE]       log to a file (default: ${log}/${PROGRAM}.log)
+  --syslog-method=(libc|unix:FILE|udp:IP:PORT|null)
+                          how to reach the system log (default: libc)
+  --syslog-target=IP:PORT also log to there, as RFC 5424 says
 
 Other options:
   --run COMMAND           run COMMAND, and end with it
