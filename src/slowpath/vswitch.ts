@@ -223,6 +223,7 @@ class SlowPath implements Vswitch {
         clock,
         log: log.logger("ofproto_dpif"),
         translationLog: log.logger("ofproto_dpif_xlate"),
+        flowLog: log.logger("dpif_netdev"),
         portLost: (port, reason) => this.reconciler.portLost(port, reason),
         // The dummy datapath has no kernel under it, and so this process's clock.
         ...(datapath.type === "dummy" && { datapathNow: () => performance.now() }),

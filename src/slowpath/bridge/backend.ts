@@ -31,6 +31,8 @@ export interface BackendOptions {
   readonly datapath: Datapath;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where each flow that is put into the datapath is told of. */
+  readonly flowLog?: Logger;
   /** Where it is said what is wrong with flow tables; `log` unless given. */
   readonly translationLog?: Logger;
   /** The datapath lost a port that a bridge used. */
@@ -83,6 +85,7 @@ export class Backend {
       clock,
       log,
       translationLog: options.translationLog,
+      flowLog: options.flowLog,
       attachment: (dpPort, key) => {
         const port = this.portOf(dpPort, key);
         return port && { bridge: port.bridge, port };

@@ -274,7 +274,7 @@ export class Bridge implements Switch, BondHost {
     this.byName.set(port.name, port);
     this.backend.attach(port);
     this.agents.portStatus("add", port.describe());
-    this.enable(port);
+    this.refresh(port);
     return port;
   }
 
@@ -302,12 +302,12 @@ export class Bridge implements Switch, BondHost {
     if (!port.setDevice(device)) return;
     if (!port.bundle.members.some(({ linkUp }) => linkUp)) this.macs.flushBundle(port.bundle);
     this.portChanged(port, before);
-    this.enable(port);
+    this.refresh(port);
     if (port.bundle.bond || port.bundle.lacp) this.bonds.run();
   }
 
   /** As in Open vSwitch, a port is told of first, and that it is live a moment later. */
-  private enable(port: BridgePort): void {
+  refresh(port: BridgePort): void {
     if (port.enabled === port.mayEnable) return;
     const before = port.describe();
     port.enabled = port.mayEnable;
@@ -346,10 +346,6 @@ export class Bridge implements Switch, BondHost {
   transmit({ ofport }: PortModel, frame: Uint8Array): void {
     const actions: Action[] = [{ type: "output", port: ofport, maxLength: 0 }];
     this.preparePacketOut({ data: frame }, PORTS.NONE, actions).send();
-  }
-
-  refresh(port: BridgePort): void {
-    this.enable(port);
   }
 
   bondsChanged(): void {
@@ -410,7 +406,7 @@ export class Bridge implements Switch, BondHost {
     if (!changed) return;
     port.config = config;
     this.portChanged(port, before, source);
-    this.enable(port);
+    this.refresh(port);
     if (config.portDown === old.portDown || port.isVirtual) return;
     devices.setUp(port.name, !config.portDown).catch((error: unknown) => {
       log.warn(`${this.name}: port-mod of ${port.name}: ${String(error)}`);
@@ -418,7 +414,7 @@ export class Bridge implements Switch, BondHost {
       const refused = port.describe();
       port.config = { ...port.config, portDown: !port.device.adminUp };
       this.portChanged(port, refused);
-      this.enable(port);
+      this.refresh(port);
     });
   }
 

@@ -42,7 +42,6 @@ import type { Backend } from "./backend.ts";
 import { type BondLogs, Bridge } from "./bridge.ts";
 import { isConfigChange } from "./config-change.ts";
 import { chooseIdentity, configureBridge, linkPatches } from "./configure.ts";
-
 import { type SystemFacts, writeOutcome } from "./outcome.ts";
 import type { BridgePort } from "./ports.ts";
 import { portsToRenumber } from "./renumber.ts";

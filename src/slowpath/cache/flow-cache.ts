@@ -44,6 +44,8 @@ export interface FlowCacheOptions {
   readonly datapath: Datapath;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where each flow that is put is told of. */
+  readonly flowLog?: Logger | undefined;
   /** Where it is said what is wrong with flow tables; `log` unless given. */
   readonly translationLog?: Logger | undefined;
   /** The bridge and port of a datapath port number; undefined: of none (yet). */
@@ -93,7 +95,7 @@ export class FlowCache {
     this.inheritance = { datapath, attachment, defer, datapathNow, now: () => clock.now() };
     this.references = new References(new Punts(clock), new RecirculationIds(clock));
     this.meters = new DatapathMeters(datapath);
-    this.flows = new Megaflows(datapath, clock, this.references, datapathNow);
+    this.flows = new Megaflows(datapath, clock, this.references, datapathNow, options.flowLog);
     this.revalidator = new Revalidator(
       clock,
       log,

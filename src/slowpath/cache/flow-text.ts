@@ -59,12 +59,26 @@ export function formatMegaflow(
 ): string {
   const { verbose = false, portName, ufid = "", seen, layer } = options;
   const shown = seen ? { key: seen, mask: match.mask } : match;
-  // Open vSwitch's datapath would leave these to the slow path, and says only so.
-  const actions = flow.slow.length > 0
-    ? `userspace(pid=0,slow_path(${flow.slow.join(",")}))`
-    : formatDpActions(flow.actions, { key: shown.key, portName });
+  const actions = actionsOf(flow, shown, portName);
   return `${ufid}${formatDpMatch(shown, { verbose, portName })}, ` +
     `${formatFlowCounts(flow, nowMs)}${layer ? `, dp:${layer}` : ""}, actions:${actions}`;
+}
+
+/** What Open vSwitch's datapath logs of a flow that is put into it. */
+export function formatPutFlow(flow: Pick<Megaflow, "actions" | "slow">, match: Match): string {
+  const id = flowId(match);
+  return `flow_add: ${id} mega_${id} ${formatDpMatch(match)}, actions:${actionsOf(flow, match)}`;
+}
+
+/** Open vSwitch's datapath would leave some flows to the slow path, and says only so. */
+function actionsOf(
+  { actions, slow }: Pick<Megaflow, "actions" | "slow">,
+  { key }: Match,
+  portName?: PortNamer,
+): string {
+  return slow.length > 0
+    ? `userspace(pid=0,slow_path(${slow.join(",")}))`
+    : formatDpActions(actions, { key, portName });
 }
 
 /** The flow's name: `ufid:01234567-89ab-…`. */

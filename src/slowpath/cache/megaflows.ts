@@ -14,6 +14,7 @@
  */
 import { type Datapath, DatapathError, type DpFlowStats } from "../../fastpath/datapath.ts";
 import { type DpAction, sameActions } from "../../fastpath/actions.ts";
+import type { Logger } from "../../log/log.ts";
 import { FlowKey, MASK_WORDS, type Match, type SharedMask } from "../../packet/key.ts";
 import { DP_KEY_WORDS, FIELDS } from "../../packet/layout.ts";
 import type { Clock } from "../clock.ts";
@@ -23,6 +24,7 @@ import type { BridgeModel } from "../pipeline/model.ts";
 import type { Translation } from "../pipeline/translate.ts";
 import { withTags } from "../pipeline/wildcards.ts";
 import type { MacDependency, SlowReason } from "../pipeline/xlate.ts";
+import { formatPutFlow } from "./flow-text.ts";
 import { type Held, NOTHING_HELD, type References } from "./references.ts";
 
 export class Megaflow extends Classified {
@@ -77,6 +79,8 @@ export class Megaflows {
     private readonly references: References,
     /** The datapath's clock, milliseconds. */
     private readonly datapathNow: () => number,
+    /** Where each flow that is put is told of, if anybody wants to know. */
+    private readonly flowLog?: Logger,
   ) {}
 
   get size(): number {
@@ -137,6 +141,7 @@ export class Megaflows {
     this.flows.add(flow);
     if (this.flows.size > this.peak) this.peak = this.flows.size;
     this.counters.installed++;
+    if (this.flowLog?.enabled("dbg")) this.flowLog.dbg(formatPutFlow(flow, match));
     return flow;
   }
 

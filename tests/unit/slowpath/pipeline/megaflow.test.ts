@@ -100,6 +100,7 @@ function describeEffect(effect: ReturnType<typeof translate>["effects"][number])
     case "bond":
       return [effect.type, effect.bucket];
     case "patch":
+    case "header":
     case "touch":
     case "mirror":
     case "netflow":
