@@ -41,8 +41,9 @@ export interface InheritanceOptions {
 /** How many flows this process has from the one before. */
 export async function inheritFlows(options: InheritanceOptions): Promise<number> {
   const { datapath, defer, datapathNow } = options;
+  // Of a new flow only the first packet came, which went another way.
   const known = [...datapath.inherited?.() ?? []]
-    .filter(({ stats }) => datapathNow() - stats.lastUsedMs < USED_MS)
+    .filter(({ stats: { lastUsedMs } }) => lastUsedMs === 0 || datapathNow() - lastUsedMs < USED_MS)
     .sort((a, b) => a.stats.lastUsedMs - b.stats.lastUsedMs);
   const heir = new Heir(options);
   let kept = 0;
@@ -68,7 +69,7 @@ class Heir {
 
   /** What its packets teach is known. */
   teach(flow: InheritedFlow): void {
-    const translated = this.translate(flow, true);
+    const translated = flow.stats.lastUsedMs > 0 && this.translate(flow, true);
     if (!translated) return;
     const { translation } = translated;
     const { now, datapathNow, references } = this.options;
