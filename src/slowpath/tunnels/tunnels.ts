@@ -4,7 +4,7 @@
  * and UDP port, however many tunnels are configured.
  *
  *     packet out of a tunnel port ──> metadata.ts ──> route to the other end
- *        route leaves by a bridge's own port ──> outer headers here (native.ts): `tnl_push`
+ *        route leaves by a bridge's own port ──> outer headers here (send.ts): `tnl_push`
  *        any other route                     ──> `set(tunnel)`, and the host sends it
  *
  * A change of anything here makes megaflows again (`changed`).
