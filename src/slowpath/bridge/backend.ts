@@ -119,6 +119,12 @@ export class Backend {
     this.cache.start();
   }
 
+  /** Number of the timeout policy of a conntrack zone, for bridges of one kind. */
+  zonePolicy(inUserspace: boolean, zone: number): number | undefined {
+    const type = this.datapath.type === "dummy" ? "dummy" : inUserspace ? "netdev" : "system";
+    return this.zoneTimeouts.policyOf(type, zone);
+  }
+
   accepts(datapathType: string): boolean {
     return this.types.includes(datapathType === "" ? "system" : datapathType);
   }

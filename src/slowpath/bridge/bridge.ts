@@ -371,9 +371,7 @@ export class Bridge implements Switch, BondHost {
   }
 
   zoneTimeouts(zone: number): number | undefined {
-    const { datapath, zoneTimeouts } = this.backend;
-    const type = datapath.type === "dummy" ? "dummy" : this.inUserspace ? "netdev" : "system";
-    return zoneTimeouts.policyOf(type, zone);
+    return this.backend.zonePolicy(this.inUserspace, zone);
   }
 
   get inBand(): boolean {

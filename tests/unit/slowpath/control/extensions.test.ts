@@ -86,7 +86,7 @@ describe("a request in parts", () => {
     }
     expect(rig.bridge.tableName(4)).toBe("four");
     expect(stream.take()[0]).toMatchObject({ type: "table_features_reply" });
-  });
+  }, 30_000);
 
   test("that is never finished is given up after a second", () => {
     const part = tables().slice(0, 1);
