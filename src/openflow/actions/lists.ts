@@ -11,6 +11,7 @@ import type { FlowKey } from "../../packet/key.ts";
 import type { TunnelFields } from "../tunnel-fields.ts";
 import { OF10, type OfVersion } from "../version.ts";
 import type { Reader, Writer } from "../wire.ts";
+import { readActions } from "./codec.ts";
 import { readInstructions, writeInstructions } from "./instructions.ts";
 import type { Action } from "./types.ts";
 
@@ -19,6 +20,7 @@ const MAX_BYTES = 512;
 
 interface Kept {
   readonly version: OfVersion;
+  readonly bare: boolean;
   readonly bytes: Uint8Array;
   readonly actions: Action[];
 }
@@ -31,15 +33,19 @@ export class ActionLists {
   /** `version`: of all that is encoded. */
   constructor(private readonly version: OfVersion = OF10) {}
 
-  /** The instructions, or in OpenFlow 1.0 actions, to the end of `reader`. */
-  read(reader: Reader, version: OfVersion): Action[] {
-    const { bytes, offset, left: length } = reader;
-    if (length > MAX_BYTES) return readInstructions(reader, version);
-    const hash = hashOf(bytes, offset, length, version);
+  /**
+   * The next `length` bytes: a flow's, which are instructions but for OpenFlow 1.0, or bare actions.
+   */
+  read(reader: Reader, version: OfVersion, length: number, bare: boolean): Action[] {
+    const { bytes, offset, left } = reader;
+    const decode = bare ? readActions : readInstructions;
+    if (length > MAX_BYTES || length > left) return decode(reader, version, length);
+    const hash = hashOf(bytes, offset, length, bare ? -version : version);
     const alike = this.byHash.get(hash);
     if (alike) {
       for (const kept of alike) {
-        if (kept.version !== version || !isAt(kept.bytes, bytes, offset, length)) continue;
+        if (kept.version !== version || kept.bare !== bare) continue;
+        if (!isAt(kept.bytes, bytes, offset, length)) continue;
         reader.skip(length);
         return kept.actions;
       }
@@ -47,10 +53,10 @@ export class ActionLists {
     const { tunnelFields } = reader;
     const watch = new Watch(tunnelFields);
     reader.tunnelFields = tunnelFields && watch;
-    const actions = readInstructions(reader, version);
+    const actions = decode(reader, version, length);
     reader.tunnelFields = tunnelFields;
     if (!watch.asked) {
-      this.keep(hash, { version, bytes: bytes.slice(offset, offset + length), actions });
+      this.keep(hash, { version, bare, bytes: bytes.slice(offset, offset + length), actions });
     }
     return actions;
   }
@@ -134,7 +140,15 @@ function hashOf(bytes: Uint8Array, at: number, length: number, seed: number): nu
 /** What a flow does, at the end of its structure. */
 export function readFlowActions(reader: Reader, version: OfVersion): Action[] {
   const lists = reader.cache?.actions;
-  return lists ? lists.read(reader, version) : readInstructions(reader, version);
+  return lists
+    ? lists.read(reader, version, reader.left, false)
+    : readInstructions(reader, version);
+}
+
+/** What a packet-out does: the next `length` bytes. */
+export function readPacketActions(reader: Reader, version: OfVersion, length: number): Action[] {
+  const lists = reader.cache?.actions;
+  return lists ? lists.read(reader, version, length, true) : readActions(reader, version, length);
 }
 
 /** The same written; `key` is of the flow's match. */

@@ -1,7 +1,8 @@
 /** Packet-in in its three forms and packet-out. */
 import { anyMatch, type Match } from "../../packet/key.ts";
 import { type Field, FIELD_LIST, FIELDS } from "../../packet/layout.ts";
-import { readActions, writeActions } from "../actions/codec.ts";
+import { writeActions } from "../actions/codec.ts";
+import { readPacketActions } from "../actions/lists.ts";
 import { REASONS } from "../actions/controller.ts";
 import type { PacketInReason } from "../actions/types.ts";
 import { OfError } from "../errors.ts";
@@ -342,7 +343,7 @@ const PACKET_OUT_ROWS: readonly MessageRow[] = [
       const metadata = portMatch(checkInPort(readPort(reader, version, "OFPBRC_BAD_PORT"), at));
       const length = reader.u16();
       if (version > OF10) reader.skip(6);
-      return packetOut(buffer, metadata, readActions(reader, version, length), reader);
+      return packetOut(buffer, metadata, readPacketActions(reader, version, length), reader);
     },
     write: (writer, message, { version }) => {
       writer.u32(message.bufferId ?? NO_BUFFER);
@@ -370,7 +371,7 @@ const PACKET_OUT_ROWS: readonly MessageRow[] = [
       }
       checkInPort(inPortOf(metadata), at);
       checkPipelineOnly(metadata, at);
-      return packetOut(buffer, metadata, readActions(reader, version, length), reader);
+      return packetOut(buffer, metadata, readPacketActions(reader, version, length), reader);
     },
     write: (writer, message, { version }) => {
       writer.u32(message.bufferId ?? NO_BUFFER);

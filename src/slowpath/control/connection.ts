@@ -344,7 +344,8 @@ export class Connection implements StreamEvents {
     const { tunnelFields } = this.options;
     const { dropped, cache, writer } = this;
     if (isList(message)) {
-      for (const bytes of encodeParts(version, xid, message, { dropped, tunnelFields, cache })) {
+      const options = { dropped, tunnelFields, cache, writer };
+      for (const bytes of encodeParts(version, xid, message, options)) {
         this.writeOut(bytes);
       }
     } else {
