@@ -263,8 +263,12 @@ class SlowPath implements Vswitch {
     const named = (prefix: string, counters: Readonly<Record<string, number>>) =>
       Object.entries(counters).map(([name, value]) => [`${prefix}_${name}`, value] as const);
     const buffers = { stored: 0, released: 0, overwritten: 0, full: 0, unknown: 0, empty: 0 };
+    const exports: Record<string, number> = { sflow_sample_too_long: 0, netflow_flows_refused: 0 };
     const connections = { now: 0, packet_ins_dropped: 0, bad_messages: 0 };
     for (const bridge of this.reconciler.all.values()) {
+      for (const [name, count] of Object.entries(bridge.exports.counters())) {
+        exports[name] = (exports[name] ?? 0) + count;
+      }
       for (const agent of bridge.agents) {
         connections.now++;
         connections.packet_ins_dropped += agent.connection.counters.packetInsDropped;
@@ -282,6 +286,7 @@ class SlowPath implements Vswitch {
       ...named("reconciler", this.reconciler.counters),
       ...named("openflow_connections", connections),
       ...named("buffer", buffers),
+      ...Object.entries(exports),
     ]);
   }
 }
