@@ -159,5 +159,5 @@ describe("classifier", () => {
     for (const entry of entries) expect(classifier.find(entry.match, entry.priority)).toBe(entry);
     for (const entry of entries) classifier.remove(entry);
     expect(classifier.subtables).toBe(0);
-  });
+  }, 60_000);
 });
