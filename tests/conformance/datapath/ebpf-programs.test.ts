@@ -23,6 +23,7 @@ import { matchOf, set } from "./bench.ts";
 const FLOWS = 16;
 /** The verifier gives up at a million. */
 const MOST_VERIFIED = 100_000;
+const TIMEOUT_MS = 60_000;
 
 /** The kernel's instructions for it, as many as it looked at. */
 function load(bytes: Uint8Array): number {
@@ -62,7 +63,7 @@ describePrivileged("the verifier", [], () => {
     for (const name of PARSED) {
       expect(loadMain(layoutOf(name), shardsFor(4), 2)).toBeLessThan(MOST_VERIFIED);
     }
-  });
+  }, TIMEOUT_MS);
 
   for (const cpus of [1, 4, 64]) {
     test(`takes a key of nothing and of everything, with ${cpus} CPUs`, () => {
@@ -71,7 +72,7 @@ describePrivileged("the verifier", [], () => {
           expect(loadMain(layout, shardsFor(cpus), vlanLimit)).toBeLessThan(MOST_VERIFIED);
         }
       }
-    });
+    }, TIMEOUT_MS);
 
     test(`takes all kinds of actions, with ${cpus} CPUs`, () => {
       const out = { type: "output", port: 1 } as const;

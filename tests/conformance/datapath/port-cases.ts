@@ -104,12 +104,13 @@ export const PORT_CASES: Readonly<Record<string, Case>> = {
 
   "a flood of one port's misses leaves room for another's": async (t) => {
     // All in one turn: nobody takes upcalls out of the way meanwhile.
-    for (let i = 0; i < 6000; i++) t.send(frameOf({ payload: 200 }));
+    for (let i = 0; i < 3000; i++) t.send(frameOf({ payload: 200 }));
     t.b.send({ data: frameOf({ payload: 60 }) });
     const from = ({ key }: Upcall) => key.bytes[slot("in_port").offset + 3];
     await eventually(
       "the other port's miss",
       () => t.upcalls.some((each) => from(each) === t.b.port.portNo),
+      { timeoutMs: 20_000 },
     );
     await eventually(
       "a miss of the flood",
