@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DpAction } from "../../src/fastpath/actions.ts";
+import type { Conntrack } from "../../src/fastpath/conntrack/types.ts";
 import { type MemoryDatapath, openMemoryDatapath } from "../../src/fastpath/memory/datapath.ts";
 import { formatDpActions } from "../../src/fastpath/text/actions-format.ts";
 import { parseDpActions } from "../../src/fastpath/text/actions-parse.ts";
@@ -58,6 +59,10 @@ class Stock {
 
   async flushConnections(): Promise<void> {
     await this.it.text("dpctl/flush-conntrack");
+  }
+
+  async dpctl(command: string, ...words: readonly string[]): Promise<void> {
+    await this.it.text(`dpctl/${command}`, ...words);
   }
 
   /** What leaves through ports 2 and 3 because of the frames. */
@@ -121,6 +126,10 @@ class Ours {
 
   async flushConnections(): Promise<void> {
     await this.it.conntrack.flush();
+  }
+
+  get conntrack(): Conntrack {
+    return this.it.conntrack;
   }
 
   send(frames: readonly Uint8Array[]): string[][] {
@@ -388,6 +397,60 @@ describe.skipIf(skip)("the same bytes as Open vSwitch's userspace datapath", () 
       await same(parts);
       await flush();
     }
+  }, 120_000);
+
+  test("connections: limits of zones and of the table, sequence checks off", async () => {
+    await trackingFlows("");
+    const { ours: { conntrack }, theirs } = sides;
+    const opening = (port: number): Uint8Array =>
+      buildFrame({ ipv4: V4, udp: { src: port, dst: 80 }, payload: 8 });
+    const five = [1, 2, 3, 4, 5].map(opening);
+    const twice = async (): Promise<void> => {
+      await same(five);
+      await same(five);
+      await flush();
+    };
+    await theirs.dpctl("ct-set-limits", "zone=3,limit=2");
+    conntrack.setZoneLimit(3, 2);
+    await twice();
+    await theirs.dpctl("ct-del-limits", "zone=3");
+    conntrack.setZoneLimit(3, undefined);
+    await twice();
+    await theirs.dpctl("ct-set-maxconns", "3");
+    conntrack.setMaxConnections(3);
+    await twice();
+    await theirs.dpctl("ct-set-maxconns", "3000000");
+    conntrack.setMaxConnections(3_000_000);
+
+    const segment = (from: 0 | 1, flags: number, seq: number, ack: number): Uint8Array =>
+      buildFrame({
+        ipv4: from === 0 ? V4 : { src: V4.dst, dst: V4.src, ttl: 64 },
+        tcp: {
+          src: from === 0 ? 4000 : 80,
+          dst: from === 0 ? 80 : 4000,
+          flags,
+          seq,
+          ack,
+          window: 500,
+        },
+        payload: flags === 0x18 ? 20 : 0,
+      });
+    const stray = [
+      segment(0, 0x02, 1000, 0),
+      segment(1, 0x12, 5000, 1001),
+      segment(0, 0x10, 1001, 5001),
+      segment(0, 0x18, 900_000, 5001),
+      segment(1, 0x18, 800_000, 900_020),
+      segment(0, 0x18, 1001, 5001),
+    ];
+    await same(stray);
+    await flush();
+    await theirs.dpctl("ct-disable-tcp-seq-chk");
+    conntrack.setTcpSequenceChecks(false);
+    await same(stray);
+    await flush();
+    await theirs.dpctl("ct-enable-tcp-seq-chk");
+    conntrack.setTcpSequenceChecks(true);
   }, 120_000);
 
   test("connections behind NAT", async () => {
