@@ -6,7 +6,9 @@ import { decode, encode } from "../../../../src/openflow/codec.ts";
 import { MessageStream } from "../../../../src/openflow/stream.ts";
 import type { OfMessage, PacketOut } from "../../../../src/openflow/messages/types.ts";
 import { parseMatch } from "../../../../src/openflow/text/match-parse.ts";
-import { OF13, PORTS } from "../../../../src/openflow/version.ts";
+import { GROUP_ANY, OF13, PORTS } from "../../../../src/openflow/version.ts";
+import { anyMatch } from "../../../../src/packet/key.ts";
+import { FIELDS } from "../../../../src/packet/layout.ts";
 import { portMatch } from "../../../../src/openflow/messages/packets.ts";
 import { MAX_PASSIVE } from "../../../../src/slowpath/control/service.ts";
 import { eventually } from "../../../support/eventually.ts";
@@ -35,6 +37,53 @@ describe("a controller", () => {
     expect(answers.every((m) => m.type === "error" && m.error === "OFPFMFC_TABLE_FULL")).toBe(true);
     expect(rig.bridge.tables.count(0)).toBe(LIMIT);
   }, 60_000);
+
+  test(
+    "that asks for many flows and reads late gets them all, as they were, and little waits",
+    async () => {
+      const FLOWS = 5000;
+      const { stream } = rig.connect(OF13);
+      for (let i = 0; i < FLOWS; i++) {
+        stream.receive(OF13, flowMod({ match: parseMatch(`reg0=${i}`), actions: [output(1)] }), i);
+      }
+      stream.take();
+      const seen = new Set<number>();
+      const take = (): string[] =>
+        stream.take().map((message) => {
+          for (const { match } of message.type === "flow_stats_reply" ? message.flows : []) {
+            seen.add(match.key.get(FIELDS.reg0));
+          }
+          return message.type;
+        });
+      stream.stuck = true;
+      stream.receive(OF13, {
+        type: "flow_stats_request",
+        table: 0xff,
+        match: anyMatch(),
+        outPort: PORTS.ANY,
+        outGroup: GROUP_ANY,
+        cookie: 0n,
+        cookieMask: 0n,
+      });
+      expect(stream.queuedBytes).toBeLessThan(400 * 1024);
+      // Flows that go meanwhile are told as they were; what is asked next waits for its turn.
+      rig.connect(OF13).ask(flowMod({ command: "delete", table: 0xff, priority: 0 }));
+      expect(rig.bridge.tables.size).toBe(0);
+      stream.receive(OF13, { type: "features_request" });
+      expect(take()).not.toContain("features_reply");
+      expect(seen.size).toBeLessThan(FLOWS);
+      stream.stuck = false;
+      let told: string[] = [];
+      for (let turn = 0; turn < 20 && !told.includes("features_reply"); turn++) {
+        stream.drain();
+        await Bun.sleep(0);
+        told = take();
+      }
+      expect(told).toContain("features_reply");
+      expect(seen.size).toBe(FLOWS);
+    },
+    60_000,
+  );
 
   const packetOut = (port: number): PacketOut => ({
     type: "packet_out",
