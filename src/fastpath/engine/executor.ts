@@ -28,6 +28,7 @@ import { plainFrames, SegmentError } from "../../packet/vnet.ts";
 import type { Tracker } from "../conntrack/tracker.ts";
 import type { TunnelKind } from "../actions.ts";
 import { popTunnel } from "../tunnels/pop.ts";
+import { Segments } from "../tunnels/segments.ts";
 import { encapSize, encapsulate } from "./encapsulate.ts";
 import { counterIndex, CT_COUNTER_BASE, DROP_ACTION_BASE, tunnelError } from "./counters.ts";
 import { hashFiveTupleWithBasis, hashSymmetric, hashWide } from "./flow-hash.ts";
@@ -104,6 +105,10 @@ export abstract class Executor {
   private depth = 0;
   private level = 0;
   private readonly saved: SavedFrame[] = [];
+  private readonly segments = new Segments();
+  /** A view of the memory that a super-packet was last cut in. */
+  private wordBytes: Uint8Array | undefined;
+  private words: Int32Array = new Int32Array(0);
   /** Sequence numbers of tunnels that want them. */
   private readonly sequence = { next: 0 };
   /** What the datapath ports that take tunnelled packets take off. */
@@ -329,6 +334,11 @@ export abstract class Executor {
   private asPlainFrames(program: Program, pc: number): boolean {
     const { frame } = this;
     const { bytes, offset, length } = frame;
+    const words = this.wordsOf(bytes);
+    if (words && this.segments.begin(frame, words)) {
+      this.eachSegment(program, pc, bytes);
+      return true;
+    }
     const vnet = offset - VNET_BYTES;
     let frames: Uint8Array[];
     try {
@@ -346,6 +356,34 @@ export abstract class Executor {
       this.run(program, pc);
     }
     return true;
+  }
+
+  /** The same for what `segments` cuts: nothing is allocated. */
+  private eachSegment(program: Program, pc: number, from: Uint8Array): void {
+    const { segments, frame } = this;
+    for (let i = 0; i < segments.count; i++) {
+      const { headBytes } = segments;
+      const payload = segments.payloadBytes(i);
+      const into = this.takePlain(headBytes + payload);
+      if (into < 0) continue;
+      const { bytes } = this.scratch;
+      const at = segments.payloadAt(i);
+      segments.writeHead(i, bytes, into);
+      bytes.set(from.subarray(at, at + payload), into + headBytes);
+      extractAgain(frame);
+      this.stale = false;
+      this.run(program, pc);
+    }
+  }
+
+  /** The memory as words; undefined if it does not start with one. */
+  private wordsOf(bytes: Uint8Array): Int32Array | undefined {
+    if ((bytes.byteOffset & 3) !== 0) return undefined;
+    if (this.wordBytes !== bytes) {
+      this.wordBytes = bytes;
+      this.words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+    }
+    return this.words;
   }
 
   /** Takes outer headers off, and looks up what was inside as a packet from the tunnel's port. */
@@ -410,17 +448,24 @@ export abstract class Executor {
 
   /** Points the frame at a copy of a plain packet. Nothing is parsed. False without memory. */
   place(data: Uint8Array): boolean {
+    const into = this.takePlain(data.length);
+    if (into < 0) return false;
+    this.scratch.bytes.set(data, into);
+    return true;
+  }
+
+  /** Points the frame at room for a plain packet; where it is, or -1 without memory. */
+  private takePlain(length: number): number {
     const { scratch, frame } = this;
-    const at = scratch.take(HEADROOM_BYTES + VNET_BYTES + data.length);
+    const at = scratch.take(HEADROOM_BYTES + VNET_BYTES + length);
     if (at < 0) {
       this.counters[NO_ROOM]!++;
-      return false;
+      return -1;
     }
     const into = at + HEADROOM_BYTES + VNET_BYTES;
     scratch.bytes.fill(0, into - VNET_BYTES, into);
-    scratch.bytes.set(data, into);
-    frame.set(scratch.bytes, into, data.length, true, at);
-    return true;
+    frame.set(scratch.bytes, into, length, true, at);
+    return into;
   }
 
   /** Goes on with a program for a packet that was held back. */
