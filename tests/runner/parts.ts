@@ -4,11 +4,13 @@
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type Counts, noCounts, parseReport } from "./junit.ts";
 
 /** A test file that runs longer than this hangs. */
 const FILE_TIMEOUT_MS = 300_000;
+/** Files that take longer on a slow machine: they fetch and unpack a Debian. */
+const SLOW_FILES: Readonly<Record<string, number>> = { "image.test.ts": 1_200_000 };
 /** A single test without a timeout of its own. */
 const TEST_TIMEOUT_MS = 20_000;
 
@@ -76,6 +78,7 @@ async function bunTest(bun: string, files: readonly string[]): Promise<Counts> {
   const directory = mkdtempSync(join(tmpdir(), "solovs-tests-"));
   const report = join(directory, "report.xml");
   try {
+    const timeoutMs = SLOW_FILES[basename(files[0] ?? "")] ?? FILE_TIMEOUT_MS;
     const ended = await command([
       bun,
       "test",
@@ -84,12 +87,12 @@ async function bunTest(bun: string, files: readonly string[]): Promise<Counts> {
       "--reporter=junit",
       `--reporter-outfile=${report}`,
       ...files,
-    ], { show: true });
+    ], { show: true, timeoutMs });
     const counts = existsSync(report) ? parseReport(readFileSync(report, "utf8")) : noCounts();
     if (ended.code !== 0 && counts.failed === 0) {
       // A crash, a hang, or an error outside of any test: the report does not know of it.
       counts.failed = 1;
-      const how = ended.timedOut ? `was stopped after ${FILE_TIMEOUT_MS / 1000} s` : "failed";
+      const how = ended.timedOut ? `was stopped after ${timeoutMs / 1000} s` : "failed";
       console.log(`bun test ${how} outside of a test (exit code ${ended.code})`);
     }
     return counts;
