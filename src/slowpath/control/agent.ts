@@ -29,6 +29,7 @@ import { OF13, type OfVersion } from "../../openflow/version.ts";
 import type { Agents } from "./agents.ts";
 import { type AsyncTable, defaultAsync, NO_ASYNC } from "./async-config.ts";
 import { PacketBuffers } from "./buffers.ts";
+import { ErrorLog } from "./error-log.ts";
 import { FlowModLog } from "./flow-mod-log.ts";
 import { FlowMonitors } from "./flow-monitors.ts";
 import { Bundles } from "./bundles.ts";
@@ -104,6 +105,7 @@ export class Agent {
   /** OpenFlow 1.5: the number that the controller gave itself. */
   shortId: number | undefined;
   private readonly multipart: Multipart;
+  private readonly errors: ErrorLog;
 
   constructor(options: AgentOptions) {
     this.kind = options.kind;
@@ -121,6 +123,7 @@ export class Agent {
       () => options.bridge.bundleIdleMs,
     );
     this.flowMods = new FlowModLog(options.bridge.clock, options.log, () => this.name);
+    this.errors = new ErrorLog(options.bridge.clock);
     this.rateLimits = new RateLimits(options.bridge.clock, options.rateLimit);
     this.monitors = new FlowMonitors(options.bridge.tables, this);
     this.missSendLength = options.kind === "primary" ? DEFAULT_MISS_SEND_LENGTH : 0;
@@ -188,8 +191,17 @@ export class Agent {
 
   private refuse(error: unknown, bytes: Uint8Array): void {
     if (!(error instanceof OfError)) throw error;
-    this.log.info(`${this.name}: sending ${error.error} error reply: ${error.message}`);
-    this.connection.sendError(bytes, error.error);
+    this.sendError(bytes, error);
+  }
+
+  /** Answers `request` with an error. */
+  sendError(request: Uint8Array, error: OfError): void {
+    this.errors.tell((behind) =>
+      this.log.info(
+        `${this.name}: sending ${error.error} error reply: ${error.message}${behind}`,
+      )
+    );
+    this.connection.sendError(request, error.error);
   }
 
   private dispatch(decoded: Decoded, bytes: Uint8Array): void | Promise<void> {

@@ -33,6 +33,7 @@ import { negotiate, type OfVersion, VERSION_NAMES } from "../../openflow/version
 import { Writer } from "../../openflow/wire.ts";
 import { FlowKey } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
+import { ErrorLog } from "./error-log.ts";
 import type { MessageLog } from "./message-log.ts";
 import type { Stream, StreamEvents } from "./streams.ts";
 
@@ -98,6 +99,7 @@ export class Connection implements StreamEvents {
   private lastActivity: number;
   private lastQueued = 0;
   private cancelTimer: () => void = () => {};
+  private readonly errors: ErrorLog;
 
   constructor(
     private readonly stream: Stream,
@@ -105,6 +107,7 @@ export class Connection implements StreamEvents {
     private readonly events: ConnectionEvents,
   ) {
     this.lastActivity = options.clock.now();
+    this.errors = new ErrorLog(options.clock);
     const highest = 31 - Math.clz32(options.versions);
     this.sendAs(highest as OfVersion, { type: "hello", versions: options.versions }, this.xid());
     this.cancelTimer = options.clock.after(HELLO_TIMEOUT_MS, () => {
@@ -283,8 +286,11 @@ export class Connection implements StreamEvents {
     } catch (error) {
       if (!(error instanceof OfError)) throw error;
       this.counters.badMessages++;
-      this.options.log.warn(
-        `${this.peer}: bad message at byte ${error.offset}: ${error.message}; answered with an error`,
+      this.errors.tell((behind) =>
+        this.options.log.warn(
+          `${this.peer}: bad message at byte ${error.offset}: ${error.message}; answered with an ` +
+            `error${behind}`,
+        )
       );
       return this.sendError(frame, error.error);
     }

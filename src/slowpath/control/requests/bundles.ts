@@ -74,8 +74,7 @@ function commit(agent: Agent, id: number, flags: number): void {
   } catch (error) {
     for (const { abandon } of rests) abandon?.();
     if (!(error instanceof OfError) || !failed) throw error;
-    agent.log.info(`${agent.name}: sending ${error.error} error reply: ${error.message}`);
-    agent.connection.sendError(failed, error.error);
+    agent.sendError(failed, error);
     throw new OfError("OFPBFC_MSG_FAILED", 0, `a message of bundle ${id} failed`);
   }
   for (const { finish } of rests) finish();

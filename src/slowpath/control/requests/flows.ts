@@ -45,8 +45,7 @@ export function releaseFlowModBuffer(agent: Agent, request: FlowMod, bytes: Uint
     sendBuffered(agent, request, request.bufferId);
   } catch (error) {
     if (!(error instanceof OfError)) throw error;
-    agent.log.info(`${agent.name}: sending ${error.error} error reply: ${error.message}`);
-    agent.connection.sendError(bytes, error.error);
+    agent.sendError(bytes, error);
   }
 }
 
