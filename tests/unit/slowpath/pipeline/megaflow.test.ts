@@ -99,8 +99,6 @@ function describeEffect(effect: ReturnType<typeof translate>["effects"][number])
       return [effect.type, effect.id];
     case "bond":
       return [effect.type, effect.bucket];
-    case "header":
-      return [effect.type, effect.bytes];
     case "patch":
     case "header":
     case "touch":
