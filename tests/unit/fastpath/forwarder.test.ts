@@ -49,7 +49,8 @@ function setUp(actions: readonly DpAction[]) {
   maskField(mask, FIELDS.in_port_oxm);
   const command = encodePutFlow(7, { key, mask }, encodeProgram(actions), false);
   const n = command[2]!;
-  const triple = (i: number) => Int32Array.from({ length: n }, (_, k) => command[PUT_HEADER_WORDS + 3 * k + i]!);
+  const triple = (i: number) =>
+    Int32Array.from({ length: n }, (_, k) => command[PUT_HEADER_WORDS + 3 * k + i]!);
   forwarder.programs[7] = programAt(command.slice(PUT_HEADER_WORDS + 3 * n));
   forwarder.table.put(7, triple(0), triple(1), triple(2));
 
