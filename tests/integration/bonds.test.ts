@@ -79,16 +79,15 @@ describePrivileged("a bond to stock Open vSwitch", [...SWITCH_TOOLS, ...STOCK_TO
       const before = await active(ours);
       expect(before).toBeDefined();
       const pings = pingMeanwhile(ours.host, "10.0.0.2", { intervalSec: 0.02 });
+      await pings.answered(3);
       await ours.sw.ns.ip(`link set ${before} down`);
       await eventually("the other cable is active", async () => {
         const now = await active(ours);
         return now !== undefined && now !== before;
       }, { timeoutMs: 30_000 });
-      expect(await reaches(ours.host, "10.0.0.2", 20_000)).toBe(true);
-      const result = await pings.finish();
-      // Some are lost while both ends find out; that most come is not a matter of luck.
-      expect(result.received).toBeGreaterThan(0);
-      expect(result.lastAnswered).toBeGreaterThan(0);
+      // Some are lost while both ends find out.
+      await pings.answered(3);
+      await pings.finish();
       const row = await ours.sw.clients.vsctl("get Port bond0 bond_active_slave");
       expect(row.trim()).toMatch(/^"[0-9a-f:]{17}"$/);
       await ours.sw.ns.ip(`link set ${before} up`);

@@ -83,10 +83,20 @@ export async function ping(
 
 /** A ping in the background while something else happens; `finish` gives its result. */
 export function pingMeanwhile(from: Namespace, to: string, options: PingOptions = {}): {
+  /** Resolves when so many more than now have been answered. */
+  answered(more: number): Promise<void>;
   finish(): Promise<PingResult>;
 } {
   const child = from.spawn(pingArguments(to, { ...options, count: 100_000 }));
   return {
+    async answered(more) {
+      const wanted = parsePing(child.log).rttsMs.length + more;
+      await eventually(
+        `${more} more pings are answered`,
+        () => parsePing(child.log).rttsMs.length >= wanted,
+        { timeoutMs: 30_000 },
+      );
+    },
     async finish() {
       child.signal("SIGINT");
       await child.ended(5000);
