@@ -33,7 +33,7 @@ describePrivileged("solovs lab", ["setpriv"], () => {
       const result = await ns.run([...solovsCommand(), "lab", "--once"], options());
       expect(result.stderr).toBe("");
       expect(result.stdout).toMatch(/ping h1 → h2: 5 of 5 answered/);
-      expect(result.stdout).toMatch(/TCP {2}h1 → h2: \d+ MB in 3\.\d s: [\d.]+ Gbit\/s/);
+      expect(result.stdout).toMatch(/TCP {2}h1 → h2: \d+ MB in \d\.\d s: [\d.]+ Gbit\/s/);
       expect(result.stdout).toContain("actions=NORMAL");
       expect(result.stdout).not.toContain("not to be had");
       expect(result.code).toBe(0);
