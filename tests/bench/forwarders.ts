@@ -35,6 +35,8 @@ export interface Forwarder {
   readonly process: number | undefined;
   /** The process that forwards; undefined when the kernel does. */
   readonly pid: number | undefined;
+  /** What the switch has logged; "" for the bridge. */
+  log(): string;
   stop(): Promise<void>;
 }
 
@@ -58,6 +60,7 @@ export async function startForwarder(sandbox: Sandbox, name: ForwarderName): Pro
     clients: sw?.clients,
     process: sw?.pid,
     pid: name === "solovs-ebpf" ? undefined : sw?.pid,
+    log: () => sw?.log() ?? "",
     stop: async () => await sw?.stop(),
   };
 }

@@ -1,6 +1,6 @@
 /** Ends of tunnels in two namespaces: a switch, and a host behind its bridge `br-int`. */
-import { type Namespace, type Sandbox } from "../support/netns.ts";
-import type { RunningSwitch } from "../support/switch.ts";
+import type { Namespace, Sandbox } from "../support/netns.ts";
+import { type RunningSwitch, startSwitch } from "../support/switch.ts";
 
 export interface End {
   readonly sw: RunningSwitch;
@@ -51,4 +51,21 @@ export async function setTunnel({ sw }: End, type: string, options: string): Pro
     `--if-exists del-port br-int tun -- add-port br-int tun -- set interface tun type=${type} ${options}`
       .trim(),
   );
+}
+
+/** Our end with a tunnel to the VXLAN device of the Linux kernel, which has 10.0.0.2 in `other`. */
+export async function makeKernelPeer(
+  sandbox: Sandbox,
+  way: WayOut,
+): Promise<{ readonly left: End; readonly other: Namespace }> {
+  const one = await sandbox.netns("one");
+  const other = await sandbox.netns("two");
+  await sandbox.veth({ ns: one, name: "cable" }, { ns: other, name: "eth0" });
+  const left = await makeEnd(sandbox, await startSwitch(sandbox, one), 1, way);
+  await other.ip("addr add 172.16.0.2/24 dev eth0");
+  await other.ip("link add vx type vxlan id 42 remote 172.16.0.1 dstport 4789");
+  await other.ip("addr add 10.0.0.2/24 dev vx");
+  await other.ip("link set vx mtu 1400 up");
+  await setTunnel(left, "vxlan", `options:remote_ip=${remote(2)} options:key=42`);
+  return { left, other };
 }

@@ -10,7 +10,7 @@ import { type Namespace, Sandbox } from "../support/netns.ts";
 import { describePrivileged } from "../support/privileged.ts";
 import { STOCK_TOOLS, StockSwitch } from "../support/stock.ts";
 import { SolovsSwitch, startSwitch, SWITCH_TOOLS, underTestIsStock } from "../support/switch.ts";
-import { type End, makeEnd, remote, setTunnel } from "./tunnels-ends.ts";
+import { type End, makeEnd, makeKernelPeer, remote, setTunnel } from "./tunnels-ends.ts";
 
 const KINDS: readonly (readonly [name: string, type: string, options: string, v6?: boolean])[] = [
   ["VXLAN", "vxlan", "options:key=42"],
@@ -78,15 +78,7 @@ if (!underTestIsStock()) {
 
       beforeAll(async () => {
         sandbox = await Sandbox.create();
-        const one = await sandbox.netns("one");
-        other = await sandbox.netns("two");
-        await sandbox.veth({ ns: one, name: "cable" }, { ns: other, name: "eth0" });
-        left = await makeEnd(sandbox, await startSwitch(sandbox, one), 1, "device");
-        await other.ip("addr add 172.16.0.2/24 dev eth0");
-        await other.ip("link add vx type vxlan id 42 remote 172.16.0.1 dstport 4789");
-        await other.ip("addr add 10.0.0.2/24 dev vx");
-        await other.ip("link set vx mtu 1400 up");
-        await setTunnel(left, "vxlan", `options:remote_ip=${remote(2)} options:key=42`);
+        ({ left, other } = await makeKernelPeer(sandbox, "device"));
       }, 60_000);
       afterAll(async () => {
         await left?.sw.stop();

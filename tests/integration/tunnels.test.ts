@@ -10,7 +10,7 @@ import { type Namespace, Sandbox } from "../support/netns.ts";
 import { describePrivileged } from "../support/privileged.ts";
 import { STOCK_TOOLS, StockSwitch } from "../support/stock.ts";
 import { SolovsSwitch, startSwitch, SWITCH_TOOLS } from "../support/switch.ts";
-import { type End, makeEnd, remote, setTunnel } from "./tunnels-ends.ts";
+import { type End, makeEnd, makeKernelPeer, remote, setTunnel } from "./tunnels-ends.ts";
 
 type Peer = "solovs" | "stock";
 
@@ -69,20 +69,9 @@ describePrivileged("VXLAN with the kernel's device", [...SWITCH_TOOLS, "iperf3"]
 
   beforeAll(async () => {
     sandbox = await Sandbox.create();
-    const one = await sandbox.netns("one");
-    other = await sandbox.netns("two");
-    await sandbox.veth({ ns: one, name: "cable" }, { ns: other, name: "eth0" });
-    left = await makeEnd(sandbox, await startSwitch(sandbox, one), 1, "bridge");
-    await other.ip("addr add 172.16.0.2/24 dev eth0");
-    await other.ip("link add vx type vxlan id 42 remote 172.16.0.1 dstport 4789");
-    await other.ip("addr add 10.0.0.2/24 dev vx");
-    await other.ip("link set vx mtu 1400 up");
+    ({ left, other } = await makeKernelPeer(sandbox, "bridge"));
     // Segments of a tunnelled super-packet that crosses a veth pair cannot be told to user space.
     await other.must(["ethtool", "-K", "vx", "tso", "off", "gso", "off"]);
-    await left.sw.clients.vsctl(
-      "add-port br-int tun -- set interface tun type=vxlan options:remote_ip=172.16.0.2 " +
-        "options:key=42",
-    );
   }, 60_000);
   afterAll(async () => {
     await left?.sw.stop();

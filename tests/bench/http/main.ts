@@ -13,12 +13,11 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { eventually } from "../../support/eventually.ts";
-import { addHost, reaches } from "../../support/hosts.ts";
 import { HttpApi } from "../../support/http-api.ts";
 import { Sandbox } from "../../support/netns.ts";
 import { missing } from "../../support/privileged.ts";
-import { ROOT, SolovsSwitch, SWITCH_TOOLS } from "../../support/switch.ts";
-import { confine, type Forwarder } from "../forwarders.ts";
+import { ROOT, SWITCH_TOOLS } from "../../support/switch.ts";
+import { confine, type Forwarder, startForwarder } from "../forwarders.ts";
 import { describeMachine, machineText } from "../machine.ts";
 import { quietMoment } from "../quiet.ts";
 import { quantile } from "../rows.ts";
@@ -69,29 +68,10 @@ interface Result {
 }
 
 async function start(datapath: "ebpf" | "userspace"): Promise<[Forwarder, HttpApi]> {
-  const ns = await sandbox.netns(datapath);
-  const sw = await SolovsSwitch.start(sandbox, ns, datapath);
-  const hosts = [];
-  await sw.addBridge("br0");
-  for (const n of [1, 2, 3, 4]) {
-    hosts.push(await addHost(sandbox, ns, n));
-    await sw.clients.vsctl(`add-port br0 p${n} -- set interface p${n} ofport_request=${n}`);
-  }
-  const [from, to, third, fourth] = hosts;
-  if (!from || !to || !third || !fourth) throw new Error("four hosts are made above");
-  if (!(await reaches(from.ns, to.ip))) throw new Error(`no ping between the hosts\n${sw.log()}`);
-  const api = await HttpApi.setUp(ns, () => sw.log());
-  return [{
-    name: datapath === "ebpf" ? "solovs-ebpf" : "solovs",
-    from,
-    to,
-    more: { from: third, to: fourth },
-    clients: sw.clients,
-    switchNs: ns,
-    process: sw.pid,
-    pid: sw.pid,
-    stop: () => sw.stop(),
-  }, api];
+  const forwarder = await startForwarder(sandbox, datapath === "ebpf" ? "solovs-ebpf" : "solovs");
+  const api = await HttpApi.setUp(forwarder.switchNs, () => forwarder.log());
+  // Where the kernel forwards, too, the process keeps off the sender's CPU.
+  return [{ ...forwarder, pid: forwarder.process }, api];
 }
 
 async function underLoad(api: HttpApi, forwarder: Forwarder): Promise<[number, LoadReport]> {

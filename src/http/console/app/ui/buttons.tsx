@@ -1,6 +1,6 @@
 /** Buttons and choices that stand in many pages. */
 import { useTexts } from "../core/app.ts";
-import { Icon } from "./icons.tsx";
+import { Icon, type IconName } from "./icons.tsx";
 
 export interface RowButtonProps {
   readonly onClick: (event: Event) => void;
@@ -8,35 +8,30 @@ export interface RowButtonProps {
 }
 
 /** Changes what its row is of. */
-export function ChangeButton({ onClick, disabled = false }: RowButtonProps) {
-  const label = useTexts()("Change");
-  return (
-    <button
-      type="button"
-      class="icon small plain"
-      title={label}
-      aria-label={label}
-      disabled={disabled}
-      onClick={onClick}
-    >
-      <Icon name="edit" />
-    </button>
-  );
-}
+export const ChangeButton = (props: RowButtonProps) => (
+  <IconButton {...props} icon="edit" label={useTexts()("Change")} />
+);
 
 /** Removes what its row is of, or asks whether to. */
-export function RemoveButton({ onClick, disabled = false }: RowButtonProps) {
-  const label = useTexts()("Remove");
+export const RemoveButton = (props: RowButtonProps) => (
+  <IconButton {...props} icon="remove" label={useTexts()("Remove")} tone="danger" />
+);
+
+function IconButton({ onClick, disabled = false, icon, label, tone = "" }: RowButtonProps & {
+  readonly icon: IconName;
+  readonly label: string;
+  readonly tone?: "danger" | "";
+}) {
   return (
     <button
       type="button"
-      class="icon small plain danger"
+      class={`icon small plain ${tone}`.trim()}
       title={label}
       aria-label={label}
       disabled={disabled}
       onClick={onClick}
     >
-      <Icon name="remove" />
+      <Icon name={icon} />
     </button>
   );
 }
