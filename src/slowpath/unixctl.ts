@@ -30,6 +30,20 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
+/** A command in the form that lists of them are written in. */
+export type AddCommand = (
+  name: string,
+  usage: string,
+  argumentCount: readonly [least: number, most: number],
+  run: Command["run"],
+) => void;
+
+/** Registers what it is called with. */
+export const commandAdder =
+  (server: Pick<UnixctlServer, "register">): AddCommand =>
+  (name, usage, [minArguments, maxArguments], run) =>
+    server.register(name, { usage, minArguments, maxArguments, run });
+
 export class UnixctlServer {
   private readonly commands = new Map<string, Command>();
   private readonly listener: { close(): void };

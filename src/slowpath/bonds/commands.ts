@@ -1,6 +1,6 @@
 /** The commands of `ovs-appctl` about bonds and LACP (ovs-vswitchd(8), "BOND COMMANDS", "LACP"). */
 import { parseMac } from "../../packet/address.ts";
-import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
+import { commandAdder, CommandError, type UnixctlServer } from "../unixctl.ts";
 import { BOND_BUCKETS, type BondMember, hashAddress } from "./bond.ts";
 import { listBonds, showBond } from "./bond-text.ts";
 import type { BondableBundle, BondablePort, Bonds } from "./bonds.ts";
@@ -25,12 +25,7 @@ export function registerBondCommands(
   server: UnixctlServer,
   bridges: () => ReadonlyMap<string, BondedBridge>,
 ): void {
-  const add = (
-    name: string,
-    usage: string,
-    [minArguments, maxArguments]: readonly [number, number],
-    run: Command["run"],
-  ): void => server.register(name, { usage, minArguments, maxArguments, run });
+  const add = commandAdder(server);
 
   function* all(): Iterable<Found> {
     for (const { bundles, bonds, clock } of bridges().values()) {

@@ -17,7 +17,7 @@ import { TABLE_OWN } from "../pipeline/tables.ts";
 import { registerQosCommands } from "../qos/commands.ts";
 import { registerTrace } from "../trace/commands.ts";
 import { registerTunnelCommands } from "../tunnels/commands.ts";
-import { type Command, CommandError, type UnixctlServer } from "../unixctl.ts";
+import { commandAdder, CommandError, type UnixctlServer } from "../unixctl.ts";
 import { registerFdbCommands } from "./fdb-commands.ts";
 import { registerFeatureCommands } from "./feature-commands.ts";
 import { registerUpcallCommands } from "./upcall-commands.ts";
@@ -29,12 +29,7 @@ export interface AppctlContext {
 }
 
 export function registerCommands(server: UnixctlServer, context: AppctlContext): void {
-  const add = (
-    name: string,
-    usage: string,
-    [minArguments, maxArguments]: readonly [number, number],
-    run: Command["run"],
-  ): void => server.register(name, { usage, minArguments, maxArguments, run });
+  const add = commandAdder(server);
   const bridge = (name: string | undefined): Bridge => {
     const found = context.bridges().get(name ?? "");
     if (!found) throw new CommandError("no such bridge");

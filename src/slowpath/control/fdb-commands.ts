@@ -4,18 +4,13 @@ import { formatPort } from "../../packet/text.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { macBytes, macNumber } from "../bridge/learning.ts";
 import type { BundleModel } from "../pipeline/model.ts";
-import { CommandError, type UnixctlServer } from "../unixctl.ts";
+import { commandAdder, CommandError, type UnixctlServer } from "../unixctl.ts";
 
 export function registerFdbCommands(
   server: UnixctlServer,
   bridges: () => ReadonlyMap<string, Bridge>,
 ): void {
-  const add = (
-    name: string,
-    usage: string,
-    [minArguments, maxArguments]: readonly [number, number],
-    run: (args: readonly string[]) => string,
-  ): void => server.register(name, { usage, minArguments, maxArguments, run });
+  const add = commandAdder(server);
   const find = (name = ""): Bridge => {
     const bridge = bridges().get(name);
     if (!bridge) throw new CommandError("no such bridge");

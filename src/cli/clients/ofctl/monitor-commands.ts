@@ -15,7 +15,7 @@ import { parseHexBytes } from "../../../openflow/text/scan.ts";
 import { OF10, OF13, OF14 } from "../../../openflow/version.ts";
 import { TextError } from "../../../packet/text.ts";
 import { raw } from "../../../linux/libc.ts";
-import { CommandError, UnixctlServer } from "../../../slowpath/unixctl.ts";
+import { commandAdder, CommandError, UnixctlServer } from "../../../slowpath/unixctl.ts";
 import { OpenFlowClientError, xidOf } from "../../openflow-client.ts";
 import { daemonize } from "../../roles/daemon.ts";
 import { OVS_VERSION } from "../../version.ts";
@@ -263,12 +263,7 @@ class Monitor {
         `failed to create unixctl server (${errnoText(errnoOf(error) ?? "EIO")})`,
       );
     }
-    const add = (
-      name: string,
-      usage: string,
-      [minArguments, maxArguments]: readonly [number, number],
-      run: (args: readonly string[]) => string | Promise<string>,
-    ): void => server.register(name, { usage, minArguments, maxArguments, run });
+    const add = commandAdder(server);
     add("version", "", [0, 0], () => `${PROGRAM} (Open vSwitch) ${OVS_VERSION}\n`);
     add("exit", "", [0, 0], () => {
       // The answer goes out first.

@@ -1,5 +1,5 @@
 /** The commands of `ovs-appctl` that only dummies understand (ovs-vswitchd with `--enable-dummy`). */
-import { CommandError, type UnixctlServer } from "../../../slowpath/unixctl.ts";
+import { commandAdder, CommandError, type UnixctlServer } from "../../../slowpath/unixctl.ts";
 import { parsePrefix } from "../../../packet/prefix.ts";
 import type { Dummies } from "./dummies.ts";
 import { ReceivedPackets } from "./received-packets.ts";
@@ -8,12 +8,7 @@ const MANY = 1000;
 
 export function registerDummyCommands(server: UnixctlServer, dummies: Dummies): void {
   const { clock, datapath, netdevs, network, renumbered } = dummies;
-  const add = (
-    name: string,
-    usage: string,
-    [minArguments, maxArguments]: readonly [number, number],
-    run: (args: readonly string[]) => string | Promise<string>,
-  ): void => server.register(name, { usage, minArguments, maxArguments, run });
+  const add = commandAdder(server);
 
   add("time/stop", "", [0, 0], () => {
     clock.stop();
