@@ -152,7 +152,7 @@ function flood(job: Job): Report {
     if (rate !== undefined) {
       const ahead = sent / rate * 1000 - (now - started);
       if (ahead > 0) {
-        Bun.sleepSync(Math.max(ahead, 0.2));
+        sender.libc.sleep(Math.max(ahead * 1000, 200));
         continue;
       }
     }
@@ -248,7 +248,7 @@ function fresh(job: Job): Report {
           lost = sent - received;
           stalls++;
           movedMs = now;
-        } else Bun.sleepSync(0.05);
+        } else sender.libc.sleep(50);
         continue;
       }
     }

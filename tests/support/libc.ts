@@ -19,6 +19,7 @@ const SYMBOLS = {
   recvmsg: { args: [i32, pointer, i32], returns: i64 },
   sendmmsg: { args: [i32, pointer, u32, i32], returns: i32 },
   if_nametoindex: { args: [pointer], returns: u32 },
+  usleep: { args: [u32], returns: i32 },
   sched_setaffinity: { args: [i32, u64, pointer], returns: i32 },
   syscall: { args: [i64, i64, pointer, u64], returns: i64 },
   __errno_location: { args: [], returns: pointer },
@@ -87,6 +88,11 @@ export class Libc {
     const index = this.symbols.if_nametoindex(cString(name));
     if (index === 0) throw new Error(`no interface ${name} here`);
     return index;
+  }
+
+  /** Sleeps for parts of a millisecond too, which `Bun.sleepSync` takes for none at all. */
+  sleep(microseconds: number): void {
+    this.symbols.usleep(microseconds);
   }
 
   /** Lets a thread (0: the calling one) run on these CPUs only. */
