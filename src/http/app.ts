@@ -142,7 +142,7 @@ async function answer(c: AppContext, route: Route, options: AppOptions): Promise
   if (route.method !== "GET" && (principal !== undefined || isJudged(route, response.status))) {
     const via = principal?.via;
     const problem = failed instanceof HttpProblem ? failed : undefined;
-    const entry = {
+    access.audit.add({
       timeMs: access.time,
       user: principal?.user ?? output?.user ?? problem?.extras.user ?? "",
       via: via === undefined ? "none" : via.kind === "token" ? `token ${via.name}` : via.kind,
@@ -151,13 +151,7 @@ async function answer(c: AppContext, route: Route, options: AppOptions): Promise
       path,
       status: response.status,
       detail: output?.audit ?? problem?.message ?? "",
-    };
-    try {
-      access.store.addAudit(entry);
-    } catch (error) {
-      // It was done or refused already: a full disk must not make the answer say otherwise.
-      logger.err(`the audit log lacks ${JSON.stringify(entry)}: ${String(error)}`);
-    }
+    });
   }
   return response;
 }

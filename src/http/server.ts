@@ -60,7 +60,7 @@ const MAX_REQUEST_BYTES = 16 << 20;
 export function startHttp(options: HttpOptions): HttpServer {
   const { address, port, parts, logger, hostNames = [] } = options;
   const certificate = certificateOf(options);
-  const access = new Access({ store: new AccessStore(options.sideTables) });
+  const access = new Access({ store: new AccessStore(options.sideTables), logger });
   const source = new HttpSource(parts, new Rings(options.sideTables));
   const app = createApp({
     source,
@@ -121,6 +121,7 @@ export function startHttp(options: HttpOptions): HttpServer {
       source.close();
       await local?.close();
       await server.stop(true);
+      access.audit.close();
     },
   };
 }

@@ -4,6 +4,8 @@
  *
  * Limits: MOST_STREAMS at once; MOST_UNREAD_BYTES that a client has not taken.
  */
+import { type ChannelOptions, Channels } from "./channel.ts";
+import { encodeComment, encodeEvent, type StreamEvent } from "./event-text.ts";
 import { HttpProblem } from "./problem.ts";
 
 export const MOST_STREAMS = 256;
@@ -11,38 +13,34 @@ const MOST_UNREAD_BYTES = 1 << 20;
 /** A comment is sent this often, so that nobody on the way takes the connection for dead. */
 const SIGN_OF_LIFE_MS = 15_000;
 
-export interface StreamEvent {
-  readonly event: string;
-  readonly id?: string;
-  readonly data: unknown;
-}
-
-export type Send = (event: StreamEvent) => void;
-
-export interface StreamOptions {
+export interface StreamOptions<T> {
   readonly signal: AbortSignal;
   readonly keepOpen: () => void;
   readonly stillAllowed: () => boolean;
-  /** Begins to send; returns what ends it. */
-  readonly start: (send: Send) => () => void;
+  /** What comes first. `missed` is something that `channel` makes an event of. */
+  readonly first: () => readonly (StreamEvent | { readonly missed: T })[];
+  /** What comes then. Streams of one key share its events: the key says all that they depend on. */
+  readonly channel: ChannelOptions<T>;
+  readonly key: string;
 }
 
 export class Streams {
   private readonly open_ = new Set<() => void>();
+  private readonly channels = new Channels();
 
   get size(): number {
     return this.open_.size;
   }
 
   /** Throws `HttpProblem` when there are too many. */
-  open({ signal, keepOpen, stillAllowed, start }: StreamOptions): ReadableStream<Uint8Array> {
+  open<T>(options: StreamOptions<T>): ReadableStream<Uint8Array> {
+    const { signal, keepOpen, stillAllowed, first, channel, key } = options;
     if (this.open_.size >= MOST_STREAMS) {
       throw new HttpProblem(503, `${MOST_STREAMS} event streams are open: close one.`, {
         headers: { "retry-after": "10" },
       });
     }
     keepOpen();
-    const encoder = new TextEncoder();
     let stop = (): void => {};
     let timer: ReturnType<typeof setInterval> | undefined;
     let ended = false;
@@ -62,16 +60,23 @@ export class Streams {
             // The client closed it.
           }
         };
-        const put = (text: string): void => {
+        const put = (bytes: Uint8Array): void => {
           if (ended) return;
           if ((controller.desiredSize ?? 0) <= 0) return end();
-          controller.enqueue(encoder.encode(text));
+          controller.enqueue(bytes);
         };
         this.open_.add(end);
         signal.addEventListener("abort", end);
-        put(": solovs\n\n");
-        timer = setInterval(() => (stillAllowed() ? put(":\n\n") : end()), SIGN_OF_LIFE_MS);
-        stop = start((event) => put(eventText(event)));
+        put(encodeComment(" solovs"));
+        timer = setInterval(
+          () => (stillAllowed() ? put(encodeComment("")) : end()),
+          SIGN_OF_LIFE_MS,
+        );
+        for (const each of first()) {
+          const event = "missed" in each ? channel.eventOf(each.missed) : each;
+          if (event !== undefined) put(encodeEvent(event));
+        }
+        stop = this.channels.join(key, channel, put);
         // It may have ended while it was started.
         if (ended) stop();
       },
@@ -82,9 +87,4 @@ export class Streams {
   close(): void {
     for (const end of [...this.open_]) end();
   }
-}
-
-function eventText({ event, id, data }: StreamEvent): string {
-  const head = id === undefined ? "" : `id: ${id}\n`;
-  return `${head}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }

@@ -105,8 +105,18 @@ export interface ObserveContext {
   readonly devices: Devices;
 }
 
-export function openObserve({ bridges, devices }: ObserveContext): Observe {
+export interface OpenObserve extends Observe {
+  /** A bridge was made: those who watch one of its name watch it. */
+  created(bridge: Bridge): void;
+}
+
+export function openObserve({ bridges, devices }: ObserveContext): OpenObserve {
+  /** Bridge's name → who watches its packet-ins, whether it is there now or not. */
+  const watchers = new Map<string, Set<(bridge: Bridge) => void>>();
   return {
+    created(bridge) {
+      for (const watch of watchers.get(bridge.name) ?? []) watch(bridge);
+    },
     ports: () => [...bridges().values()].flatMap(readPorts),
     devices: () => readDevices(bridges().values(), devices),
     vocabulary,
@@ -127,24 +137,36 @@ export function openObserve({ bridges, devices }: ObserveContext): Observe {
       return openCapture({ ifindex: device.ifindex, internal, filter });
     },
     onPacketIn(bridgeName, tell) {
-      const bridge = bridges().get(bridgeName);
-      if (bridge === undefined) return () => {};
-      const { packetInListeners } = bridge.agents;
-      const listener = ({ reason, packet, key, tableId, cookie }: PacketIn): void => {
-        const inPort = key.get(FIELDS.in_port);
-        tell({
-          reason,
-          table: tableId,
-          cookie: `0x${cookie.toString(16)}`,
-          inPort,
-          inPortName: bridge.ports.get(inPort)?.name ?? null,
-          data: packet.data.slice(0, PACKET_IN_BYTES),
-          bytes: packet.data.length,
-        });
+      let leave = (): void => {};
+      const watch = (bridge: Bridge): void => {
+        const { packetInListeners } = bridge.agents;
+        const listener = (packetIn: PacketIn): void => tell(viewOf(bridge, packetIn));
+        packetInListeners.add(listener);
+        leave = () => void packetInListeners.delete(listener);
       };
-      packetInListeners.add(listener);
-      return () => void packetInListeners.delete(listener);
+      const present = bridges().get(bridgeName);
+      if (present !== undefined) watch(present);
+      const others = watchers.get(bridgeName) ?? new Set();
+      watchers.set(bridgeName, others.add(watch));
+      return () => {
+        leave();
+        others.delete(watch);
+        if (others.size === 0 && watchers.get(bridgeName) === others) watchers.delete(bridgeName);
+      };
     },
+  };
+}
+
+function viewOf(bridge: Bridge, { reason, packet, key, tableId, cookie }: PacketIn): PacketInView {
+  const inPort = key.get(FIELDS.in_port);
+  return {
+    reason,
+    table: tableId,
+    cookie: `0x${cookie.toString(16)}`,
+    inPort,
+    inPortName: bridge.ports.get(inPort)?.name ?? null,
+    data: packet.data.slice(0, PACKET_IN_BYTES),
+    bytes: packet.data.length,
   };
 }
 

@@ -143,7 +143,8 @@ class SlowPath implements Vswitch {
       backend: () => this.backend,
       counters: () => this.counters(),
     });
-    this.observe = openObserve({ bridges: () => this.reconciler.all, devices });
+    const observe = openObserve({ bridges: () => this.reconciler.all, devices });
+    this.observe = observe;
     this.reconciler = new Reconciler({
       replica,
       devices,
@@ -169,6 +170,7 @@ class SlowPath implements Vswitch {
         },
       },
       backend: () => this.opening ??= this.openBackend(),
+      created: (bridge) => observe.created(bridge),
     });
   }
 

@@ -16,7 +16,9 @@
  * LONGEST_TOKEN_DAYS. Model for the link: PocketBase's installer.
  */
 import { StorageError } from "../../db/storage/storage.ts";
+import type { Logger } from "../../log/log.ts";
 import { HttpProblem } from "../problem.ts";
+import { AuditLog } from "./audit-log.ts";
 import { allows, lesser, type Principal, type Role } from "./roles.ts";
 import { csrfOf, hashSecret, newSecret, Passwords, sameSecret, TooBusy } from "./secrets.ts";
 import { type AccessStore, LIMITS, type Session, type Token, type User } from "./store.ts";
@@ -31,6 +33,7 @@ export const TOKEN_PREFIX = "solovs_";
 
 export interface AccessOptions {
   readonly store: AccessStore;
+  readonly logger: Logger;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -43,6 +46,7 @@ export interface Login {
 
 export class Access {
   readonly store: AccessStore;
+  readonly audit: AuditLog;
   private readonly now: () => number;
   private readonly passwords = new Passwords();
   private readonly throttle: Throttle;
@@ -50,6 +54,7 @@ export class Access {
 
   constructor(options: AccessOptions) {
     this.store = options.store;
+    this.audit = new AuditLog(options.store, options.logger);
     this.now = options.now ?? Date.now;
     this.throttle = new Throttle(this.now);
   }

@@ -1,6 +1,9 @@
 /**
  * Users, sessions, tokens and the audit log as stored rows. Says nothing about who may do what.
  *
+ * Every request asks who sends it: users, sessions and tokens that were found are kept in memory
+ * until one of their tables changes. Nobody else writes these tables while the daemon runs.
+ *
  * Secrets are stored as hashes: of passwords argon2id, of session and token values (256 random bits,
  * so nobody can guess them) SHA-256. Limits: see LIMITS; beyond them adding is refused, but for the
  * audit log, whose oldest entries go.
@@ -60,11 +63,37 @@ const cut = (text: string): string => [...text].slice(0, LIMITS.auditText).join(
 
 export class AccessStore {
   private readonly db;
+  private readonly insertAudit;
+  private readonly known = {
+    users: new Map<string, User>(),
+    sessions: new Map<string, Session>(),
+    tokens: new Map<string, Token>(),
+  };
 
   /** Makes the tables if they are not there. Throws `StorageError`. */
   constructor(private readonly side: SideTables) {
     side.migrate(accessMigrations);
     this.db = side.db;
+    const { placeholder } = sql;
+    this.insertAudit = this.db.insert(audit).values({
+      timeMs: placeholder("timeMs"),
+      user: placeholder("user"),
+      via: placeholder("via"),
+      address: placeholder("address"),
+      method: placeholder("method"),
+      path: placeholder("path"),
+      status: placeholder("status"),
+      detail: placeholder("detail"),
+    }).returning({ id: audit.id }).prepare();
+  }
+
+  /** A change of users, sessions or tokens, all or nothing. */
+  private change<T>(work: () => T): T {
+    try {
+      return this.side.atomically(work);
+    } finally {
+      for (const kept of Object.values(this.known)) kept.clear();
+    }
   }
 
   // Users
@@ -74,13 +103,15 @@ export class AccessStore {
   }
 
   user(name: string): User | undefined {
-    const row = this.db.select().from(users).where(eq(users.name, name)).get();
-    return row && typed(row);
+    return remember(this.known.users, name, () => {
+      const row = this.db.select().from(users).where(eq(users.name, name)).get();
+      return row && typed(row);
+    });
   }
 
   /** False if there is one of that name. */
   addUser(user: User): boolean {
-    return this.side.atomically(() => {
+    return this.change(() => {
       const added = this.db.insert(users).values(user).onConflictDoNothing()
         .returning({ name: users.name }).all();
       return added.length > 0;
@@ -93,7 +124,7 @@ export class AccessStore {
     change: { readonly role?: Role; readonly passwordHash?: string },
     keep = "",
   ): void {
-    this.side.atomically(() => {
+    this.change(() => {
       this.db.update(users).set(change).where(eq(users.name, name)).run();
       this.db.delete(sessions).where(and(eq(sessions.user, name), ne(sessions.hash, keep))).run();
     });
@@ -101,7 +132,7 @@ export class AccessStore {
 
   /** With all sessions and tokens. */
   removeUser(name: string): void {
-    this.side.atomically(() => {
+    this.change(() => {
       this.db.delete(users).where(eq(users.name, name)).run();
       this.db.delete(sessions).where(eq(sessions.user, name)).run();
       this.db.delete(tokens).where(eq(tokens.user, name)).run();
@@ -111,12 +142,17 @@ export class AccessStore {
   // Sessions
 
   session(hash: string): Session | undefined {
-    return this.db.select().from(sessions).where(eq(sessions.hash, hash)).get();
+    const { sessions: known } = this.known;
+    return remember(
+      known,
+      hash,
+      () => this.db.select().from(sessions).where(eq(sessions.hash, hash)).get(),
+    );
   }
 
   /** Those that have expired go, and a user's oldest when there are too many. */
   addSession(session: Session): void {
-    this.side.atomically(() => {
+    this.change(() => {
       this.db.delete(sessions).where(lte(sessions.expiresMs, session.createdMs)).run();
       const own = this.db.select({ hash: sessions.hash }).from(sessions)
         .where(eq(sessions.user, session.user)).orderBy(desc(sessions.createdMs)).all();
@@ -126,13 +162,13 @@ export class AccessStore {
   }
 
   sessionSeen(hash: string, seenMs: number): void {
-    this.side.atomically(() => {
+    this.change(() => {
       this.db.update(sessions).set({ seenMs }).where(eq(sessions.hash, hash)).run();
     });
   }
 
   removeSession(hash: string): void {
-    this.side.atomically(() => this.deleteSession(hash));
+    this.change(() => this.deleteSession(hash));
   }
 
   private deleteSession(hash: string): void {
@@ -150,8 +186,10 @@ export class AccessStore {
   }
 
   tokenByHash(hash: string): Token | undefined {
-    const row = this.db.select().from(tokens).where(eq(tokens.hash, hash)).get();
-    return row && typed(row);
+    return remember(this.known.tokens, hash, () => {
+      const row = this.db.select().from(tokens).where(eq(tokens.hash, hash)).get();
+      return row && typed(row);
+    });
   }
 
   token(id: number): Token | undefined {
@@ -159,30 +197,32 @@ export class AccessStore {
   }
 
   addToken(token: NewToken): number {
-    return this.side.atomically(() =>
+    return this.change(() =>
       this.db.insert(tokens).values(token).returning({ id: tokens.id }).get().id
     );
   }
 
   tokenSeen(id: number, seenMs: number): void {
-    this.side.atomically(() => {
+    this.change(() => {
       this.db.update(tokens).set({ seenMs }).where(eq(tokens.id, id)).run();
     });
   }
 
   removeToken(id: number): void {
-    this.side.atomically(() => this.db.delete(tokens).where(eq(tokens.id, id)).run());
+    this.change(() => this.db.delete(tokens).where(eq(tokens.id, id)).run());
   }
 
   // Audit log
 
-  addAudit(entry: NewAuditEntry): void {
-    const { user, address, path, detail } = entry;
-    const short = { user: cut(user), address, path: cut(path), detail: cut(detail) };
+  addAudit(entries: readonly NewAuditEntry[]): void {
     this.side.atomically(() => {
-      const { id } = this.db.insert(audit).values({ ...entry, ...short })
-        .returning({ id: audit.id }).get();
-      this.db.delete(audit).where(lte(audit.id, id - LIMITS.auditEntries)).run();
+      let last = 0;
+      for (const entry of entries) {
+        const { user, path, detail } = entry;
+        const short = { user: cut(user), path: cut(path), detail: cut(detail) };
+        last = this.insertAudit.get({ ...entry, ...short }).id;
+      }
+      this.db.delete(audit).where(lte(audit.id, last - LIMITS.auditEntries)).run();
     });
   }
 
@@ -195,6 +235,15 @@ export class AccessStore {
   countUsers(): number {
     return this.db.select({ count: sql<number>`count(*)` }).from(users).get()?.count ?? 0;
   }
+}
+
+/** What is not there is not remembered: anybody may ask for it. */
+function remember<T>(known: Map<string, T>, key: string, find: () => T | undefined): T | undefined {
+  const at = known.get(key);
+  if (at !== undefined) return at;
+  const found = find();
+  if (found !== undefined) known.set(key, found);
+  return found;
 }
 
 const columnsOfTokens = {

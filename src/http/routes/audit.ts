@@ -28,7 +28,7 @@ export const readAudit = operation({
   }),
   response: auditSchema,
   handle({ access, query: { limit, before } }) {
-    const entries = access.store.audit(limit, before)
+    const entries = access.audit.read(limit, before)
       .map(({ timeMs, ...entry }) => ({ ...entry, time: toInstant(timeMs) }));
     return { json: { entries } };
   },

@@ -11,7 +11,8 @@ import type { RowDelta } from "../../db/table.ts";
 import type { Datum } from "../../db/values/datum.ts";
 import { nameOf, tableOf } from "../rows/find.ts";
 import { shownRow, shownValue } from "../rows/values.ts";
-import type { StreamEvent } from "../streams.ts";
+import type { StreamEvent } from "../event-text.ts";
+import type { LogLine } from "../log-tail.ts";
 import type { SeenPacketIn } from "../packet-ins.ts";
 import { toInstant } from "./names.ts";
 import { bridgeOf } from "./running.ts";
@@ -25,6 +26,16 @@ const headers = { "Last-Event-ID": "The last event seen: those after it come fir
 const RESET: StreamEvent = { event: "reset", data: {} };
 
 const lastEventId = ({ header }: Call): string | undefined => header("last-event-id");
+
+/** What a client that comes back has missed; `reset` first if that is not known any more. */
+function missedOf<T>(
+  call: Call,
+  since: (id: string) => readonly T[] | undefined,
+): (StreamEvent | { readonly missed: T })[] {
+  const from = lastEventId(call);
+  const missed = from === undefined ? [] : since(from);
+  return missed === undefined ? [RESET] : missed.map((each) => ({ missed: each }));
+}
 
 type Wanted = (delta: RowDelta, column: Column) => boolean;
 
@@ -69,24 +80,22 @@ export const streamChanges = operation({
   alsoAnswers: EVENT_STREAM,
   handle(call) {
     const { database, streams } = call.source;
+    const { tables = "", configuration } = call.query;
     const wanted = wantedOf(database, call.query);
     const { signal, keepOpen, stillAllowed } = call;
     const stream = streams.open({
       signal,
       keepOpen,
       stillAllowed,
-      start(send) {
-        const tell = (commit: Commit): void => {
-          const event = eventOf(commit, wanted);
-          if (event !== undefined) send(event);
-        };
-        const from = lastEventId(call);
-        const missed = from === undefined ? [] : database.commitsSince(from);
-        if (missed === undefined) send(RESET);
-        else for (const commit of missed) tell(commit);
-        // So that a client that saw nothing yet can go on from here too.
-        send({ event: "ready", id: database.lastTransactionId, data: {} });
-        return database.onCommit(tell);
+      // So that a client that saw nothing yet can go on from here too.
+      first: () => [
+        ...missedOf(call, (id) => database.commitsSince(id)),
+        { event: "ready", id: database.lastTransactionId, data: {} },
+      ],
+      key: `changes ${configuration} ${tables}`,
+      channel: {
+        listen: (tell) => database.onCommit(tell),
+        eventOf: (commit) => eventOf(commit, wanted),
       },
     });
     return { stream };
@@ -136,15 +145,11 @@ export const streamLog = operation({
       signal,
       keepOpen,
       stillAllowed,
-      start(send) {
-        const from = lastEventId(call);
-        const missed = from === undefined ? [] : logTail.since(from);
-        const tell = ({ id, line }: { id: string; line: string }): void =>
-          send({ event: "log", id, data: { line } });
-        if (missed === undefined) send(RESET);
-        else for (const each of missed) tell(each);
-        send({ event: "ready", data: {} });
-        return logTail.listen(tell);
+      first: () => [...missedOf(call, (id) => logTail.since(id)), { event: "ready", data: {} }],
+      key: "logs",
+      channel: {
+        listen: (tell) => logTail.listen(tell),
+        eventOf: ({ id, line }: LogLine) => ({ event: "log", id, data: { line } }),
       },
     });
     return { stream };
@@ -168,19 +173,18 @@ export const streamPacketIns = operation({
       signal,
       keepOpen,
       stillAllowed,
-      start(send) {
-        const tell = ({ id, timeMs, view: { data, ...view } }: SeenPacketIn): void =>
-          send({
-            event: "packet-in",
-            id,
-            data: { time: toInstant(timeMs), ...view, data: Buffer.from(data).toString("base64") },
-          });
-        const from = lastEventId(call);
-        const missed = from === undefined ? [] : packetIns.since(name, from);
-        if (missed === undefined) send(RESET);
-        else for (const each of missed) tell(each);
-        send({ event: "ready", data: {} });
-        return packetIns.listen(name, tell);
+      first: () => [
+        ...missedOf(call, (id) => packetIns.since(name, id)),
+        { event: "ready", data: {} },
+      ],
+      key: `packet-ins ${name}`,
+      channel: {
+        listen: (tell) => packetIns.listen(name, tell),
+        eventOf: ({ id, timeMs, view: { data, ...view } }: SeenPacketIn) => ({
+          event: "packet-in",
+          id,
+          data: { time: toInstant(timeMs), ...view, data: Buffer.from(data).toString("base64") },
+        }),
       },
     });
     return { stream };

@@ -110,13 +110,19 @@ export const streamStatistics = operation({
       signal,
       keepOpen,
       stillAllowed,
-      start(send) {
-        const tell = (reading: Reading): void =>
-          send({ event: "statistics", id: reading.id, data: readingJson(source, reading) });
+      first: () => {
         const from = header("last-event-id");
         const missed = from === undefined ? undefined : sampler.since(from);
-        for (const each of missed ?? [sampler.last]) tell(each);
-        return sampler.listen(tell);
+        return (missed ?? [sampler.last]).map((each) => ({ missed: each }));
+      },
+      key: "statistics",
+      channel: {
+        listen: (tell) => sampler.listen(tell),
+        eventOf: (reading: Reading) => ({
+          event: "statistics",
+          id: reading.id,
+          data: readingJson(source, reading),
+        }),
       },
     });
     return { stream };

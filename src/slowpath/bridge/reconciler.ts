@@ -75,6 +75,8 @@ export interface ReconcilerOptions {
   readonly selfConfined?: boolean | undefined;
   /** Opens the datapath on first use; rejects with an error that says what to do. */
   readonly backend: () => Promise<Backend>;
+  /** A bridge has been made; its ports are not there yet. */
+  readonly created?: (bridge: Bridge) => void;
 }
 
 export class Reconciler {
@@ -292,6 +294,7 @@ export class Reconciler {
         statusChanged: () => this.requestStatus(),
       });
       this.bridges.set(want.name, bridge);
+      this.options.created?.(bridge);
       chooseIdentity(bridge, want);
       const alias = type === "" || type === backend.datapath.type
         ? ""

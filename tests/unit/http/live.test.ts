@@ -145,46 +145,91 @@ describe("the log", () => {
 });
 
 describe("streams", () => {
-  const options = (start: () => () => void) => ({
-    signal: new AbortController().signal,
-    keepOpen: () => {},
-    stillAllowed: () => true,
-    start,
-  });
+  /** A source that tells numbers, and who asked it to. */
+  function source() {
+    const listeners = new Set<(n: number) => void>();
+    let made = 0;
+    const options = {
+      signal: new AbortController().signal,
+      keepOpen: () => {},
+      stillAllowed: () => true,
+      first: () => [{ event: "ready", data: {} }],
+      key: "numbers",
+      channel: {
+        listen: (tell: (n: number) => void) => {
+          listeners.add(tell);
+          return () => void listeners.delete(tell);
+        },
+        eventOf: (n: number) => {
+          made++;
+          return n < 0 ? undefined : { event: "n", id: String(n), data: { n } };
+        },
+      },
+    };
+    const tell = (n: number) => listeners.forEach((each) => each(n));
+    return { options, tell, listeners, made: () => made };
+  }
 
   test("are so many, and no more", () => {
+    const { options, listeners } = source();
     const streams = new Streams();
-    const open = () => streams.open(options(() => () => {}));
+    const open = () => streams.open(options);
     for (let i = 0; i < MOST_STREAMS; i++) open();
     expect(open).toThrow("event streams are open");
+    expect(listeners.size).toBe(1);
     streams.close();
-    expect(streams.size).toBe(0);
+    expect([streams.size, listeners.size]).toEqual([0, 0]);
     open();
     streams.close();
   });
 
-  test("a client that does not read is let go", () => {
+  /** The numbers that a stream has brought, as long as it brings fewer than `count`. */
+  async function numbers(stream: ReadableStream<Uint8Array>, count: number): Promise<number[]> {
+    const reader = stream.getReader();
+    const decoder = new TextDecoder();
+    let text = "";
+    const found = () => [...text.matchAll(/^id: (\d+)$/gm)].map(([, n]) => Number(n));
+    while (found().length < count) {
+      text += decoder.decode((await reader.read()).value, { stream: true });
+    }
+    return found();
+  }
+
+  test("all get the same, in order, each event made once; who joins later gets what comes later", async () => {
+    const { options, tell, made } = source();
     const streams = new Streams();
-    let send: ((event: { event: string; data: unknown }) => void) | undefined;
-    let stopped = 0;
-    streams.open({
-      ...options(() => () => {}),
-      start: (given) => {
-        send = given;
-        return () => void stopped++;
-      },
-    });
-    for (let i = 0; i < 30; i++) send!({ event: "x", data: "y".repeat(100_000) });
-    expect(streams.size).toBe(0);
-    expect(stopped).toBe(1);
+    const early = [streams.open(options), streams.open(options)];
+    for (const n of [1, 2, -1, 3]) tell(n);
+    const late = streams.open({ ...options, first: () => [{ missed: 3 }] });
+    for (const n of [4, 5]) tell(n);
+    expect(made()).toBe(7);
+    for (const stream of early) expect(await numbers(stream, 5)).toEqual([1, 2, 3, 4, 5]);
+    expect(await numbers(late, 3)).toEqual([3, 4, 5]);
+    streams.close();
+  });
+
+  test("a client that does not read is let go", () => {
+    const { options, tell, listeners } = source();
+    const streams = new Streams();
+    const eventOf = () => ({ event: "x", data: "y".repeat(100_000) });
+    const channel = { ...options.channel, eventOf };
+    const first = () => [];
+    streams.open({ ...options, channel, first });
+    for (let n = 0; n < 30; n++) {
+      tell(n);
+      // What waits goes out when somebody joins.
+      void streams.open({ ...options, channel, first }).cancel();
+    }
+    expect([streams.size, listeners.size]).toEqual([0, 0]);
   });
 
   test("a client that goes is forgotten", async () => {
+    const { options, listeners } = source();
     const streams = new Streams();
-    let stopped = 0;
-    const stream = streams.open(options(() => () => void stopped++));
+    const stream = streams.open(options);
+    expect(listeners.size).toBe(1);
     await stream.cancel();
-    expect([streams.size, stopped]).toEqual([0, 1]);
+    expect([streams.size, listeners.size]).toEqual([0, 0]);
   });
 });
 

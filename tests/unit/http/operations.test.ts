@@ -200,27 +200,43 @@ test("a user that somebody else has changed meanwhile is left alone", async () =
   expect((await it.ask("GET", "/users/eve")).status).toBe(404);
 });
 
-test("packets for controllers are told as they come", async () => {
-  await it.ask("POST", "/bridges/br0/flows", "priority=9,icmp,actions=controller");
-  const answer = await it.fetch("GET", "/api/v1/bridges/br0/packet-ins/stream");
-  const reader = answer.body!.getReader();
-  const decoder = new TextDecoder();
-  let text = "";
-  const until = async (word: string): Promise<void> => {
-    while (!text.includes(word)) text += decoder.decode((await reader.read()).value);
-  };
-  await until("event: ready");
-  // A traced packet reaches controllers as a real one does.
-  const body = { bridge: "br0", flow: "in_port=LOCAL,icmp" };
-  expect((await it.ask("POST", "/trace/packet", body)).status).toBe(200);
-  await until("event: packet-in");
-  await until("\n\n");
-  const data = JSON.parse(/event: packet-in\ndata: (.*)/.exec(text)![1]!);
-  expect(data).toMatchObject({ table: 0, inPortName: "br0" });
-  expect(Buffer.from(data.data, "base64").readUInt16BE(12)).toBe(0x0800);
-  await reader.cancel();
-  await it.ask("DELETE", "/bridges/br0/flows?filter=icmp");
-}, 20_000);
+test(
+  "packets for controllers are told as they come, of a bridge that was made anew too",
+  async () => {
+    const make = async () => {
+      expect((await it.ask("POST", "/bridges", { name: "seen0" })).status).toBe(201);
+      const flow = "priority=9,icmp,actions=controller";
+      expect((await it.ask("POST", "/bridges/seen0/flows", flow)).status).toBe(201);
+    };
+    // A traced packet reaches controllers as a real one does.
+    const send = async () => {
+      const body = { bridge: "seen0", flow: "in_port=LOCAL,icmp" };
+      expect((await it.ask("POST", "/trace/packet", body)).status).toBe(200);
+    };
+    await make();
+    const answer = await it.fetch("GET", "/api/v1/bridges/seen0/packet-ins/stream");
+    const reader = answer.body!.getReader();
+    const decoder = new TextDecoder();
+    let text = "";
+    const packets = () => [...text.matchAll(/^event: packet-in\ndata: (.*)\n\n/gm)];
+    const until = async (found: () => boolean): Promise<void> => {
+      while (!found()) text += decoder.decode((await reader.read()).value);
+    };
+    await until(() => text.includes("event: ready"));
+    await send();
+    await until(() => packets().length === 1);
+    const data = JSON.parse(packets()[0]![1]!);
+    expect(data).toMatchObject({ table: 0, inPortName: "seen0" });
+    expect(Buffer.from(data.data, "base64").readUInt16BE(12)).toBe(0x0800);
+    expect((await it.ask("DELETE", "/bridges/seen0")).status).toBe(200);
+    await make();
+    await send();
+    await until(() => packets().length === 2);
+    await reader.cancel();
+    await it.ask("DELETE", "/bridges/seen0");
+  },
+  20_000,
+);
 
 test("what passes a patch port is captured, both ways, until the capture ends", async () => {
   const patch = (name: string, peer: string) => ({ name, type: "patch", options: { peer } });

@@ -49,7 +49,11 @@ export class Bench {
   readonly side = openSideFile(":memory:");
   readonly store = new AccessStore(this.side.tables);
   nowMs = Date.UTC(2026, 0, 1);
-  readonly access = new Access({ store: this.store, now: () => this.nowMs });
+  readonly access = new Access({
+    store: this.store,
+    logger: this.log.logger("http"),
+    now: () => this.nowMs,
+  });
   readonly app;
   private readonly tokens = new Map<Role, string>();
 
