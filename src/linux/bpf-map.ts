@@ -1,11 +1,11 @@
 /**
  * eBPF maps: memory that programs in the kernel and this process share.
  *
- *   kind        create  read            write          remove     size
- *   hash        yes     lookup          update, batch  delete     allocated entry by entry
- *   lru_hash    yes     lookup          update         delete     allocated whole; drops the oldest
- *   array       yes     lookup, mmap    update, mmap   –          allocated whole, zeroed
- *   prog_array  yes     –               update         delete     slots for tail calls
+ *   kind        create  read            write          remove         size
+ *   hash        yes     lookup, batch   update, batch  delete, batch  allocated entry by entry
+ *   lru_hash    yes     lookup          update         delete         allocated whole; drops the oldest
+ *   array       yes     lookup, mmap    update, mmap   –              allocated whole, zeroed
+ *   prog_array  yes     –               update         delete         slots for tail calls
  *
  * - Keys and values are bytes; their lengths are checked at each call.
  * - A mapped array is read and written in place, without system calls: aligned numbers of up to
@@ -29,12 +29,14 @@ import {
   SystemError,
 } from "./libc.ts";
 
-const KINDS = { hash: 1, array: 2, prog_array: 3, lru_hash: 9 } as const;
+const KINDS = { hash: 1, array: 2, prog_array: 3, percpu_array: 6, lru_hash: 9 } as const;
 export type MapKind = keyof typeof KINDS;
 
 const BPF_F_NO_PREALLOC = 1;
 const BPF_F_MMAPABLE = 1 << 10;
 const PAGE_BYTES = 4096;
+/** The kernel's own, which no C library names. */
+const ENOTSUPP = 524;
 
 export interface MapSpec {
   readonly kind: MapKind;
@@ -102,23 +104,62 @@ export class BpfMap {
 
   /** `count` keys, one behind the other, and their values. Throws when one of them is refused. */
   updateMany(keys: Uint8Array, values: Uint8Array, count: number): void {
+    const done = this.tryUpdateMany(keys, values, count);
+    if (done === count) return;
+    throw new SystemError("bpf(BPF_MAP_UPDATE_BATCH)", errno(), this.name);
+  }
+
+  /** As `updateMany`; how many went in before one was refused, which `errno()` says why. */
+  tryUpdateMany(keys: Uint8Array, values: Uint8Array, count: number): number {
     const { keyBytes, valueBytes } = this.spec;
     if (keys.length < count * keyBytes || values.length < count * valueBytes) {
       throw new RangeError(`map ${this.name}: ${count} entries are more than were given`);
     }
-    if (count === 0) return;
-    const attr = new BpfAttr().pointer(16, keys).pointer(24, values).u32(32, count).u32(
-      36,
-      this.fd,
-    );
-    if (tryBpf("MAP_UPDATE_BATCH", attr) >= 0) return;
-    // Linux before 5.6 has no batches; entries that went in already are set again.
-    for (let i = 0; i < count; i++) {
-      this.update(
-        keys.subarray(i * keyBytes, (i + 1) * keyBytes),
-        values.subarray(i * valueBytes, (i + 1) * valueBytes),
-      );
+    return this.each("MAP_UPDATE_BATCH", "MAP_UPDATE_ELEM", keys, values, count);
+  }
+
+  /** Removes `count` keys, one behind the other; those that are not there are passed over. */
+  deleteMany(keys: Uint8Array, count: number): void {
+    const { keyBytes } = this.spec;
+    if (keys.length < count * keyBytes) {
+      throw new RangeError(`map ${this.name}: ${count} keys are more than were given`);
     }
+    for (let done = 0; done < count; done++) {
+      const rest = keys.subarray(done * keyBytes);
+      done += this.each("MAP_DELETE_BATCH", "MAP_DELETE_ELEM", rest, undefined, count - done);
+      if (done < count && errno() !== ERRNO.ENOENT) {
+        throw new SystemError("bpf(BPF_MAP_DELETE_BATCH)", errno(), this.name);
+      }
+    }
+  }
+
+  /** The command for all entries at once, or for each; how many it was done for before it failed. */
+  private each(
+    batch: "MAP_UPDATE_BATCH" | "MAP_DELETE_BATCH",
+    single: "MAP_UPDATE_ELEM" | "MAP_DELETE_ELEM",
+    keys: Uint8Array,
+    values: Uint8Array | undefined,
+    count: number,
+  ): number {
+    if (count === 0) return 0;
+    const { keyBytes, valueBytes } = this.spec;
+    if (count > 1) {
+      const attr = new BpfAttr().pointer(16, keys);
+      if (values) attr.pointer(24, values);
+      attr.u32(32, count).u32(36, this.fd);
+      if (tryBpf(batch, attr) >= 0) return count;
+      const error = errno();
+      // Linux before 5.6 has no batches.
+      if (error !== ERRNO.EINVAL && error !== ENOTSUPP) {
+        return Math.min(attr.view.getUint32(32, true), count - 1);
+      }
+    }
+    for (let i = 0; i < count; i++) {
+      const attr = this.element(keys.subarray(i * keyBytes));
+      if (values) attr.pointer(16, values.subarray(i * valueBytes));
+      if (tryBpf(single, attr) < 0) return i;
+    }
+    return count;
   }
 
   /** All keys and values of a hash that nobody changes meanwhile, one behind the other. */

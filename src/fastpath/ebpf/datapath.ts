@@ -272,7 +272,9 @@ class EbpfDatapath implements Datapath {
   }
 
   barrier(): Promise<void> {
-    return this.left ? Promise.resolve() : this.user.barrier();
+    if (this.left) return Promise.resolve();
+    this.kernel.flows.flush();
+    return this.user.barrier();
   }
 
   counters(): Readonly<Record<string, number>> {

@@ -35,27 +35,35 @@ export class FlowRecords {
 
   /** Zeroes the statistics: the id is another flow's from now on. */
   clearStats(id: number): void {
+    const { words, counts } = this;
     const stride = COUNT_WORDS * this.shards.count;
-    this.counts.fill(0, id * stride, (id + 1) * stride);
-    this.setBase(id, { packets: 0, bytes: 0, lastUsedMs: 0, tcpFlags: 0 });
+    const from = id * stride;
+    for (let i = from; i < from + stride; i++) counts[i] = 0;
+    const at = id * WORDS;
+    words[at + FLOW_BASE_TCP_FLAGS / 4] = 0;
+    for (let i = FLOW_BASE_PACKETS / 4; i < WORDS; i++) words[at + i] = 0;
   }
 
   /** What was counted elsewhere before. */
   setBase(id: number, { packets, bytes, tcpFlags }: DpFlowStats): void {
     const at = id * WORDS;
-    const long = (word: number, value: number): void => {
-      this.words[word] = value % HIGH;
-      this.words[word + 1] = Math.floor(value / HIGH);
-    };
     this.words[at + FLOW_BASE_TCP_FLAGS / 4] = tcpFlags;
-    long(at + FLOW_BASE_PACKETS / 4, packets);
-    long(at + FLOW_BASE_BYTES / 4, bytes);
+    this.writeLong(at + FLOW_BASE_PACKETS / 4, packets);
+    this.writeLong(at + FLOW_BASE_BYTES / 4, bytes);
   }
 
   /** In one write: packets see the old verdict or the new one. */
   setVerdict(id: number, kind: number, aux: number, target: number): void {
+    const { words } = this;
+    const at = id * WORDS + FLOW_VERDICT / 4;
+    if (words[at] === VERDICT_PUNT) {
+      // What the target is does not matter yet, and two halves are quicker than a BigInt.
+      words[at + 1] = target;
+      Atomics.store(words, at, kind + aux * 0x10000);
+      return;
+    }
     const verdict = BigInt(kind + aux * 0x10000) | (BigInt(target) << 32n);
-    Atomics.store(this.verdicts, (id * FLOW_RECORD_BYTES + FLOW_VERDICT) / 8, verdict);
+    Atomics.store(this.verdicts, at / 2, verdict);
   }
 
   /** What the exact-match cache knows of the id is void. */
@@ -65,7 +73,12 @@ export class FlowRecords {
 
   /** No flow any more; the statistics stay. */
   retire(id: number): void {
-    this.setVerdict(id, VERDICT_PUNT, 0, 0);
+    Atomics.store(this.words, id * WORDS + FLOW_VERDICT / 4, VERDICT_PUNT);
+  }
+
+  private writeLong(word: number, value: number): void {
+    this.words[word] = value % HIGH;
+    this.words[word + 1] = Math.floor(value / HIGH);
   }
 
   /** Packets of all CPUs. */

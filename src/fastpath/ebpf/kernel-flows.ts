@@ -32,10 +32,11 @@ import { type KernelActions, planActions, type PortTarget } from "./action-plan.
 import { pinned } from "./field-place.ts";
 import { ActionPrograms, type LoadedPlan } from "./action-programs.ts";
 import { FlowRecords } from "./flow-records.ts";
-import { type KernelMask, KernelMasks } from "./kernel-masks.ts";
-import { kernelMask, KEY_FORMAT, KeyLayout } from "./key-layout.ts";
+import { type KernelMask, KernelMasks, placesOf } from "./kernel-masks.ts";
+import { KEY_FORMAT, KeyLayout, maskShape } from "./key-layout.ts";
 import { assembleMain } from "./main-program.ts";
 import { closeMaps, createLayoutMaps, type DatapathMaps, type LayoutMaps } from "./maps.ts";
+import { MegaflowWriter } from "./megaflow-writer.ts";
 import type { Pins } from "./pins.ts";
 import { machineShards, type Shards } from "./shards.ts";
 
@@ -78,6 +79,7 @@ export class KernelFlows {
   private readonly waiting = new Map<number, DpFlow>();
   private layout = KeyLayout.empty();
   private layoutMaps: LayoutMaps | undefined;
+  private writer: MegaflowWriter | undefined;
   private vlanLimit: 1 | 2 = 2;
   private held: boolean;
   /** While held: the program that is to be in force. */
@@ -113,24 +115,30 @@ export class KernelFlows {
   /** Takes the flow in, or makes sure that the kernel does not have it. */
   put(flow: DpFlow): void {
     const { id, match, actions } = flow;
-    this.waiting.delete(id);
-    const bits = kernelMask(match);
-    if (!bits) return this.refuse(id, "matches a field that programs do not read");
+    if (this.waiting.size > 0) this.waiting.delete(id);
+    const shape = maskShape(match);
+    if (!shape) return this.refuse(id, "matches a field that programs do not read");
     const inPort = pinned(match, "in_port");
     if (inPort !== undefined && !this.options.receives(inPort)) {
       return this.refuse(id, "userspace receives what comes in by its port");
     }
     const planned = planActions(actions, match, this.options.targetOf);
     if (planned.kind === "userspace") {
-      if (planned.missingPort !== undefined) this.waiting.set(id, flow);
+      if (planned.missingPort !== undefined) {
+        // The key is the caller's, who uses it again.
+        this.waiting.set(id, { id, actions, match: { ...match, key: match.key.clone() } });
+      }
       return this.refuse(id, planned.reason);
     }
-    const mask = this.masks.acquire(bits);
+    const mask = this.masks.acquire(shape);
     if (!mask) return this.refuse(id, "there are more masks than programs try");
     let plan: LoadedPlan | undefined;
     try {
       if (planned.kind === "plan") plan = this.programs.acquire(planned);
-      if (!this.layout.covers(bits)) this.rebuild(this.layout.with(bits));
+      // A mask with flows before this one is covered.
+      if (mask.flows === 1 && !this.layout.covers(shape.bits)) {
+        this.rebuild(this.layout.with(shape.bits));
+      }
     } catch (error) {
       this.dropReferences({ mask, plan });
       if (!(error instanceof SystemError)) throw error;
@@ -141,14 +149,24 @@ export class KernelFlows {
       this.masks.release(mask);
       return this.refuse(id, "there are more kinds of action lists than programs fit");
     }
-    const values = Uint32Array.from(mask.words, (i) => match.key.words[i]! & bits[i]!);
+    const { bits, words } = shape;
+    const values = new Uint32Array(words.length);
+    for (let n = 0; n < words.length; n++) {
+      const word = words[n]!;
+      values[n] = match.key.words[word]! & bits[word]!;
+    }
     this.replace(id, { mask, values, actions, plan }, verdictOf(planned, plan));
   }
 
   delete(id: number): void {
-    this.reasons.delete(id);
-    this.waiting.delete(id);
+    if (this.reasons.size > 0) this.reasons.delete(id);
+    if (this.waiting.size > 0) this.waiting.delete(id);
     this.remove(id);
+  }
+
+  /** Puts into force what was asked for; it is in a moment in any case. */
+  flush(): void {
+    this.writer?.flush();
   }
 
   /** A port has come, gone or changed: flows that send to it are looked at again. */
@@ -183,6 +201,8 @@ export class KernelFlows {
 
   close(): void {
     if (this.waitingProgram !== undefined) close(this.waitingProgram);
+    this.writer?.flush();
+    this.writer?.close();
     this.entries.clear();
     if (this.layoutMaps) closeMaps(this.layoutMaps);
     this.layoutMaps = undefined;
@@ -193,13 +213,14 @@ export class KernelFlows {
     const same = old?.mask === entry.mask &&
       old.values.every((value, i) => value === entry.values[i]);
     if (old && !same) this.forgetKey(id, old);
+    // First, since it writes removals that wait: no key leads here when the record changes its meaning.
+    if (!same) {
+      const { mask, values } = entry;
+      this.writer!.put(id, values, placesOf(mask, this.layout), mask.id);
+    }
     this.records.setVerdict(id, ...verdict);
     this.entries.set(id, entry);
-    this.reasons.delete(id);
-    if (!same) {
-      const value = new Uint8Array(new Uint32Array([id]).buffer);
-      this.layoutMaps!.megaflows.update(this.packed(entry), value);
-    }
+    if (this.reasons.size > 0) this.reasons.delete(id);
     if (old) this.dropReferences(old);
   }
 
@@ -212,13 +233,13 @@ export class KernelFlows {
     const entry = this.entries.get(id);
     if (!entry) return;
     this.entries.delete(id);
-    this.forgetKey(id, entry);
     this.records.retire(id);
+    this.forgetKey(id, entry);
     this.dropReferences(entry);
   }
 
-  private forgetKey(id: number, entry: Entry): void {
-    this.layoutMaps!.megaflows.delete(this.packed(entry));
+  private forgetKey(id: number, { mask, values }: Entry): void {
+    this.writer!.remove(values, placesOf(mask, this.layout), mask.id);
     this.records.invalidate(id);
   }
 
@@ -229,29 +250,19 @@ export class KernelFlows {
 
   private matchOf({ mask, values }: Entry): Match {
     const match = { key: new FlowKey(), mask: new FlowKey() };
-    mask.words.forEach((word, i) => {
+    const { bits, words } = mask.shape;
+    words.forEach((word, i) => {
       match.key.words[word] = values[i]!;
-      match.mask.words[word] = mask.bits[word]!;
+      match.mask.words[word] = bits[word]!;
     });
     return match;
-  }
-
-  private packed(entry: Entry): Uint8Array {
-    const key = new Uint8Array(this.layout.bytes);
-    this.packInto(entry, new DataView(key.buffer));
-    return key;
-  }
-
-  private packInto({ mask, values }: Entry, into: DataView): void {
-    const { layout } = this;
-    mask.words.forEach((word, i) => into.setUint32(layout.place(word)!, values[i]!, true));
-    into.setUint32(layout.idAt, mask.id, true);
   }
 
   /** Makes maps and main program for a layout and puts them into force. */
   private rebuild(layout: KeyLayout): void {
     const { maps, puntIfindex, maxFlows, logger } = this.options;
     const startedMs = performance.now();
+    this.flush();
     const fresh = createLayoutMaps(layout, maxFlows);
     const before = this.layoutMaps;
     const oldLayout = this.layout;
@@ -280,6 +291,7 @@ export class KernelFlows {
       throw error;
     }
     this.layoutMaps = fresh;
+    this.writer = new MegaflowWriter(fresh.megaflows, (id, reason) => this.refuse(id, reason));
     if (before) closeMaps(before);
   }
 
@@ -310,16 +322,20 @@ export class KernelFlows {
   }
 
   private fill({ megaflows }: LayoutMaps): void {
-    const { bytes } = this.layout;
-    const n = this.entries.size;
-    const keys = new Uint8Array(n * bytes);
-    const ids = new Uint32Array(n);
+    const { layout, entries } = this;
+    const keyWords = layout.bytes / 4;
+    const keys = new Uint32Array(entries.size * keyWords);
+    const ids = new Uint32Array(entries.size);
     let i = 0;
-    for (const [id, entry] of this.entries) {
-      this.packInto(entry, new DataView(keys.buffer, i * bytes, bytes));
+    for (const [id, { mask, values }] of entries) {
+      const places = placesOf(mask, layout);
+      const from = i * keyWords;
+      for (let n = 0; n < places.length; n++) keys[from + places[n]!] = values[n]!;
+      keys[from + layout.idAt / 4] = mask.id;
       ids[i++] = id;
     }
-    megaflows.updateMany(keys, new Uint8Array(ids.buffer), n);
+    const bytes = (words: Uint32Array) => new Uint8Array(words.buffer);
+    megaflows.updateMany(bytes(keys), bytes(ids), ids.length);
   }
 }
 

@@ -12,18 +12,26 @@ import {
   SETTINGS_EXACT,
   SETTINGS_MASKS,
 } from "./abi.ts";
-import type { KeyLayout } from "./key-layout.ts";
+import type { KeyLayout, MaskShape } from "./key-layout.ts";
 import { maskEntryBytes } from "./main-program.ts";
 import type { LayoutMaps } from "./maps.ts";
 
 export interface KernelMask {
   readonly id: number;
-  /** By flow key word. */
-  readonly bits: Uint32Array;
-  /** Indexes of flow key words that are looked at. */
-  readonly words: readonly number[];
-  readonly text: string;
+  readonly shape: MaskShape;
   flows: number;
+  /** Where its words stand in a key of the layout that it was last packed for. */
+  places: { readonly layout: KeyLayout; readonly words: Int32Array } | undefined;
+}
+
+/** Indexes of a key's 32-bit words, one for each word of the mask; the layout covers the mask. */
+export function placesOf(mask: KernelMask, layout: KeyLayout): Int32Array {
+  let { places } = mask;
+  if (places?.layout !== layout) {
+    places = { layout, words: mask.shape.words.map((word) => layout.place(word)! >> 2) };
+    mask.places = places;
+  }
+  return places.words;
 }
 
 /** Tries a lookup on the average, above which the cache is asked first. */
@@ -53,17 +61,15 @@ export class KernelMasks {
   }
 
   /** The mask with one more flow; undefined if there are as many as fit. */
-  acquire(bits: Uint32Array): KernelMask | undefined {
-    const words = [...bits.keys()].filter((i) => bits[i] !== 0);
-    const text = words.map((i) => `${i}:${bits[i]!.toString(36)}`).join();
-    let mask = this.byText.get(text);
+  acquire(shape: MaskShape): KernelMask | undefined {
+    let mask = this.byText.get(shape.text);
     if (!mask) {
       if (this.order.length >= MAX_KERNEL_MASKS) return undefined;
       this.lastId = (this.lastId + 1) % MASK_INVALID;
-      mask = { id: this.lastId, bits: bits.slice(), words, text, flows: 0 };
-      this.byText.set(text, mask);
+      mask = { id: this.lastId, shape, flows: 0, places: undefined };
+      this.byText.set(shape.text, mask);
       this.order.push(mask);
-      if (this.layout?.covers(bits)) {
+      if (this.layout?.covers(shape.bits)) {
         this.write(this.order.length - 1);
         this.writeCount();
       }
@@ -75,7 +81,7 @@ export class KernelMasks {
   /** The mask with one flow less. */
   release(mask: KernelMask): void {
     if (--mask.flows > 0) return;
-    this.byText.delete(mask.text);
+    this.byText.delete(mask.shape.text);
     const at = this.order.indexOf(mask);
     const last = this.order.pop()!;
     if (last !== mask) {
@@ -134,7 +140,7 @@ export class KernelMasks {
     // Readers look at the id before and after the rest.
     Atomics.store(words, idWord, MASK_INVALID);
     const into = new DataView(table.buffer, from + MASK_HEADER_BYTES, layout.bytes);
-    layout.pack(mask.bits, mask.bits, 0, into);
+    layout.pack(mask.shape.bits, mask.shape.bits, 0, into);
     words[idWord + 1] = 0;
     Atomics.store(words, idWord, mask.id);
   }

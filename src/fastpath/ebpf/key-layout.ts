@@ -11,7 +11,7 @@
  */
 import { createHash } from "node:crypto";
 import { DP_KEY_WORDS, slot, type SlotName, SLOTS } from "../../packet/layout.ts";
-import type { Match } from "../../packet/key.ts";
+import { type MaskTopic, type Match, SharedMask } from "../../packet/key.ts";
 
 /** Slots that the programs fill in. */
 export const PARSED: readonly SlotName[] = [
@@ -89,16 +89,53 @@ function wholeSlots(mask: Uint32Array): Uint32Array {
   }));
 }
 
-/** The bits that the programs have to look at for a match, or undefined if they cannot. */
-export function kernelMask(match: Match): Uint32Array | undefined {
+/** What programs have to look at for a mask that they can read. */
+export interface MaskShape {
+  /** By flow key word. */
+  readonly bits: Uint32Array;
+  /** Indexes of the words of which `bits` has some, ascending. */
+  readonly words: Int32Array;
+  /** Words of which the mask looks at bits that are zero on every packet. */
+  readonly zeros: Int32Array;
+  /** Equal for equal `bits`. */
+  readonly text: string;
+}
+
+/** Null: programs do not read all that the mask looks at. */
+const MASK_SHAPE: MaskTopic<MaskShape | null> = { find: ({ words }) => shapeOfMask(words) };
+
+function shapeOfMask(mask: Uint32Array): MaskShape | null {
   const bits = new Uint32Array(DP_KEY_WORDS);
+  const words: number[] = [];
+  const zeros: number[] = [];
   for (let i = 0; i < DP_KEY_WORDS; i++) {
-    const mask = match.mask.words[i]!;
-    if ((mask & ~(PARSED_BITS[i]! | ZERO_BITS[i]!)) !== 0) return undefined;
-    if ((match.key.words[i]! & mask & ZERO_BITS[i]!) !== 0) return undefined;
-    bits[i] = mask & PARSED_BITS[i]!;
+    const looked = mask[i]!;
+    if (looked === 0) continue;
+    const [parsed, zero] = [PARSED_BITS[i]!, ZERO_BITS[i]!];
+    if ((looked & ~(parsed | zero)) !== 0) return null;
+    bits[i] = looked & parsed;
+    if (bits[i] !== 0) words.push(i);
+    if ((looked & zero) !== 0) zeros.push(i);
   }
-  return bits;
+  const text = words.map((i) => `${i}:${bits[i]!.toString(36)}`).join();
+  return { bits, words: Int32Array.from(words), zeros: Int32Array.from(zeros), text };
+}
+
+/** What the programs have to look at for a match, or undefined if they cannot. */
+export function maskShape({ key, mask }: Match): MaskShape | undefined {
+  const shape = mask instanceof SharedMask ? mask.about(MASK_SHAPE) : MASK_SHAPE.find(mask);
+  if (!shape) return undefined;
+  const { zeros } = shape;
+  for (let n = 0; n < zeros.length; n++) {
+    const i = zeros[n]!;
+    if ((key.words[i]! & mask.words[i]! & ZERO_BITS[i]!) !== 0) return undefined;
+  }
+  return shape;
+}
+
+/** The bits of it, by flow key word. */
+export function kernelMask(match: Match): Uint32Array | undefined {
+  return maskShape(match)?.bits;
 }
 
 /** Changes when words of a flow key come to mean something else. */
