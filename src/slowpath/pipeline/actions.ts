@@ -16,7 +16,7 @@ import { clearTracked, track } from "./conntrack.ts";
 import { sendToController } from "./controller.ts";
 import { decap, decNshTtl, encap } from "./encap.ts";
 import { freezeActions, triggerFreeze } from "./freeze.ts";
-import type { ThawAction } from "./frozen.ts";
+import { formatThaw, type ThawAction } from "./frozen.ts";
 import { runGroup } from "./group-action.ts";
 import { learn } from "./learn.ts";
 import { isOwn, runTable } from "./lookup.ts";
@@ -62,6 +62,7 @@ export function runActions(
     if (action.type === "unroll") {
       x.table = action.table;
       x.cookie = action.cookie;
+      x.tracer?.report("action", formatThaw([action]));
       x.tracer?.report(
         "thaw",
         `restored state: table=${action.table}, cookie=${hexCookie(action.cookie)}`,

@@ -10,7 +10,8 @@
  * last rule goes stays empty until the arrays are full; then, if half are empty, they close up.
  */
 import { FlowKey, type Match, SharedMask } from "../../packet/key.ts";
-import { KEY_WORDS, SLOTS } from "../../packet/layout.ts";
+import { FIELDS, KEY_WORDS, SLOTS } from "../../packet/layout.ts";
+import { fullMask } from "../../openflow/field-bits.ts";
 import { AT, look32, u32 } from "./bits.ts";
 import type { Classified, Home } from "./classifier.ts";
 import { HashCounts } from "./hash-counts.ts";
@@ -38,6 +39,18 @@ function stages(): Uint8Array {
   return stage;
 }
 
+/** The bits that packets have which the table of fields says to need something of a packet. */
+const HEADER_BITS: Uint32Array = headerBits();
+
+function headerBits(): Uint32Array {
+  const bits = new FlowKey();
+  for (const field of Object.values(FIELDS)) {
+    if (field.prerequisite !== undefined && !field.variable) bits.setBig(field, fullMask(field));
+  }
+  return bits.words;
+}
+
+const PACKET_TYPE_WORD = AT.packetType >> 2;
 const FIRST_SLOTS = 4;
 const PORTS_WORD = AT.tpSrc >> 2;
 const NONE = -1;
@@ -94,6 +107,11 @@ export class Subtable<T extends Classified> implements Home {
   private readonly portsLength: number;
   /** Where they are among a slot's values. */
   private readonly portsAt: number;
+  /**
+   * The rules look at headers and say nothing of the packet's type: then they are about Ethernet
+   * frames (OpenFlow 1.5.1 §7.2.3.11), and no `ip` finds a packet without an Ethernet header.
+   */
+  private readonly framesOnly: boolean;
 
   /** `narrow`: lookups look at no more of ports and prefixes than they must. */
   constructor(mask: FlowKey, narrow = false) {
@@ -101,6 +119,8 @@ export class Subtable<T extends Classified> implements Home {
     const ports = u32(mask, AT.tpSrc);
     this.portsLength = ports === 0 ? 0 : 1 + Math.clz32(ports & -ports);
     this.ports = narrow && ports !== 0 ? new PrefixTrie(32) : undefined;
+    this.framesOnly = mask.words[PACKET_TYPE_WORD] === 0 &&
+      mask.words.some((word, i) => (word & HEADER_BITS[i]!) !== 0);
     const at: number[] = [];
     for (let i = 0; i < KEY_WORDS; i++) if (mask.words[i] !== 0) at.push(i);
     at.sort((a, b) => STAGE_OF_WORD[a]! - STAGE_OF_WORD[b]! || a - b);
@@ -141,6 +161,8 @@ export class Subtable<T extends Classified> implements Home {
   ): T | undefined {
     const { at, bits, stageEnds, stageIndex } = this;
     const { words } = key;
+    // The type is in the mask of every translation.
+    if (this.framesOnly && words[PACKET_TYPE_WORD] !== 0) return undefined;
     let hash = 0;
     let i = 0;
     let before = 0;

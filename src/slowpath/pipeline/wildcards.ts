@@ -19,6 +19,7 @@ import {
   u16,
   u32,
   VLAN_CFI,
+  VLAN_VID,
 } from "./bits.ts";
 import { MAX_LABELS } from "./mpls.ts";
 import type { Xlate } from "./xlate.ts";
@@ -79,12 +80,12 @@ function isSet({ bytes }: FlowKey, { offset, bytes: length }: Slot): boolean {
 }
 
 /**
- * The mask with which a megaflow is installed: whether there is a tag, and which, is always matched,
- * so that a packet with one never takes the way of those without. Of a second tag, whether it is
- * there is enough.
+ * The mask with which a megaflow is installed: whether there is a tag, and of which VLAN, is always
+ * matched, so that a packet with one never takes the way of those without. Of a second tag, whether
+ * it is there is enough.
  */
 export function withTags(key: FlowKey, mask: FlowKey): void {
-  if (u16(mask, AT.vlanTci) === 0) setU16(mask, AT.vlanTci, 0xffff);
+  if (u16(mask, AT.vlanTci) === 0) setU16(mask, AT.vlanTci, VLAN_VID | VLAN_CFI);
   if (!(u16(key, AT.vlanTci) & VLAN_CFI)) return;
   setU16(mask, AT.vlanTpid, 0xffff);
   look16(mask, AT.vlan2Tci, VLAN_CFI);

@@ -79,6 +79,7 @@ export interface HashRequest {
 }
 
 const TUNNEL = [...SLOTS.values()].filter(({ name }) => name.startsWith("tun_"));
+const ADDRESSES = [slot("eth_dst"), slot("eth_src")];
 const TUNNEL_START = TUNNEL[0]!.offset;
 const TUNNEL_END = slot("tun_metadata").offset + slot("tun_metadata").bytes;
 
@@ -237,7 +238,13 @@ export class Xlate {
   complain(text: string): void {
     if (this.tracer) this.tracer.report("error", text);
     else if (this.learns) {
-      this.complaints.push({ bridge: this.bridge.name, text, flow: this.base.clone() });
+      const flow = this.base.clone();
+      // A frame that has got labels in front is shown by its addresses, so that one can find it.
+      const isFrame = ADDRESSES.some(({ offset, bytes }) =>
+        flow.bytes.subarray(offset, offset + bytes).some((byte) => byte !== 0)
+      );
+      if (isFrame) flow.set(FIELDS.packet_type, 0);
+      this.complaints.push({ bridge: this.bridge.name, text, flow });
     }
   }
 

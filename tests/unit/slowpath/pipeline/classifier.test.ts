@@ -136,6 +136,25 @@ describe("classifier", () => {
     expect(wildcards.getBig(FIELDS.eth_dst)).toBe(0n);
   });
 
+  test("rules about headers are about frames, unless they name a packet type", () => {
+    const classifier = new Classifier<Entry>();
+    const BARE_IPV4 = 0x10800;
+    const rules = [
+      match({ eth_type: 0x800 }),
+      match({ packet_type: BARE_IPV4, eth_type: 0x800 }),
+      match({ in_port: 1 }),
+    ];
+    for (const [i, m] of rules.entries()) classifier.insert(new Entry(10 - i, m, i), m);
+    const key = new FlowKey();
+    key.set(FIELDS.in_port, 1);
+    key.set(FIELDS.eth_type, 0x800);
+    expect(classifier.lookup(key)?.name).toBe(0);
+    key.set(FIELDS.packet_type, BARE_IPV4);
+    expect(classifier.lookup(key)?.name).toBe(1);
+    classifier.remove(classifier.lookup(key)!);
+    expect(classifier.lookup(key)?.name).toBe(2);
+  });
+
   test("refuses a second rule of equal match and priority", () => {
     const classifier = new Classifier<Entry>();
     const m = match({ in_port: 1 });
