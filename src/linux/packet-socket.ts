@@ -42,7 +42,6 @@ import {
   TPACKET_V2,
 } from "./af-packet.ts";
 import {
-  address,
   bind,
   close,
   getsockopt,
@@ -58,6 +57,7 @@ import {
   socket,
 } from "./libc.ts";
 import { sockaddrLl } from "./send-ring.ts";
+import { attachFilter, encodeFilter, filterProgram } from "./socket-filter.ts";
 
 export const RING_FRAME_BYTES = 2048;
 const BLOCK_BYTES = 16 * RING_FRAME_BYTES;
@@ -88,21 +88,25 @@ const PACKET_IGNORE_OUTGOING = 23;
 const PACKET_MR_PROMISC = 1;
 const PACKET_FANOUT = 18;
 const PACKET_FANOUT_HASH = 0;
+const PACKET_FANOUT_CBPF = 6;
+const PACKET_FANOUT_DATA = 22;
 const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000;
 /** Since Linux 5.17 or so; before, a group receives what is sent, too: hence NOT_OUTGOING. */
 const PACKET_FANOUT_FLAG_IGNORE_OUTGOING = 0x4000;
-const SO_ATTACH_FILTER = 26;
 const PACKET_OUTGOING = 4;
 const SKF_AD_PKTTYPE = 0xfffff004;
 /** Classic BPF: ret #0. */
-const NOTHING = filterOf([0x06, 0, 0, 0]);
+const NOTHING = encodeFilter([[0x06, 0, 0, 0]]);
+/** As the program of a group: which of its sockets gets a packet. */
+const FIRST_OF_GROUP = NOTHING;
+const SECOND_OF_GROUP = encodeFilter([[0x06, 0, 0, 1]]);
 /** ld [type of packet]; jeq #PACKET_OUTGOING; ret #0; ret #all */
-const NOT_OUTGOING = filterOf(
+const NOT_OUTGOING = encodeFilter([
   [0x20, 0, 0, SKF_AD_PKTTYPE],
   [0x15, 0, 1, PACKET_OUTGOING],
   [0x06, 0, 0, 0],
   [0x06, 0, 0, 0x40000],
-);
+]);
 
 /** Kernel memory that whole copies of super-packets may take while they wait: not used when idle. */
 const QUEUE_BYTES = 4 << 20;
@@ -171,11 +175,11 @@ export function openPacketQueues(
   const first = openPacketSocket(ifindex, frames);
   const queues = [first];
   try {
-    const group = joinFanout(first.fd, -1);
+    const group = joinFanout(first.fd, -1, PACKET_FANOUT_HASH);
     while (queues.length < count) {
       const queue = openPacketSocket(ifindex, frames, first.sendFd);
       queues.push(queue);
-      joinFanout(queue.fd, group);
+      joinFanout(queue.fd, group, PACKET_FANOUT_HASH);
     }
     return queues;
   } catch (error) {
@@ -192,38 +196,45 @@ function closeQueues(queues: readonly PacketDescriptors[]): void {
   close(queues[0]!.sendFd);
 }
 
+/**
+ * Another receiving socket in the place of `old`, which was opened with `openPacketSocket`, with a ring
+ * of `frames`. Each packet comes by one of the two, none by both; when this returns, `old` gets no more
+ * of them, and what is in its ring is older than what is in the new one's. May take some milliseconds.
+ *
+ * Both become a group, whose program (one number) says which of them gets a packet: changing it is one
+ * write, and the kernel waits until nobody runs the old one. Only where `old` enters the group, the
+ * kernel has it off its list for some hundred nanoseconds.
+ */
+export function replacePacketSocket(old: PacketDescriptors, frames: number): PacketDescriptors {
+  const group = joinFanout(old.fd, -1, PACKET_FANOUT_CBPF);
+  choose(old.fd, FIRST_OF_GROUP);
+  const next = openPacketSocket(old.ifindex, frames, old.sendFd);
+  try {
+    joinFanout(next.fd, group, PACKET_FANOUT_CBPF);
+    choose(old.fd, SECOND_OF_GROUP);
+    return next;
+  } catch (error) {
+    munmap(next.address, frames * RING_FRAME_BYTES);
+    close(next.fd);
+    throw error;
+  }
+}
+
+/** Who of the group that the socket is in gets packets. */
+function choose(fd: number, program: Uint8Array): void {
+  setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, filterProgram(program), "PACKET_FANOUT_DATA");
+}
+
 /** Adds a bound socket to a group, or makes one (`group` below 0); the group's number. */
-function joinFanout(fd: number, group: number): number {
+function joinFanout(fd: number, group: number, mode: number): number {
   const flags = PACKET_FANOUT_FLAG_IGNORE_OUTGOING | (group < 0 ? PACKET_FANOUT_FLAG_UNIQUEID : 0);
-  const value = (Math.max(group, 0) | ((PACKET_FANOUT_HASH | flags) << 16)) >>> 0;
+  const value = (Math.max(group, 0) | ((mode | flags) << 16)) >>> 0;
   setsockopt(fd, SOL_PACKET, PACKET_FANOUT, value, "PACKET_FANOUT");
   const got = new Uint32Array(1);
   getsockopt(fd, SOL_PACKET, PACKET_FANOUT, new Uint8Array(got.buffer));
   // What it got before it was in the group, the group got, too.
   attachFilter(fd, NOT_OUTGOING);
   return got[0]! & 0xffff;
-}
-
-/** struct sock_fprog: len u16 @0 · filter pointer @8 */
-function attachFilter(fd: number, filter: Uint8Array): void {
-  const program = new Uint8Array(16);
-  const v = new DataView(program.buffer);
-  v.setUint16(0, filter.length / 8, true);
-  v.setBigUint64(8, BigInt(address(filter)), true);
-  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, "SO_ATTACH_FILTER");
-}
-
-/** struct sock_filter (code u16, jt u8, jf u8, k u32) each. */
-function filterOf(...instructions: readonly (readonly [number, number, number, number])[]) {
-  const bytes = new Uint8Array(instructions.length * 8);
-  const v = new DataView(bytes.buffer);
-  instructions.forEach(([code, jt, jf, k], i) => {
-    v.setUint16(i * 8, code, true);
-    v.setUint8(i * 8 + 2, jt);
-    v.setUint8(i * 8 + 3, jf);
-    v.setUint32(i * 8 + 4, k, true);
-  });
-  return bytes;
 }
 
 function mapRing(fd: number, frames: number): number {
@@ -240,7 +251,7 @@ export class PacketSocket {
   readonly ifindex: number;
   /** Frames in the ring. */
   frames: number;
-  /** The ring, and its address in memory. Another one after `resize`. */
+  /** The ring, and its address in memory. */
   ring: Uint8Array<ArrayBuffer>;
   address: number;
   private readonly statistics = new Uint32Array(2);
@@ -253,18 +264,6 @@ export class PacketSocket {
       frames: this.frames,
     } = descriptors);
     this.ring = new Uint8Array(memoryAt(this.address, this.frames * RING_FRAME_BYTES));
-  }
-
-  /**
-   * Another ring, empty, in place of the old one. What waits in the old one is lost, and so is what
-   * arrives meanwhile (some milliseconds).
-   */
-  resize(frames: number): void {
-    this.unmap();
-    setsockopt(this.fd, SOL_PACKET, PACKET_RX_RING, new Uint8Array(16), "PACKET_RX_RING 0");
-    this.address = mapRing(this.fd, frames);
-    this.ring = new Uint8Array(memoryAt(this.address, frames * RING_FRAME_BYTES));
-    this.frames = frames;
   }
 
   /** Frames that the kernel dropped since the last call because the ring was full. */

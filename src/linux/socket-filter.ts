@@ -24,12 +24,16 @@ export function encodeFilter(instructions: readonly FilterInstruction[]): Uint8A
   return bytes;
 }
 
-/** What the program says 0 of is not received. Throws a SystemError if the kernel refuses it. */
-export function attachFilter(fd: number, filter: Uint8Array): void {
-  // struct sock_fprog: length u16 @0 · instructions, a pointer @8.
+/** `struct sock_fprog`: length u16 @0 · instructions, a pointer @8. `filter` must outlive its use. */
+export function filterProgram(filter: Uint8Array): Uint8Array {
   const program = new Uint8Array(16);
   const view = new DataView(program.buffer);
   view.setUint16(0, filter.length / INSTRUCTION_BYTES, true);
   view.setBigUint64(8, BigInt(address(filter)), true);
-  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, "SO_ATTACH_FILTER");
+  return program;
+}
+
+/** What the program says 0 of is not received. Throws a SystemError if the kernel refuses it. */
+export function attachFilter(fd: number, filter: Uint8Array): void {
+  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, filterProgram(filter), "SO_ATTACH_FILTER");
 }

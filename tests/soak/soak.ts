@@ -10,8 +10,7 @@
  *
  * - **No lost counter.** The stream's rule counted what was sent in the stream. The switch counted of
  *   p1 what h1's device sent, and of p2 what h2's device got. (Frames that a socket had no room for are
- *   counted as dropped; the sums are with them. When a port's ring is replaced by a larger one, once,
- *   the kernel drops what comes in meanwhile and tells nobody: up to `SWAP` frames.)
+ *   counted as dropped; the sums are with them.)
  * - **No leak.** The resident memory towards the end is not above that after the first part by more
  *   than `growth`.
  * - **No stuck flow.** With all hosts silent the datapath's flow table becomes empty.
@@ -56,8 +55,6 @@ export interface Books {
   readonly dropped: number;
 }
 
-/** Frames that may come in while a ring is replaced; a busy machine is slow to do it. */
-const SWAP = 100;
 const TICK_MS = 10;
 const CHURN_MS = 400;
 const SAMPLE_MS = 1000;
@@ -86,10 +83,10 @@ export function faults(report: SoakReport, growthMiB: number): string[] {
   // A frame that the switch had no room for never met the rule.
   const lost = streamSent - streamCounted;
   const unseen = received.device - received.port - received.dropped;
-  if (lost < 0 || lost > received.dropped + unseen) {
+  if (lost < 0 || lost > received.dropped) {
     found.push(`the stream's rule counted ${streamCounted} of ${streamSent} packets`);
   }
-  if (unseen < 0 || unseen > (received.dropped > 0 ? SWAP : 0)) {
+  if (unseen !== 0) {
     found.push(
       `h1 sent ${received.device}, p1 got ${received.port} and dropped ${received.dropped}`,
     );
@@ -169,7 +166,7 @@ class Soak {
       const same = JSON.stringify(now) === JSON.stringify(books);
       books = now;
       return same && now.streamCounted + now.received.dropped >= this.streamSent;
-    }, { timeoutMs: 10_000, everyMs: 700 }).catch(() => {});
+    }, { timeoutMs: 20_000, everyMs: 1500 }).catch(() => {});
     for (const { ns, device } of this.hosts.slice(0, 2)) await ns.ip(`link set ${device} down`);
     let flowsLeft = Infinity;
     await eventually("no flow is left", async () => {

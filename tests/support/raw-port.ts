@@ -34,7 +34,7 @@ export class RawPort {
   private readonly headerView = new DataView(this.header.buffer);
   private readonly fd: number;
 
-  constructor(ns: Namespace, device: string) {
+  constructor(ns: Pick<Namespace, "inside">, device: string) {
     this.fd = ns.inside(() => {
       const fd = this.libc.socket(AF_PACKET, SOCK_RAW_NONBLOCK_CLOEXEC, 0);
       this.libc.setOption(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);

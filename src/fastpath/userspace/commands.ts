@@ -20,6 +20,7 @@ import { DatapathError, type DpPortType, type Packet, type TunnelWire } from "..
 import type { DpMeter } from "../meters.ts";
 import type { PcapPortOptions } from "../pcap-replay.ts";
 import type { TcAttachment } from "../../linux/bpf.ts";
+import type { PacketDescriptors } from "../../linux/packet-socket.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import type { Punts } from "../punts.ts";
 import type { OpenedPort } from "./setup.ts";
@@ -81,6 +82,14 @@ export type Request =
     readonly ifindex: number;
     readonly ring: SendRingDescriptor;
   }
+  /** `packet` receives in the place of the socket `instead`. */
+  | {
+    readonly id: number;
+    readonly type: "adoptReceiver";
+    readonly portNo: number;
+    readonly instead: PacketDescriptors;
+    readonly packet: PacketDescriptors;
+  }
   | { readonly id: number; readonly type: "adoptPunts"; readonly punts: Punts }
   | { readonly id: number; readonly type: "removePort"; readonly portNo: number }
   | { readonly id: number; readonly type: "conntrack"; readonly ask: CtQuestion }
@@ -103,6 +112,7 @@ export type Control =
 export type SetupRequest =
   | { readonly id: number; readonly type: "open"; readonly port: PortRequest }
   | { readonly id: number; readonly type: "openSendRing"; readonly ifindex: number }
+  | { readonly id: number; readonly type: "growRing"; readonly packet: PacketDescriptors }
   | {
     readonly id: number;
     readonly type: "release";
@@ -128,6 +138,8 @@ export type WorkerMessage =
   }
   /** A port sends so much that a ring would pay. */
   | { readonly type: "portBusy"; readonly portNo: number; readonly ifindex: number }
+  /** A port's ring overflows. */
+  | { readonly type: "portCrowded"; readonly portNo: number; readonly packet: PacketDescriptors }
   /** An internal port went to another network namespace: its program is to be detached. */
   | { readonly type: "portMoved"; readonly portNo: number; readonly attachment: TcAttachment }
   | {

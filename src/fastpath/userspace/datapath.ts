@@ -50,6 +50,7 @@ import {
   NAMESPACE,
   type WorkerMessage,
 } from "./commands.ts";
+import { giveReceiveRing, giveSendRing } from "./give-rings.ts";
 import { ifindexOf, type OpenedPort } from "./setup.ts";
 import { SetupRequests } from "./setup-requests.ts";
 import { SharedTraffic } from "./port-traffic.ts";
@@ -97,8 +98,8 @@ class UserspaceDatapath implements Datapath {
   private readonly names = new Set<string>();
   /** Numbers of ports on their way. */
   private readonly opening = new Set<number>();
-  /** Removed ports that are being closed. */
-  private readonly releasing = new Set<Promise<void>>();
+  /** Removed ports that are being closed, rings that are being opened. */
+  private readonly besides = new Set<Promise<void>>();
   private readonly liveFlows = new Set<number>();
   private readonly meters: WorkerMeters;
   readonly conntrack: RemoteConntrack;
@@ -219,31 +220,19 @@ class UserspaceDatapath implements Datapath {
     const traces = (each: OpenedPort): boolean =>
       each.type === "device" && each.attachment?.kind !== "clsact";
     if (!this.kernel && left.every(traces)) {
-      this.releaseAside(port.name, released);
+      this.aside(released, (error) => {
+        this.logger.warn(`port ${port.name} was not released: ${String(error)}`);
+      });
     } else await released;
     this.forgetPort(portNo);
   }
 
-  private releaseAside(name: string, released: Promise<void>): void {
-    const done = released.catch((error: unknown) => {
-      this.logger.warn(`port ${name} was not released: ${String(error)}`);
-    }).then(() => {
-      this.releasing.delete(done);
+  /** What nobody waits for but `close`. */
+  private aside(work: Promise<void>, failed: (error: unknown) => void): void {
+    const done = work.catch(failed).then(() => {
+      this.besides.delete(done);
     });
-    this.releasing.add(done);
-  }
-
-  /** Sending works without it, at a higher price. */
-  private async giveRing(link: WorkerLink, portNo: number, ifindex: number): Promise<void> {
-    const [opened] = await this.setup.request({ type: "openSendRing", ifindex });
-    if (opened?.type !== "ring") return;
-    const ring = opened.sendRing;
-    try {
-      await link.request({ type: "adoptSendRing", portNo, ifindex, ring });
-    } catch (error) {
-      if (!this.closed) await this.setup.release([opened]);
-      throw error;
-    }
+    this.besides.add(done);
   }
 
   ports(): ReadonlyMap<number, DpPort> {
@@ -398,7 +387,7 @@ class UserspaceDatapath implements Datapath {
     await this.tuned.catch(() => {});
     if (!this.failure) {
       const left = await Promise.all(this.links.map((link) => link.finish()));
-      await Promise.all([this.setup.release(left.flat(), leave), ...this.releasing]);
+      await Promise.all([this.setup.release(left.flat(), leave), ...this.besides]);
     }
     for (const link of this.links) link.end();
     this.setup.close();
@@ -421,10 +410,15 @@ class UserspaceDatapath implements Datapath {
     if (message === 0) return;
     switch (message.type) {
       case "portBusy":
-        void this.giveRing(link, message.portNo, message.ifindex).catch((error: unknown) => {
-          this.logger.dbg(`port ${message.portNo} sends without a ring: ${String(error)}`);
-        });
-        return;
+        return this.aside(
+          giveSendRing(this.setup, link, message.portNo, message.ifindex),
+          (error) => this.logger.dbg(`port ${message.portNo}: no send ring: ${String(error)}`),
+        );
+      case "portCrowded":
+        return this.aside(
+          giveReceiveRing(this.setup, link, message.portNo, message.packet),
+          (error) => this.logger.dbg(`port ${message.portNo}: no larger ring: ${String(error)}`),
+        );
       case "portMoved":
         detachTc(message.attachment);
         this.kernel?.portMoved(message.portNo);

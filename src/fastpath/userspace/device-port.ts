@@ -25,6 +25,7 @@ import { MAX_FRAME_BYTES } from "./commands.ts";
 import { DeviceSender } from "./device-sender.ts";
 import type { Forwarder } from "./forwarder.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
+import { BUSY_FRAMES } from "./setup.ts";
 import { counterIndex } from "./shared.ts";
 
 const RING_FULL = counterIndex("drop_rx_ring_full");
@@ -32,25 +33,26 @@ const RING_GROWN = counterIndex("ring_grown");
 const NO_COPY = counterIndex("drop_rx_no_copy");
 const TOO_BIG = counterIndex("drop_rx_too_big");
 
-/**
- * Frames of a port's ring, 2 KiB each: an idle port costs 256 KiB. One whose ring overflows gets a
- * larger one, once; a single lost frame is no reason, since the change stops this worker for some
- * milliseconds.
- */
-const BUSY_FRAMES = 1024;
+/** A port whose ring overflows gets a larger one, once; a single lost frame is no reason. */
 const GROW_AT_DROPS = 32;
 
 const VLAN_TPID = 0x8100;
 
+/** What a port asks for, once each: somebody opens it and gives it to the port. */
+export interface DeviceWishes {
+  sendRing(): void;
+  largerRing(): void;
+}
+
 export class DevicePort implements WorkerPort {
-  readonly fd: number;
   readonly ifindex: number;
-  private readonly socket: PacketSocket;
+  private socket: PacketSocket;
   private readonly sender: DeviceSender;
   private ring!: FrameMemory;
   private ringHalves!: Uint16Array;
   /** The frame that the kernel fills next. */
   private next = 0;
+  private askedForRoom = false;
 
   constructor(
     readonly portNo: number,
@@ -58,13 +60,16 @@ export class DevicePort implements WorkerPort {
     descriptors: PacketDescriptors,
     private readonly forwarder: Forwarder,
     readonly counters: PortCounters,
-    wantRing: () => void,
+    private readonly wishes: DeviceWishes,
   ) {
-    this.fd = descriptors.fd;
     this.ifindex = descriptors.ifindex;
     this.socket = new PacketSocket(descriptors);
-    this.sender = new DeviceSender(descriptors.sendFd, counters, wantRing);
+    this.sender = new DeviceSender(descriptors.sendFd, counters, wishes.sendRing);
     this.viewRing();
+  }
+
+  get fd(): number {
+    return this.socket.fd;
   }
 
   receive(budget: number): number {
@@ -169,22 +174,30 @@ export class DevicePort implements WorkerPort {
   }
 
   keepHouse(): void {
-    const drops = this.socket.takeDrops();
-    if (drops === 0) return;
-    this.forwarder.count(RING_FULL, drops);
-    this.counters.rxDropped(drops);
-    if (drops < GROW_AT_DROPS || this.socket.frames >= BUSY_FRAMES) return;
-    // What waits goes first. What comes in while the rings change places, once in a port's life, the
-    // kernel gives to nobody, and only the device has counted it.
-    for (let left = this.socket.frames; left > 0;) {
-      const n = this.receive(left);
-      if (n === 0) break;
-      left -= n;
-    }
-    this.socket.resize(BUSY_FRAMES);
+    const drops = this.takeDrops();
+    if (drops < GROW_AT_DROPS || this.socket.frames >= BUSY_FRAMES || this.askedForRoom) return;
+    this.askedForRoom = true;
+    this.wishes.largerRing();
+  }
+
+  /** `next` receives from now on, and what is in its ring is newer than what is in the old one's. */
+  adoptReceiver(next: PacketDescriptors): void {
+    while (this.receive(this.socket.frames) > 0);
+    this.takeDrops();
+    this.socket.unmap();
+    this.socket = new PacketSocket(next);
     this.viewRing();
     this.next = 0;
     this.forwarder.count(RING_GROWN);
+  }
+
+  private takeDrops(): number {
+    const drops = this.socket.takeDrops();
+    if (drops > 0) {
+      this.forwarder.count(RING_FULL, drops);
+      this.counters.rxDropped(drops);
+    }
+    return drops;
   }
 
   private viewRing(): void {

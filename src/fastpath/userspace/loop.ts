@@ -27,6 +27,7 @@ import {
   SystemError,
 } from "../../linux/libc.ts";
 import { decodeMessages } from "../../linux/netlink.ts";
+import type { PacketDescriptors } from "../../linux/packet-socket.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import { decodeLink, openLinkEvents, RTM_DELLINK } from "../../linux/rtnetlink.ts";
 import { DatapathError } from "../datapath.ts";
@@ -285,8 +286,9 @@ export class WorkerLoop {
       ? new SendingPort(portNo, name, opened.packet, forwarder, counters, () => {
         this.post({ type: "portBusy", portNo, ifindex: opened.packet.ifindex });
       })
-      : new DevicePort(portNo, name, opened.packet, forwarder, counters, () => {
-        this.post({ type: "portBusy", portNo, ifindex: opened.packet.ifindex });
+      : new DevicePort(portNo, name, opened.packet, forwarder, counters, {
+        sendRing: () => this.post({ type: "portBusy", portNo, ifindex: opened.packet.ifindex }),
+        largerRing: () => this.post({ type: "portCrowded", portNo, packet: opened.packet }),
       });
     if (port.fd >= 0) this.epoll.add(port.fd, portNo);
     this.ports.set(portNo, { port, opened });
@@ -309,6 +311,24 @@ export class WorkerLoop {
     }
     found.port.adoptSendRing(sendRing);
     if (found.opened.type === "device") found.opened = { ...found.opened, sendRing };
+  }
+
+  /** Gives back the socket that received before. */
+  private adoptReceiver(
+    portNo: number,
+    instead: PacketDescriptors,
+    packet: PacketDescriptors,
+  ): OpenedPort {
+    const found = this.ports.get(portNo);
+    const { port, opened } = found ?? {};
+    if (!(port instanceof DevicePort) || opened?.type !== "device" || port.fd !== instead.fd) {
+      throw new DatapathError("no-such-port", `port ${portNo} went before it got its ring`);
+    }
+    this.epoll.add(packet.fd, portNo);
+    this.epoll.remove(instead.fd);
+    port.adoptReceiver(packet);
+    found!.opened = { ...opened, packet };
+    return { type: "device", part: true, packet: instead };
   }
 
   private runCommands(): void {
@@ -407,6 +427,9 @@ export class WorkerLoop {
           break;
         case "adoptSendRing":
           this.adoptSendRing(request.portNo, request.ifindex, request.ring);
+          break;
+        case "adoptReceiver":
+          ports = [this.adoptReceiver(request.portNo, request.instead, request.packet)];
           break;
         case "adoptPunts":
           this.adoptPunts(request.punts);

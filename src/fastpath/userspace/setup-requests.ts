@@ -1,4 +1,5 @@
 /** Opening and closing what ports need on the host, asked of the setup workers (setup.ts). */
+import type { PacketDescriptors } from "../../linux/packet-socket.ts";
 import type { Logger } from "../../log/log.ts";
 import { DatapathError } from "../datapath.ts";
 import type { SetupRequest, WorkerMessage } from "./commands.ts";
@@ -27,6 +28,8 @@ export class SetupRequests {
   readonly ready: Promise<void>;
   private readonly pool: SetupPool;
   private readonly requests = new Pending<readonly OpenedPort[]>();
+  /** Sockets that a setup worker works on. */
+  private readonly inUse = new Map<number, Promise<unknown>>();
   private lastRequest = 0;
   private failure: Error | undefined;
 
@@ -48,8 +51,23 @@ export class SetupRequests {
     return this.requests.ask(id, () => this.pool.post({ ...asked, id } as SetupRequest));
   }
 
+  /** A larger ring for a port that receives by `packet`, which is not closed meanwhile. */
+  async growRing(packet: PacketDescriptors): Promise<OpenedPort | undefined> {
+    const grown = this.request({ type: "growRing", packet });
+    this.inUse.set(packet.fd, grown);
+    try {
+      return (await grown)[0];
+    } finally {
+      this.inUse.delete(packet.fd);
+    }
+  }
+
   /** `leave`: what forwards in the kernel stays. */
   async release(ports: readonly OpenedPort[], leave = false): Promise<void> {
+    // A descriptor's number may be another's as soon as it is closed.
+    for (const port of ports) {
+      if (port.type === "device") await this.inUse.get(port.packet.fd)?.catch(() => {});
+    }
     await Promise.all(ports.map((port) => this.request({ type: "release", port, leave })));
   }
 

@@ -16,6 +16,7 @@ import {
   openPacketSocket,
   openSendingSocket,
   type PacketDescriptors,
+  replacePacketSocket,
 } from "../../linux/packet-socket.ts";
 import { SEND_RING_BYTES, type SendRingDescriptor } from "../../linux/send-ring.ts";
 import { openTap, setTapPersistent, type Tap } from "../../linux/tap.ts";
@@ -72,6 +73,8 @@ export function ifindexOf(opened: Exclude<OpenedPort, { type: "ring" }>): number
 
 /** Frames of a new port's ring, 2 KiB each: an idle port costs 256 KiB. */
 const QUIET_FRAMES = 128;
+/** Of one whose ring overflowed, and of each of several queues. */
+export const BUSY_FRAMES = 1024;
 
 export class PortSetup {
   /** `dropProgram`: drops for the host's stack; or why there is none. */
@@ -100,7 +103,7 @@ export class PortSetup {
           }
           const count = request.queues ?? 1;
           const [packet, ...queues] = count > 1
-            ? openPacketQueues(ifindex, QUIET_FRAMES, count)
+            ? openPacketQueues(ifindex, BUSY_FRAMES, count)
             : [openPacketSocket(ifindex, QUIET_FRAMES)];
           const attachment = this.keepFromHost(name, ifindex);
           return { type: "device", packet: packet!, queues, ...(attachment && { attachment }) };
@@ -113,6 +116,11 @@ export class PortSetup {
     } catch (error) {
       throw error instanceof SystemError ? explain(error, request) : error;
     }
+  }
+
+  /** A larger ring for a port's only receiving socket; who uses it is to change over. */
+  grow(packet: PacketDescriptors): OpenedPort {
+    return { type: "device", part: true, packet: replacePacketSocket(packet, BUSY_FRAMES) };
   }
 
   private openInternal(

@@ -53,6 +53,9 @@ function serveSetup(start: SetupStart): void {
             ports: [{ type: "ring", sendRing: openSendRing(request.ifindex) }],
           });
           break;
+        case "growRing":
+          post({ type: "answer", id, ports: [setup.grow(request.packet)] });
+          break;
         case "release":
           setup.release(request.port, request.leave);
           post({ type: "answer", id, ports: [] });

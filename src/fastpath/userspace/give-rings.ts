@@ -1,0 +1,53 @@
+/**
+ * Rings for ports that turned out to be busy (device-port.ts): opened by a setup worker, which may wait
+ * for the kernel, and given to the worker that moves the port's packets. The port may have gone
+ * meanwhile; then the ring is closed again.
+ */
+import type { PacketDescriptors } from "../../linux/packet-socket.ts";
+import type { OpenedPort } from "./setup.ts";
+import type { SetupRequests } from "./setup-requests.ts";
+import type { WorkerLink } from "./worker-link.ts";
+
+/** Sending works without it, at a higher price. */
+export async function giveSendRing(
+  setup: SetupRequests,
+  link: WorkerLink,
+  portNo: number,
+  ifindex: number,
+): Promise<void> {
+  const [opened] = await setup.request({ type: "openSendRing", ifindex });
+  if (opened?.type !== "ring") return;
+  const ring = opened.sendRing;
+  await orRelease(setup, opened, () => {
+    return link.request({ type: "adoptSendRing", portNo, ifindex, ring });
+  });
+}
+
+/** A larger one than that of `instead`; without it the port goes on losing packets, and counts them. */
+export async function giveReceiveRing(
+  setup: SetupRequests,
+  link: WorkerLink,
+  portNo: number,
+  instead: PacketDescriptors,
+): Promise<void> {
+  const grown = await setup.growRing(instead);
+  if (grown?.type !== "device") return;
+  const { packet } = grown;
+  const left = await orRelease(setup, grown, () => {
+    return link.request({ type: "adoptReceiver", portNo, instead, packet });
+  });
+  await setup.release(left);
+}
+
+async function orRelease<T>(
+  setup: SetupRequests,
+  opened: OpenedPort,
+  give: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await give();
+  } catch (error) {
+    await setup.release([opened]);
+    throw error;
+  }
+}

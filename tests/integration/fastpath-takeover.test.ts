@@ -1,0 +1,71 @@
+/** A port's receiving socket is replaced by one with a larger ring while frames come in. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { close, ifNameToIndex } from "../../src/linux/libc.ts";
+import {
+  openPacketSocket,
+  PacketSocket,
+  replacePacketSocket,
+  RING_FRAME_BYTES,
+  TP_STATUS_USER,
+} from "../../src/linux/packet-socket.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Namespace, Sandbox } from "../support/netns.ts";
+import { describePrivileged } from "../support/privileged.ts";
+import { ROOT } from "../support/switch.ts";
+
+/** No ring can overflow: each has room for all frames. */
+const FRAMES = 2048;
+const ETH_TYPE = 0x88b6;
+
+describePrivileged("a larger ring in the place of a small one", [], () => {
+  let sandbox: Sandbox;
+  let ns: Namespace;
+
+  beforeEach(async () => {
+    sandbox = await Sandbox.create();
+    ns = await sandbox.netns("ring");
+    await sandbox.veth({ ns, name: "tx0" }, { ns, name: "rx0" });
+  });
+  afterEach(() => sandbox.dispose());
+
+  /** Numbers of the frames in a ring that nobody has given a frame back to. */
+  function numbers({ ring, frames }: PacketSocket): number[] {
+    const view = new DataView(ring.buffer, ring.byteOffset, ring.byteLength);
+    const found: number[] = [];
+    for (let i = 0; i < frames; i++) {
+      const at = i * RING_FRAME_BYTES;
+      if ((view.getUint32(at, true) & TP_STATUS_USER) === 0) break;
+      const mac = at + view.getUint16(at + 12, true);
+      if (view.getUint16(mac + 12) === ETH_TYPE) found.push(view.getUint32(mac + 14));
+    }
+    return found;
+  }
+
+  test("each frame is in one of the two rings, the older ones in the old one", async () => {
+    let both = 0;
+    for (let round = 0; round < 2; round++) {
+      const old = ns.inside(() => openPacketSocket(ifNameToIndex("rx0"), FRAMES));
+      const before = new PacketSocket(old);
+      const script = `${ROOT}/tests/support/numbered-sender.ts`;
+      const count = FRAMES - 64;
+      const sender = ns.spawn([process.execPath, script, "tx0", String(count), "8"]);
+      await eventually("the first frames", () => numbers(before).length > 100);
+      const next = ns.inside(() => replacePacketSocket(old, FRAMES));
+      const after = new PacketSocket(next);
+      const stopped = numbers(before);
+      expect(await sender.ended(20_000)).toBe(0);
+      await eventually(
+        "the last frame",
+        () => [...numbers(before), ...numbers(after)].includes(count - 1),
+      );
+      const [first, second] = [numbers(before), numbers(after)];
+      // Nothing more came by the old one.
+      expect(first).toEqual(stopped);
+      expect([...first, ...second]).toEqual(Array.from({ length: count }, (_, i) => i));
+      if (second.length > 0) both++;
+      for (const socket of [before, after]) socket.unmap();
+      for (const fd of [old.fd, next.fd, old.sendFd]) close(fd);
+    }
+    expect(both).toBeGreaterThan(0);
+  }, 60_000);
+});
