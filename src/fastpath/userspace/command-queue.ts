@@ -6,13 +6,20 @@
  * through its eventfd, and only if it sleeps.
  */
 import { write } from "../../linux/libc.ts";
+import type { CommandRoom } from "./commands.ts";
 import { RingWriter } from "./ring.ts";
 import { CTL_BACKLOG, CTL_WORKER_SLEEPING, type SharedState } from "./shared.ts";
 
 const MANY = 16;
 
-export class CommandQueue {
+export class CommandQueue implements CommandRoom {
   private readonly ring: RingWriter;
+  private readonly ringBytes: Uint8Array;
+  words: Int32Array;
+  bytes: Uint8Array;
+  at = 0;
+  /** The room that was given last is not in the ring. */
+  private apart = false;
   private readonly wakeWord = new Uint8Array(new BigUint64Array([1n]).buffer);
   private backlog: Int32Array[] = [];
   private holding = false;
@@ -21,6 +28,35 @@ export class CommandQueue {
 
   constructor(private readonly shared: SharedState, private readonly eventfd: number) {
     this.ring = new RingWriter(shared.commands);
+    const { words, bytes } = shared.commands;
+    this.words = words;
+    this.bytes = this.ringBytes = bytes;
+  }
+
+  /**
+   * Room for a command of `count` words, to be filled at once and sent by `sent`. It is in the ring
+   * itself, or in memory of its own if the ring is full.
+   */
+  room(count: number): CommandRoom {
+    const at = this.backlog.length > 0 ? -1 : this.ring.reserve(count * 4);
+    this.apart = at < 0;
+    if (this.apart) {
+      this.words = new Int32Array(count);
+      this.bytes = new Uint8Array(this.words.buffer);
+      this.at = 0;
+    } else {
+      this.words = this.ring.memory.words;
+      this.bytes = this.ringBytes;
+      this.at = at >> 2;
+    }
+    return this;
+  }
+
+  /** The room that was given last is filled. */
+  sent(): void {
+    if (this.apart) this.wait(this.words);
+    else this.ring.commit();
+    this.wakeSoon();
   }
 
   /**
@@ -45,12 +81,18 @@ export class CommandQueue {
   }
 
   send(command: Int32Array): void {
-    if (this.backlog.length > 0 || !this.place(command)) {
-      this.backlog.push(command);
-      Atomics.store(this.shared.control, CTL_BACKLOG, 1);
-      // Room may have come between the attempt and the flag, and nobody would tell.
-      this.placeWaiting();
-    }
+    if (this.backlog.length > 0 || !this.place(command)) this.wait(command);
+    this.wakeSoon();
+  }
+
+  private wait(command: Int32Array): void {
+    this.backlog.push(command);
+    Atomics.store(this.shared.control, CTL_BACKLOG, 1);
+    // Room may have come between the attempt and the flag, and nobody would tell.
+    this.placeWaiting();
+  }
+
+  private wakeSoon(): void {
     if (this.holding && ++this.held < MANY) return;
     this.held = 0;
     this.wake();

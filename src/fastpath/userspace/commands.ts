@@ -13,7 +13,13 @@
  */
 import { DP_KEY_WORDS, METADATA_WORD, slot } from "../../packet/layout.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
-import { type FlowKey, MASK_WORDS, type Match, SharedMask } from "../../packet/key.ts";
+import {
+  type FlowKey,
+  MASK_WORDS,
+  type MaskTopic,
+  type Match,
+  SharedMask,
+} from "../../packet/key.ts";
 import type { CtAnswer, CtChange, CtQuestion } from "../conntrack/questions.ts";
 import type { TunnelKind } from "../actions.ts";
 import { DatapathError, type DpPortType, type Packet, type TunnelWire } from "../datapath.ts";
@@ -187,46 +193,74 @@ export function refusal(id: number, error: unknown): WorkerMessage {
   return { type: "refused", id, code, message };
 }
 
+/** Where a command is to be written: in the ring, or in memory of its own until there is room. */
+export interface CommandRoom {
+  /** The same memory twice. */
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+  /** The word at which the command begins. */
+  readonly at: number;
+}
+
 export const PUT_HEADER_WORDS = 5;
 
-export function encodePutFlow(
+/** The words of the key that the mask looks at; behind the datapath's section is the pipeline's. */
+function placesOf(mask: FlowKey): Int32Array {
+  return mask instanceof SharedMask ? mask.about(DP_MASK_WORDS) : DP_MASK_WORDS.find(mask);
+}
+
+const DP_MASK_WORDS: MaskTopic<Int32Array> = {
+  find: (mask) => MASK_WORDS.find(mask).filter((place) => place < DP_KEY_WORDS),
+};
+
+/** Words of the PUT_FLOW that `writePutFlow` writes. */
+export function putFlowWords({ mask }: Match, program: Int32Array): number {
+  return PUT_HEADER_WORDS + 3 * placesOf(mask).length + program.length;
+}
+
+/** `match`'s key need not be masked. */
+export function writePutFlow(
+  { words, at: start }: CommandRoom,
   id: number,
   match: Match,
   program: Int32Array,
   owned: boolean,
-): Int32Array {
+): void {
   const mask = match.mask.words;
   const key = match.key.words;
-  const places = match.mask instanceof SharedMask
-    ? match.mask.about(MASK_WORDS)
-    : MASK_WORDS.find(match.mask);
-  // Behind the datapath's section of a key there is the pipeline's.
-  let n = places.length;
-  while (n > 0 && places[n - 1]! >= DP_KEY_WORDS) n--;
-  const words = new Int32Array(PUT_HEADER_WORDS + 3 * n + program.length);
-  words[0] = CMD_PUT_FLOW;
-  words[1] = id;
-  words[2] = n;
-  words[3] = program.length;
-  words[4] = owned ? 1 : 0;
-  let at = PUT_HEADER_WORDS;
+  const places = placesOf(match.mask);
+  const n = places.length;
+  words[start] = CMD_PUT_FLOW;
+  words[start + 1] = id;
+  words[start + 2] = n;
+  words[start + 3] = program.length;
+  words[start + 4] = owned ? 1 : 0;
+  let at = start + PUT_HEADER_WORDS;
   for (let k = 0; k < n; k++) {
     const i = places[k]!;
+    const bits = mask[i]!;
     words[at++] = i;
-    words[at++] = mask[i]!;
-    words[at++] = key[i]! & mask[i]!;
+    words[at++] = bits;
+    words[at++] = key[i]! & bits;
   }
-  words.set(program, at);
-  return words;
+  for (let i = 0; i < program.length; i++) words[at++] = program[i]!;
 }
 
-export function encodeExecute(
-  inPort: number,
-  packet: Packet,
+/** Words of the metadata that go with a packet. */
+function metadataWords(metadata: FlowKey | undefined): number {
+  if (!metadata) return 0;
+  const { words } = metadata;
+  let end = DP_KEY_WORDS;
+  while (end > METADATA_WORD && words[end - 1] === 0) end--;
+  return end - METADATA_WORD;
+}
+
+/** Words of the EXECUTE that `writeExecute` writes. Throws for a packet that cannot be. */
+export function executeWords(
+  { data, vnet }: Packet,
   program: Int32Array,
   metadata?: FlowKey,
-): Int32Array {
-  const { data, vnet } = packet;
+): number {
   if (data.length > MAX_FRAME_BYTES) {
     throw new DatapathError("not-supported", `a packet of ${data.length} bytes is too long`);
   }
@@ -234,23 +268,29 @@ export function encodeExecute(
     throw new DatapathError("not-supported", `a virtio-net header has ${VNET_BYTES} bytes`);
   }
   const frameWords = (VNET_BYTES + data.length + 3) >> 2;
-  let end = metadata ? DP_KEY_WORDS : METADATA_WORD;
-  while (end > METADATA_WORD && metadata!.words[end - 1] === 0) end--;
-  const kept = end - METADATA_WORD;
-  const frameAt = EXECUTE_HEADER_WORDS + program.length + kept;
-  const words = new Int32Array(frameAt + frameWords);
-  words[0] = CMD_EXECUTE;
-  words[1] = inPort;
-  words[2] = program.length;
-  words[3] = data.length;
-  words[4] = metadata ? metadata.words[W_RECIRC]! : 0;
-  words[5] = kept;
-  words.set(program, EXECUTE_HEADER_WORDS);
-  if (metadata) words.set(metadata.words.subarray(METADATA_WORD, end), frameAt - kept);
-  const bytes = new Uint8Array(words.buffer, frameAt * 4);
-  if (vnet) bytes.set(vnet);
-  bytes.set(data, VNET_BYTES);
-  return words;
+  return EXECUTE_HEADER_WORDS + program.length + metadataWords(metadata) + frameWords;
+}
+
+export function writeExecute(
+  { words, bytes, at: start }: CommandRoom,
+  inPort: number,
+  { data, vnet }: Packet,
+  program: Int32Array,
+  metadata?: FlowKey,
+): void {
+  const kept = metadataWords(metadata);
+  words[start] = CMD_EXECUTE;
+  words[start + 1] = inPort;
+  words[start + 2] = program.length;
+  words[start + 3] = data.length;
+  words[start + 4] = metadata ? metadata.words[W_RECIRC]! : 0;
+  words[start + 5] = kept;
+  let at = start + EXECUTE_HEADER_WORDS;
+  for (let i = 0; i < program.length; i++) words[at++] = program[i]!;
+  for (let i = 0; i < kept; i++) words[at++] = metadata!.words[METADATA_WORD + i]!;
+  const frameAt = at * 4;
+  for (let i = 0; i < VNET_BYTES; i++) bytes[frameAt + i] = vnet ? vnet[i]! : 0;
+  bytes.set(data, frameAt + VNET_BYTES);
 }
 
 export function encodeRequest(request: Request): Int32Array {

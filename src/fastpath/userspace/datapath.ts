@@ -45,10 +45,12 @@ import { isOwned } from "../engine/owned.ts";
 import {
   CMD_DELETE_FLOW,
   type Control,
-  encodeExecute,
-  encodePutFlow,
+  executeWords,
   NAMESPACE,
+  putFlowWords,
   type WorkerMessage,
+  writeExecute,
+  writePutFlow,
 } from "./commands.ts";
 import { giveReceiveRing, giveSendRing } from "./give-rings.ts";
 import { ifindexOf, type OpenedPort } from "./setup.ts";
@@ -245,20 +247,34 @@ class UserspaceDatapath implements Datapath {
   }
 
   putFlow(flow: DpFlow): void {
-    const { id, actions } = flow;
+    const { id, match, actions } = flow;
     if (!Number.isInteger(id) || id < 0 || id >= MAX_FLOWS) {
       throw new DatapathError("full", `flow id ${id}: this datapath has 0 to ${MAX_FLOWS - 1}`);
     }
-    const command = encodePutFlow(id, flow.match, this.programOf(actions), this.isOwned(actions));
+    const program = this.programOf(actions);
+    const owned = this.isOwned(actions);
     if (!this.liveFlows.has(id)) {
       this.liveFlows.add(id);
       for (const { shared } of this.links) shared.clearFlowStats(id);
     }
-    this.sendAll(command);
+    const words = putFlowWords(match, program);
+    for (const link of this.links) {
+      const room = link.room(words);
+      if (!room) continue;
+      writePutFlow(room, id, match, program, owned);
+      link.sent();
+    }
   }
 
   deleteFlow(id: number): void {
-    if (this.liveFlows.delete(id)) this.sendAll(new Int32Array([CMD_DELETE_FLOW, id]));
+    if (!this.liveFlows.delete(id)) return;
+    for (const link of this.links) {
+      const room = link.room(2);
+      if (!room) continue;
+      room.words[room.at] = CMD_DELETE_FLOW;
+      room.words[room.at + 1] = id;
+      link.sent();
+    }
   }
 
   flowStats(id: number): DpFlowStats {
@@ -279,8 +295,12 @@ class UserspaceDatapath implements Datapath {
       this.executeDropped++;
       return;
     }
+    const program = this.programOf(actions);
+    const room = link.room(executeWords(packet, program, metadata));
+    if (!room) return;
     link.owe();
-    link.send(encodeExecute(inPort, packet, this.programOf(actions), metadata));
+    writeExecute(room, inPort, packet, program, metadata);
+    link.sent();
   }
 
   /** A missed packet and its flow have the same list, one right after the other. */
@@ -292,8 +312,10 @@ class UserspaceDatapath implements Datapath {
   }
 
   private isOwned(actions: readonly DpAction[]): boolean {
-    return isOwned(actions, (port) => this.byNumber.get(port)?.type === "tunnel");
+    return isOwned(actions, this.isTunnel);
   }
+
+  private readonly isTunnel = (port: number): boolean => this.byNumber.get(port)?.type === "tunnel";
 
   setMeter(id: number, meter: DpMeter): void {
     this.meters.set(id, meter);
@@ -395,10 +417,6 @@ class UserspaceDatapath implements Datapath {
     if (typeof this.dropProgram === "number") close(this.dropProgram);
     this.byNumber.clear();
     this.names.clear();
-  }
-
-  private sendAll(command: Int32Array): void {
-    for (const link of this.links) link.send(command);
   }
 
   private controlAll(control: Control): void {

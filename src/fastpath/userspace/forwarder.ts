@@ -28,6 +28,7 @@ import type { Handoff } from "./handoff.ts";
 import { Arena, type FrameMemory } from "./arena.ts";
 import { ExactCache, hashWords } from "./exact-cache.ts";
 import { MegaflowTable } from "./megaflows.ts";
+import { SharedPrograms } from "./shared-programs.ts";
 import { FLOW_STATS_DOUBLES, FLOW_TCP_FLAGS_WORD, MAX_FLOWS, type SharedState } from "./shared.ts";
 import {
   REASON_ACTION,
@@ -76,6 +77,7 @@ export class Forwarder extends Executor {
   readonly arena: Arena;
   readonly table = new MegaflowTable(MAX_FLOWS);
   readonly programs: (Program | undefined)[] = [];
+  readonly sharedPrograms = new SharedPrograms();
   /** By flow id: 1 if its packets may be treated by worker 0 only. */
   readonly owned = new Uint8Array(MAX_FLOWS);
   readonly ports: (OutputPort | undefined)[] = [];

@@ -25,8 +25,15 @@ class Subtable {
   private flows = new Int32Array(this.capacity).fill(FREE);
   private keys: Int32Array;
 
-  /** `indexes`: the words of the key that are looked at; `masks`: the mask's words there. */
-  constructor(readonly indexes: Int32Array, readonly masks: Int32Array) {
+  /**
+   * `indexes`: the words of the key that are looked at; `masks`: the mask's words there. `slots`, by
+   * flow: where each flow is in its subtable.
+   */
+  constructor(
+    readonly indexes: Int32Array,
+    readonly masks: Int32Array,
+    private readonly slots: Int32Array,
+  ) {
     this.keys = new Int32Array(this.capacity * indexes.length);
   }
 
@@ -52,53 +59,67 @@ class Subtable {
     return FREE;
   }
 
+  /** Has the flow these values? */
+  holds(flow: number, values: Int32Array): boolean {
+    const { keys } = this;
+    const n = values.length;
+    const at = this.slots[flow]! * n;
+    for (let i = 0; i < n; i++) if (keys[at + i] !== values[i]) return false;
+    return true;
+  }
+
   /** `values`: the masked key's words at `indexes`. */
   insert(values: Int32Array, flow: number): void {
     if ((this.count + 1) * 4 > this.capacity * 3) this.grow();
-    const wrap = this.capacity - 1;
-    const hash = hashValues(values, 0, values.length);
-    let slot = hash & wrap;
-    while (this.flows[slot] !== FREE) slot = (slot + 1) & wrap;
-    this.hashes[slot] = hash;
-    this.flows[slot] = flow;
-    this.keys.set(values, slot * values.length);
+    this.place(values, 0, hashValues(values, 0, values.length), flow);
     this.count++;
   }
 
-  remove(values: Int32Array, flow: number): void {
+  /** Takes a free slot; the values begin at `from`. */
+  private place(values: Int32Array, from: number, hash: number, flow: number): void {
+    const { flows, keys } = this;
+    const n = this.indexes.length;
     const wrap = this.capacity - 1;
-    const n = values.length;
-    let slot = hashValues(values, 0, n) & wrap;
-    while (this.flows[slot] !== flow) {
-      if (this.flows[slot] === FREE) return;
-      slot = (slot + 1) & wrap;
-    }
+    let slot = hash & wrap;
+    while (flows[slot] !== FREE) slot = (slot + 1) & wrap;
+    this.hashes[slot] = hash;
+    flows[slot] = flow;
+    this.slots[flow] = slot;
+    for (let i = 0; i < n; i++) keys[slot * n + i] = values[from + i]!;
+  }
+
+  remove(flow: number): void {
+    const { flows, hashes, keys, slots } = this;
+    const wrap = this.capacity - 1;
+    const n = this.indexes.length;
+    let slot = slots[flow]!;
     let hole = slot;
     for (;;) {
       slot = (slot + 1) & wrap;
-      if (this.flows[slot] === FREE) break;
-      const home = this.hashes[slot]! & wrap;
+      const other = flows[slot]!;
+      if (other === FREE) break;
+      const home = hashes[slot]! & wrap;
       // An entry may fill the hole unless its home lies behind the hole.
       if (((slot - home) & wrap) < ((slot - hole) & wrap)) continue;
-      this.hashes[hole] = this.hashes[slot]!;
-      this.flows[hole] = this.flows[slot]!;
-      this.keys.copyWithin(hole * n, slot * n, slot * n + n);
+      hashes[hole] = hashes[slot]!;
+      flows[hole] = other;
+      slots[other] = hole;
+      for (let i = 0; i < n; i++) keys[hole * n + i] = keys[slot * n + i]!;
       hole = slot;
     }
-    this.flows[hole] = FREE;
+    flows[hole] = FREE;
     this.count--;
   }
 
   private grow(): void {
-    const { capacity, flows, keys } = this;
+    const { capacity, flows, hashes, keys } = this;
     const n = this.indexes.length;
     this.capacity = capacity * 2;
     this.hashes = new Int32Array(this.capacity);
     this.flows = new Int32Array(this.capacity).fill(FREE);
     this.keys = new Int32Array(this.capacity * n);
-    this.count = 0;
     for (let slot = 0; slot < capacity; slot++) {
-      if (flows[slot] !== FREE) this.insert(keys.slice(slot * n, slot * n + n), flows[slot]!);
+      if (flows[slot] !== FREE) this.place(keys, slot * n, hashes[slot]!, flows[slot]!);
     }
   }
 }
@@ -112,11 +133,6 @@ function hashValues(values: Int32Array, at: number, n: number): number {
   return hash;
 }
 
-interface Placed {
-  readonly subtable: Subtable;
-  readonly values: Int32Array;
-}
-
 export class MegaflowTable {
   /** Best first. */
   private readonly subtables: Subtable[] = [];
@@ -127,13 +143,17 @@ export class MegaflowTable {
   private tries = 0;
   /** A lookup takes many tries, so that a cache in front of it pays. */
   isDeep = false;
-  /** By flow id. */
-  private readonly placed: (Placed | undefined)[] = [];
+  /** By flow id: its subtable, and its place there. */
+  private readonly placed: (Subtable | undefined)[] = [];
+  private readonly slots: Int32Array;
   private count = 0;
+  /** The subtable that a flow was put into last, if it is there. */
+  private latest: Subtable | undefined;
   readonly generations: Int32Array;
 
   constructor(maxFlows: number) {
     this.generations = new Int32Array(maxFlows);
+    this.slots = new Int32Array(maxFlows);
   }
 
   get flows(): number {
@@ -162,37 +182,44 @@ export class MegaflowTable {
 
   /**
    * Adds the flow, or gives the flow of that id another match. `indexes` ascend; `values` are
-   * masked, and the table's own from now on. True if the id was new.
+   * masked. True if the id was new.
    */
   put(flow: number, indexes: Int32Array, masks: Int32Array, values: Int32Array): boolean {
     const old = this.placed[flow];
-    if (old && old.subtable.isFor(indexes, masks) && sameWords(old.values, values)) return false;
+    if (old && old.isFor(indexes, masks) && old.holds(flow, values)) return false;
     // Deleting may take the subtable away with its last flow: look for it only afterwards.
     if (old) this.delete(flow);
-    const hash = hashMask(indexes, masks);
-    const alike = this.byMask.get(hash);
-    let subtable = alike?.find((each) => each.isFor(indexes, masks));
-    if (!subtable) {
-      subtable = new Subtable(indexes.slice(), masks.slice());
-      if (alike) alike.push(subtable);
-      else this.byMask.set(hash, [subtable]);
-      this.subtables.push(subtable);
-    }
+    const subtable = this.subtableFor(indexes, masks);
     subtable.insert(values, flow);
-    this.placed[flow] = { subtable, values };
+    this.placed[flow] = subtable;
     this.count++;
     return !old;
   }
 
+  private subtableFor(indexes: Int32Array, masks: Int32Array): Subtable {
+    // Many flows of one mask come one after the other.
+    if (this.latest?.isFor(indexes, masks)) return this.latest;
+    const hash = hashMask(indexes, masks);
+    const alike = this.byMask.get(hash);
+    let subtable = alike?.find((each) => each.isFor(indexes, masks));
+    if (!subtable) {
+      subtable = new Subtable(indexes.slice(), masks.slice(), this.slots);
+      if (alike) alike.push(subtable);
+      else this.byMask.set(hash, [subtable]);
+      this.subtables.push(subtable);
+    }
+    return this.latest = subtable;
+  }
+
   delete(flow: number): void {
-    const old = this.placed[flow];
-    if (!old) return;
+    const subtable = this.placed[flow];
+    if (!subtable) return;
     this.placed[flow] = undefined;
     this.count--;
     this.generations[flow]!++;
-    const { subtable } = old;
-    subtable.remove(old.values, flow);
+    subtable.remove(flow);
     if (subtable.count > 0) return;
+    this.latest = undefined;
     this.subtables.splice(this.subtables.indexOf(subtable), 1);
     const hash = hashMask(subtable.indexes, subtable.masks);
     const rest = this.byMask.get(hash)!.filter((each) => each !== subtable);

@@ -1,6 +1,5 @@
 /** Commands of the ring that are about flows and packets (commands.ts), carried out by a worker. */
 import { VNET_BYTES } from "../../packet/frame.ts";
-import { programAt } from "../engine/opcodes.ts";
 import { HEADROOM_BYTES } from "./arena.ts";
 import { EXECUTE_HEADER_WORDS, PUT_HEADER_WORDS } from "./commands.ts";
 import type { Forwarder } from "./forwarder.ts";
@@ -9,8 +8,8 @@ import { counterIndex } from "./shared.ts";
 
 const NO_ROOM = counterIndex("drop_no_room");
 
-/** Room for a flow's mask until the table has it; one for each number of words. */
-export type MaskRoom = { indexes: Int32Array; masks: Int32Array }[];
+/** Room for a flow's match until the table has it; one for each number of words. */
+export type MaskRoom = { indexes: Int32Array; masks: Int32Array; values: Int32Array }[];
 
 /** PUT_FLOW at `word`. */
 export function putFlow(
@@ -21,11 +20,11 @@ export function putFlow(
 ): void {
   const id = words[word + 1]!;
   const n = words[word + 2]!;
-  const { indexes, masks } = room[n] ??= {
+  const { indexes, masks, values } = room[n] ??= {
     indexes: new Int32Array(n),
     masks: new Int32Array(n),
+    values: new Int32Array(n),
   };
-  const values = new Int32Array(n);
   let next = word + PUT_HEADER_WORDS;
   for (let i = 0; i < n; i++) {
     indexes[i] = words[next++]!;
@@ -33,8 +32,7 @@ export function putFlow(
     values[i] = words[next++]!;
   }
   // The program first: a flow that is found must have one.
-  const program = new Int32Array(words.subarray(next, next + words[word + 3]!));
-  forwarder.programs[id] = programAt(program);
+  forwarder.programs[id] = forwarder.sharedPrograms.find(words, next, words[word + 3]!);
   forwarder.owned[id] = words[word + 4]!;
   forwarder.table.put(id, indexes, masks, values);
 }
@@ -54,7 +52,7 @@ export function executePacket(forwarder: Forwarder, memory: RingMemory, word: nu
   const recircId = words[word + 4]!;
   const kept = words[word + 5]!;
   const start = word + EXECUTE_HEADER_WORDS;
-  const program = programAt(new Int32Array(words.subarray(start, start + programWords)));
+  const program = forwarder.sharedPrograms.find(words, start, programWords);
   const { arena, frame } = forwarder;
   forwarder.makeRoom(HEADROOM_BYTES + VNET_BYTES + length);
   const to = arena.take(HEADROOM_BYTES + VNET_BYTES + length);

@@ -16,6 +16,7 @@ import { DatapathError, type DatapathListener } from "../datapath.ts";
 import { CommandQueue } from "./command-queue.ts";
 import {
   CMD_BARRIER,
+  type CommandRoom,
   type Control,
   encodeControl,
   encodeRequest,
@@ -97,6 +98,15 @@ export class WorkerLink {
 
   send(command: Int32Array): void {
     if (!this.failure && !this.closed) this.commands.send(command);
+  }
+
+  /** Room for a command, to be filled and `sent`; undefined: nobody would carry it out. */
+  room(words: number): CommandRoom | undefined {
+    return this.failure || this.closed ? undefined : this.commands.room(words);
+  }
+
+  sent(): void {
+    this.commands.sent();
   }
 
   /** A packet to execute is on its way: a barrier has to wait for it. */

@@ -6,7 +6,11 @@
 import { describe, expect, test } from "bun:test";
 import type { DpAction } from "../../../src/fastpath/actions.ts";
 import type { FrameMemory } from "../../../src/fastpath/userspace/arena.ts";
-import { encodePutFlow, PUT_HEADER_WORDS } from "../../../src/fastpath/userspace/commands.ts";
+import {
+  PUT_HEADER_WORDS,
+  putFlowWords,
+  writePutFlow,
+} from "../../../src/fastpath/userspace/commands.ts";
 import { Forwarder, type OutputPort } from "../../../src/fastpath/userspace/forwarder.ts";
 import { encodeProgram } from "../../../src/fastpath/engine/encode.ts";
 import { programAt } from "../../../src/fastpath/engine/opcodes.ts";
@@ -47,7 +51,11 @@ function setUp(actions: readonly DpAction[]) {
   const mask = new FlowKey();
   key.set(FIELDS.in_port_oxm, IN_PORT);
   maskField(mask, FIELDS.in_port_oxm);
-  const command = encodePutFlow(7, { key, mask }, encodeProgram(actions), false);
+  const match = { key, mask };
+  const program = encodeProgram(actions);
+  const command = new Int32Array(putFlowWords(match, program));
+  const room = { words: command, bytes: new Uint8Array(command.buffer), at: 0 };
+  writePutFlow(room, 7, match, program, false);
   const n = command[2]!;
   const triple = (i: number) =>
     Int32Array.from({ length: n }, (_, k) => command[PUT_HEADER_WORDS + 3 * k + i]!);
