@@ -197,9 +197,10 @@ export class WorkerLink {
     const { listeners, logger } = this.context;
     this.upcallErrors += this.upcalls.deliver(UPCALLS_PER_TURN, listeners, logger, this.follows);
     this.barriers.pass();
-    this.commands.drain();
     const { control } = this.shared;
     Atomics.store(control, CTL_MAIN_SLEEPING, 1);
+    // Not before: of room that comes between a look at the ring and that word nobody would tell.
+    this.commands.drain();
     if (this.upcalls.isEmpty() && !this.barriers.isPassed) return;
     if (Atomics.compareExchange(control, CTL_MAIN_SLEEPING, 1, 0) === 1 && !this.turnScheduled) {
       this.turnScheduled = true;
