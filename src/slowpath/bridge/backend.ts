@@ -9,7 +9,6 @@ import { queuePriority } from "../../fastpath/shaping.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
-import { FIELDS } from "../../packet/layout.ts";
 import { DEFAULT_LIMITS, FlowCache, type PreparedPacketOut } from "../cache/flow-cache.ts";
 import type { Clock } from "../clock.ts";
 import { SharedExport } from "../export/shared.ts";
@@ -91,12 +90,14 @@ export class Backend {
         return port && { bridge: port.bridge, port };
       },
       datapathNow: options.datapathNow ?? monotonicClock(),
+      refusal: (dpPort, key) => this.tunnels.refusal(key, dpPort),
     });
     this.tunnels = new Tunnels<BridgePort>({
       clock,
       network: options.network ?? new DummyNetwork(),
       native: () => this.features.on("tnl_push_pop"),
       byHost: datapath.hostTunnels === true,
+      byKernel: (dpPort) => (datapath.ports().get(dpPort)?.ifindex ?? 0) !== 0,
       changed: () => this.cache.changed(),
     });
     this.tunnelPorts = new TunnelAttachments(this, this.tunnels);
@@ -107,8 +108,6 @@ export class Backend {
       upcall: (each) => {
         if (this.restoring) return;
         this.addresses.see(each.packet.data);
-        const dpPort = each.key.get(FIELDS.in_port);
-        if (!this.attached.has(dpPort)) this.tunnels.judge(each.key, dpPort);
         upcall(each);
       },
       portLost: (portNo, reason) => {

@@ -30,7 +30,7 @@ import { RecirculationIds } from "./recirculation.ts";
 import { References } from "./references.ts";
 import { Revalidator, type RevalidatorLimits } from "./revalidator.ts";
 import { type TraceResult, Tracing, type TracingInput } from "./tracing.ts";
-import { type Attachment, type PreparedPacketOut, Upcalls } from "./upcalls.ts";
+import { type Attachment, type PreparedPacketOut, type Refusal, Upcalls } from "./upcalls.ts";
 
 export const DEFAULT_LIMITS: Readonly<RevalidatorLimits> = {
   maxIdleMs: 1500,
@@ -50,6 +50,8 @@ export interface FlowCacheOptions {
   readonly translationLog?: Logger | undefined;
   /** The bridge and port of a datapath port number; undefined: of none (yet). */
   readonly attachment: (dpPort: number, key: FlowKey) => Attachment | undefined;
+  /** Of a packet without one: which others share its fate. */
+  readonly refusal?: (dpPort: number, key: FlowKey) => Refusal | undefined;
   /** Runs its argument in a later turn, soon; `setImmediate` unless a test says otherwise. */
   readonly defer?: (run: () => void) => void;
   /** The clock of `DpFlowStats.lastUsedMs`; CLOCK_MONOTONIC unless the datapath has another. */
@@ -117,6 +119,7 @@ export class FlowCache {
       () => Math.min(this.limits.flowLimit, datapath.maxFlows),
       (flow) => this.revalidator.isStale(flow),
       options.translationLog ?? log,
+      options.refusal ?? (() => undefined),
     );
   }
 

@@ -48,7 +48,8 @@ export class Megaflow extends Classified {
     readonly id: number,
     /** Where its packets come in. */
     readonly dpPort: number,
-    readonly bridge: BridgeModel,
+    /** Undefined: its packets belong to no port, and are dropped. */
+    readonly bridge: BridgeModel | undefined,
     readonly ofport: number,
     nowMs: number,
   ) {
@@ -106,7 +107,7 @@ export class Megaflows {
    * would not take it.
    */
   install(
-    bridge: BridgeModel,
+    bridge: BridgeModel | undefined,
     dpPort: number,
     ofport: number,
     dpKey: FlowKey,

@@ -238,6 +238,8 @@ export class Revalidator {
     }
     this.counters.retranslated++;
     const { key, scratch, references } = this;
+    // Of packets that belong to no port: they come up again and say so again.
+    if (!flow.bridge) return this.invalidate(flow);
     this.flows.pipelineKey(flow, key);
     const from = this.attachment(flow.dpPort, key);
     if (!from || from.bridge !== flow.bridge || from.port.ofport !== flow.ofport) {

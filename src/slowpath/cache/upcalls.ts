@@ -12,7 +12,7 @@
  * - Of a burst of packets of one new flow all but the first find the megaflow already installed: they
  *   are sent by it and credited to its effects, without another translation.
  * - A packet from a datapath port that belongs to no bridge (one that is just coming or going) is
- *   dropped and counted.
+ *   dropped and counted. If it came through a tunnel that nobody has, a megaflow drops its like.
  * - Packet-ins that the packet as it came causes are handed over at once; those after a change to
  *   its headers come back from the datapath as action upcalls.
  */
@@ -47,6 +47,13 @@ const COMPLAINTS_MS = 60_000;
 export interface Attachment {
   readonly bridge: BridgeModel;
   readonly port: PortModel;
+}
+
+/** Packets that belong to no port of any bridge, and never will unless ports change. */
+export interface Refusal {
+  /** By which bits they are told. */
+  readonly mask: FlowKey;
+  count(packets: number): void;
 }
 
 /** A packet on its way out; either of the two is called, once. */
@@ -117,6 +124,8 @@ export class Upcalls {
     private readonly isStale: (flow: Megaflow) => boolean,
     /** Where it is said what is wrong with flow tables. */
     private readonly complaints: Logger,
+    /** Of a packet without an attachment: which others share its fate. */
+    private readonly refusal: (dpPort: number, key: FlowKey) => Refusal | undefined,
   ) {}
 
   /** From the datapath. */
@@ -262,10 +271,7 @@ export class Upcalls {
       return this.send(packet, dpKey, found.actions, dpPort);
     }
     const from = this.attachment(dpPort, dpKey);
-    if (!from) {
-      this.counters.unattached++;
-      return;
-    }
+    if (!from) return this.refuse(dpPort, dpKey, packet.data.length);
     const recircId = dpKey.get(FIELDS.recirc_id);
     if (recircId !== 0 && !this.references.recirculations.find(recircId)) {
       this.counters.stale++;
@@ -297,6 +303,30 @@ export class Upcalls {
     } else this.flows.install(bridge, dpPort, port.ofport, dpKey, translation);
     // Last, because what is learned here makes megaflows stale: the new one is then among them.
     credit(translation.effects, 1, packet.data.length, now, tcpFlags);
+  }
+
+  private refuse(dpPort: number, dpKey: FlowKey, bytes: number): void {
+    this.counters.unattached++;
+    const refusal = this.refusal(dpPort, dpKey);
+    if (!refusal) return;
+    const effects = [{ type: "refused", count: (n: number) => refusal.count(n) } as const];
+    credit(effects, 1, bytes, this.clock.now(), 0);
+    if (this.flows.size >= this.flowLimit()) this.counters.limited++;
+    else {
+      this.flows.install(undefined, dpPort, 0, dpKey, {
+        actions: [],
+        mask: refusal.mask,
+        effects,
+        macs: [],
+        punts: [],
+        recircs: [],
+        slow: [],
+        error: undefined,
+        taught: false,
+        complaints: [],
+        uncacheable: false,
+      });
+    }
   }
 
   /** The packet through the actions; what goes to controllers unchanged goes there directly. */

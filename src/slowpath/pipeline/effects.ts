@@ -60,6 +60,8 @@ export type Effect =
   | { readonly type: "header"; readonly bytes: number }
   /** Something else that lives as long as packets come. */
   | { readonly type: "touch"; touch(): void }
+  /** It belongs to no port, and is dropped. */
+  | { readonly type: "refused"; count(packets: number): void }
   /** A bond sent it. */
   | { readonly type: "bond"; readonly bond: BondModel; readonly bucket: number }
   /** A mirror got a copy. */
@@ -137,6 +139,9 @@ export function credit(
         break;
       case "touch":
         effect.touch();
+        break;
+      case "refused":
+        effect.count(packets);
         break;
       case "bond":
         effect.bond.account(effect.bucket, bytes);

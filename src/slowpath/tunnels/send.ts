@@ -108,7 +108,9 @@ export class TunnelSender<P> implements TunnelModel {
     const { tunnels, wayOut } = this.surroundings;
     if (!tunnels.native || !tunnels.byHost) return tunnels.native;
     const route = this.route(x);
-    return route !== undefined && wayOut(route.device) !== undefined;
+    if (route === undefined || wayOut(route.device) === undefined) return false;
+    // Routes that people add are not the host's: it would send another way.
+    return route.origin === "user" || !tunnels.byKernel(this.dpPort);
   }
 
   private route(x: Xlate): Route | undefined {

@@ -7,12 +7,16 @@
  *        route leaves by a bridge's own port ──> outer headers here (send.ts): `tnl_push`
  *        any other route                     ──> `set(tunnel)`, and the host sends it
  *
+ * Where a device of the kernel carries the tunnels of a datapath port, the host sends and receives them
+ * also if the way is a bridge's own port: for the bridge they are packets of the host.
+ *
  * A change of anything here makes megaflows again (`changed`).
  */
 import type { HostNetwork } from "../../fastpath/host-network.ts";
-import { FIELDS } from "../../packet/layout.ts";
-import type { FlowKey } from "../../packet/key.ts";
+import { FIELDS, slot, type SlotName } from "../../packet/layout.ts";
+import { FlowKey } from "../../packet/key.ts";
 import { type Prefix, sameAddress, wide } from "../../packet/prefix.ts";
+import type { Refusal } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import type { TunnelConfig } from "./config.ts";
 import { datapathPortName, TUNNEL_TYPES } from "./kinds.ts";
@@ -29,6 +33,24 @@ const ASK_EVERY_MS = 200;
 const MOST_ASKED = 1024;
 const PROTOCOL_UDP = 17;
 const PROTOCOL_GRE = 47;
+
+/** By which slots a packet's tunnel port is told, in the order in which they are looked at. */
+const TOLD_BY = [
+  "in_port",
+  "recirc_id",
+  "tun_id",
+  "tun_src",
+  "tun_ipv6_src",
+  "tun_dst",
+  "tun_ipv6_dst",
+  "packet_type",
+] as const satisfies readonly SlotName[];
+const LAST_LOOKED_AT: Readonly<Record<Mismatch, (typeof TOLD_BY)[number]>> = {
+  no_such_key: "tun_id",
+  wrong_remote: "tun_ipv6_src",
+  wrong_local: "tun_ipv6_dst",
+  wrong_packet_type: "packet_type",
+};
 
 /** A datapath port that takes tunnelled packets off the wire. */
 interface Listener {
@@ -47,6 +69,8 @@ export interface TunnelsOptions {
   readonly native: () => boolean;
   /** Whether the host's stack sends what leaves by a device that is in no bridge. */
   readonly byHost: boolean;
+  /** Of `byHost`: whether it carries a tunnel datapath port in the kernel, whatever the way out. */
+  readonly byKernel?: (dpPort: number) => boolean;
   readonly changed: () => void;
 }
 
@@ -86,6 +110,11 @@ export class Tunnels<P> {
   /** Whether the host's stack can send tunnelled packets itself. */
   get byHost(): boolean {
     return this.options.byHost;
+  }
+
+  /** Whether a device of the kernel carries the tunnels of a datapath port. */
+  byKernel(dpPort: number): boolean {
+    return this.byHost && this.options.byKernel?.(dpPort) === true;
   }
 
   get network(): HostNetwork {
@@ -137,15 +166,17 @@ export class Tunnels<P> {
     const udpPort = protocol === PROTOCOL_UDP ? key.get(FIELDS.udp_dst) : 0;
     for (const listener of this.listeners.values()) {
       if (listener.protocol !== protocol || listener.udpPort !== udpPort) continue;
+      if (this.byKernel(listener.dpPort)) continue;
       const own = this.network.addressesOf(device);
       if (own.some(({ address }: Prefix) => sameAddress(address, to))) return listener.dpPort;
     }
     return undefined;
   }
 
-  /** True while anything is listened for: else no packet need be looked at. */
+  /** True while anything is listened for here: else no packet need be looked at. */
   get listens(): boolean {
-    return this.listeners.size > 0;
+    for (const dpPort of this.listeners.keys()) if (!this.byKernel(dpPort)) return true;
+    return false;
   }
 
   /**
@@ -169,13 +200,20 @@ export class Tunnels<P> {
   }
 
   /**
-   * A packet came by the datapath port of a tunnel: if it belongs to no tunnel port, the reason is
-   * counted. `key`: in the datapath's terms.
+   * A packet came by the datapath port of a tunnel and belongs to no tunnel port: what it shares with
+   * all that belong to none for the same reason, under which they are counted. `key`: in the datapath's
+   * terms. Undefined if it has a port, or the datapath port is none of ours.
    */
-  judge(key: FlowKey, dpPort: number): void {
-    if (!this.listeners.has(dpPort)) return;
+  refusal(key: FlowKey, dpPort: number): Refusal | undefined {
+    if (!this.listeners.has(dpPort)) return undefined;
     const why = this.ports.whyNot(key, dpPort);
-    if (why !== undefined) this.unmatched[why]++;
+    if (why === undefined) return undefined;
+    const mask = new FlowKey();
+    for (const name of TOLD_BY.slice(0, TOLD_BY.indexOf(LAST_LOOKED_AT[why]) + 1)) {
+      const { offset, bytes } = slot(name);
+      mask.bytes.fill(0xff, offset, offset + bytes);
+    }
+    return { mask, count: (packets) => void (this.unmatched[why] += packets) };
   }
 
   /** For `coverage/show`. */
