@@ -4,12 +4,14 @@
  * References: linux/bpf.h (BPF_PROG_LOAD), Documentation/bpf/verifier.rst.
  */
 import { bpf, BpfAttr, bpfString, tryBpf } from "./bpf-syscall.ts";
-import { errno, SystemError } from "./libc.ts";
+import { ERRNO, errno, SystemError } from "./libc.ts";
 
 const PROG_TYPE_SCHED_CLS = 3;
 const LOG_BYTES = 1 << 22;
 /** Lines of the verifier's log that an error carries. */
 const SHOWN_LINES = 12;
+/** The verifier gives up when the thread gets a signal, and the runtime sends its threads some. */
+const MOST_TRIES = 100;
 
 /** What the kernel says of a loaded program. */
 export interface ProgramInfo {
@@ -44,18 +46,25 @@ export function usefulLines(log: string, most = SHOWN_LINES): string[] {
 /** Loads a tc classifier; a descriptor. Throws a VerifierError, or a SystemError (EPERM, ENOMEM). */
 export function loadTcProgram(instructions: Uint8Array, name: string): number {
   const attr = programAttr(instructions, name);
-  const fd = tryBpf("PROG_LOAD", attr);
+  const fd = tryToLoad(attr);
   if (fd >= 0) return fd;
   const error = errno();
   // Once more for the log: it costs time and memory, so only now.
   const log = new Uint8Array(LOG_BYTES);
   const again = programAttr(instructions, name).u32(24, 1).u32(28, log.length).pointer(32, log);
-  const second = tryBpf("PROG_LOAD", again);
+  const second = tryToLoad(again);
   if (second >= 0) return second;
   const end = log.indexOf(0);
   const lines = usefulLines(new TextDecoder().decode(log.subarray(0, end < 0 ? 0 : end)));
   if (lines.length === 0) throw new SystemError(`bpf(BPF_PROG_LOAD) ${name}`, error);
   throw new VerifierError(name, error, lines);
+}
+
+function tryToLoad(attr: BpfAttr): number {
+  for (let i = 1;; i++) {
+    const fd = tryBpf("PROG_LOAD", attr);
+    if (fd >= 0 || errno() !== ERRNO.EAGAIN || i === MOST_TRIES) return fd;
+  }
 }
 
 function programAttr(instructions: Uint8Array, name: string): BpfAttr {
