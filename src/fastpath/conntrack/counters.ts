@@ -8,4 +8,8 @@ export const CT_COUNTERS = [
   "ct_nat_exhausted",
   "ct_fragment_refused",
   "drop_ct_fragment_expired",
+  /** Connections whose packets programs in the kernel forward, at this moment. */
+  "ct_kernel_entries",
+  /** Those that found no room there. */
+  "ct_kernel_refused",
 ] as const;

@@ -30,6 +30,35 @@ const W_IPV6_SRC = slot("ct_ipv6_src").offset >> 2;
 const W_IPV6_DST = slot("ct_ipv6_dst").offset >> 2;
 const END = W_IPV6_DST + 4;
 
+/**
+ * Writes a tuple as the `ct_nw_…` slots have it. `key`: where the flow key's first word would be in
+ * `words`, which is the same memory as `bytes`.
+ */
+export function writeTuple(
+  bytes: Uint8Array,
+  words: Int32Array | Uint32Array,
+  key: number,
+  tuple: Int32Array,
+  at: number,
+): void {
+  const meta = tuple[at + T_META]!;
+  const protocol = (meta >>> 8) & 0xff;
+  const ports = tuple[at + T_PORTS]!;
+  bytes[4 * key + B_PROTO] = protocol;
+  if ((meta & 0xff) === IPV4) {
+    words[key + W_NW_SRC] = tuple[at + T_SRC]!;
+    words[key + W_NW_DST] = tuple[at + T_DST]!;
+  } else {
+    for (let i = 0; i < 4; i++) {
+      words[key + W_IPV6_SRC + i] = tuple[at + T_SRC + i]!;
+      words[key + W_IPV6_DST + i] = tuple[at + T_DST + i]!;
+    }
+  }
+  const isIcmp = protocol === ICMP || protocol === ICMPV6;
+  writeU16(bytes, 4 * key + B_TP_SRC, isIcmp ? (ports >>> 8) & 0xff : ports >>> 16);
+  writeU16(bytes, 4 * key + B_TP_DST, isIcmp ? ports & 0xff : ports & 0xffff);
+}
+
 export class CtMetadata {
   state(frame: Frame): number {
     return frame.keyWords > W_STATE ? frame.key.bytes[B_STATE]! : 0;
@@ -62,9 +91,9 @@ export class CtMetadata {
       const record = table.words(conn);
       const base = table.base(conn);
       this.writeMark(frame, record, base);
-      if (shown) this.writeTuple(frame, shown, 0);
-      else this.writeTuple(frame, record, base + C_ORIGINAL);
-    } else if (shown) this.writeTuple(frame, shown, 0);
+      if (shown) writeTuple(bytes, words, 0, shown, 0);
+      else writeTuple(bytes, words, 0, record, base + C_ORIGINAL);
+    } else if (shown) writeTuple(bytes, words, 0, shown, 0);
   }
 
   writeMark(frame: Frame, record: Int32Array, base: number): void {
@@ -73,26 +102,6 @@ export class CtMetadata {
     writeU16(bytes, B_MARK, mark >>> 16);
     writeU16(bytes, B_MARK + 2, mark);
     for (let i = 0; i < 4; i++) words[W_LABEL + i] = record[base + C_LABEL + i]!;
-  }
-
-  private writeTuple(frame: Frame, tuple: Int32Array, at: number): void {
-    const { bytes, words } = frame.key;
-    const meta = tuple[at + T_META]!;
-    const protocol = (meta >>> 8) & 0xff;
-    const ports = tuple[at + T_PORTS]!;
-    bytes[B_PROTO] = protocol;
-    if ((meta & 0xff) === IPV4) {
-      words[W_NW_SRC] = tuple[at + T_SRC]!;
-      words[W_NW_DST] = tuple[at + T_DST]!;
-    } else {
-      for (let i = 0; i < 4; i++) {
-        words[W_IPV6_SRC + i] = tuple[at + T_SRC + i]!;
-        words[W_IPV6_DST + i] = tuple[at + T_DST + i]!;
-      }
-    }
-    const isIcmp = protocol === ICMP || protocol === ICMPV6;
-    writeU16(bytes, B_TP_SRC, isIcmp ? (ports >>> 8) & 0xff : ports >>> 16);
-    writeU16(bytes, B_TP_DST, isIcmp ? ports & 0xff : ports & 0xffff);
   }
 
   /** The original tuple as it stands in the metadata; an ICMP id is taken from `current`. */

@@ -51,6 +51,7 @@ function tupleAt(words: Int32Array, at: number): WireTuple {
 
 function entryOf(tracker: Tracker, conn: number, nowMs: number): WireEntry {
   const { table } = tracker;
+  table.onRefresh(conn);
   const words = table.words(conn);
   const base = table.base(conn);
   const flags = words[base + C_FLAGS]!;

@@ -31,8 +31,10 @@ export const C_POLICY = C_LABEL + 4;
 /** Protocol state: TCP's two peers (tcp.ts), or a number. */
 export const C_STATE = C_POLICY + 1;
 /** By how much a helper lengthened what one side sent. */
-export const C_SKEW = C_STATE + 8;
-const STRIDE = 40;
+export const C_SKEW = C_STATE + 6;
+/** One more than its slot in the kernel (kernel-connections.ts); 0: it has none. */
+export const C_SLOT = C_SKEW + 1;
+const STRIDE = C_SLOT + 1;
 
 /** Bits of C_FLAGS. */
 export const CF_ALIVE = 1;
@@ -60,6 +62,8 @@ export class ConnTable {
 
   /** Called before a connection is forgotten. */
   onRemove: (conn: number) => void = () => {};
+  /** Called before its expiry is believed: others may have seen packets of it. */
+  onRefresh: (conn: number) => void = () => {};
 
   /** The array in which a connection's record lies, and where (`base`). */
   words(conn: number): Int32Array {
@@ -72,6 +76,12 @@ export class ConnTable {
 
   expiry(conn: number): number {
     return this.expiries[conn >> CHUNK_BITS]![conn & (CHUNK - 1)]!;
+  }
+
+  private isOver(conn: number, nowMs: number): boolean {
+    if (this.expiry(conn) > nowMs) return false;
+    this.onRefresh(conn);
+    return this.expiry(conn) <= nowMs;
   }
 
   setExpiry(conn: number, atMs: number): void {
@@ -97,7 +107,7 @@ export class ConnTable {
         let i = 0;
         while (i < TUPLE_WORDS && words[from + i] === tuple[at + i]) i++;
         if (i === TUPLE_WORDS) {
-          if (this.expiry(conn) > nowMs) return entry;
+          if (!this.isOver(conn, nowMs)) return entry;
           this.remove(conn);
           return NONE;
         }
@@ -167,7 +177,7 @@ export class ConnTable {
   /** Every connection from `from` on, by number, that has not expired. */
   *all(nowMs: number, from = 0): Generator<number> {
     for (let conn = from; conn < this.used; conn++) {
-      if (this.isAlive(conn) && this.expiry(conn) > nowMs) yield conn;
+      if (this.isAlive(conn) && !this.isOver(conn, nowMs)) yield conn;
     }
   }
 
@@ -182,7 +192,7 @@ export class ConnTable {
     for (let n = Math.min(budget, this.used); n > 0; n--) {
       if (this.cursor >= this.used) this.cursor = 0;
       const conn = this.cursor++;
-      if (!this.isAlive(conn) || this.expiry(conn) > nowMs) continue;
+      if (!this.isAlive(conn) || !this.isOver(conn, nowMs)) continue;
       this.remove(conn);
       removed++;
     }

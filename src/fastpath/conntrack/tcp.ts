@@ -34,12 +34,12 @@ const SCALE_UNKNOWN = 0x40;
 const SCALE_MASK = 0x0f;
 const MAX_SCALE = 14;
 /** How far behind or ahead an acknowledgement may be: a window and some. */
-const ACK_SLACK = 0xffff + 1500;
+export const ACK_SLACK = 0xffff + 1500;
 
 /** Words of a side's record. */
-const SENT = 0;
-const ALLOWED = 1;
-const PACKED = 2;
+export const SENT = 0;
+export const ALLOWED = 1;
+export const PACKED = 2;
 export const PEER_WORDS = 3;
 
 /** What a packet means for its connection. */
@@ -52,14 +52,14 @@ export const TCP_RESTART = 3;
 const name = (timeout: CtTimeoutName): number => TIMEOUT_INDEX[timeout];
 const T_FIRST = name("tcp_syn_sent");
 const T_OPENING = name("tcp_syn_recv");
-const T_ESTABLISHED = name("tcp_established");
+export const T_ESTABLISHED = name("tcp_established");
 const T_CLOSING = name("tcp_fin_wait");
 const T_FIN_WAIT = name("tcp_time_wait");
 const T_CLOSED = name("tcp_close");
 
 /** Sequence numbers compare modulo 2^32. */
-const notBefore = (a: number, b: number): boolean => ((a - b) | 0) >= 0;
-const after = (a: number, b: number): boolean => ((a - b) | 0) > 0;
+export const notBefore = (a: number, b: number): boolean => ((a - b) | 0) >= 0;
+export const after = (a: number, b: number): boolean => ((a - b) | 0) > 0;
 
 function invalidFlags(flags: number): boolean {
   if ((flags & SYN) !== 0) {
@@ -100,6 +100,33 @@ function pack(window: number, scale: number, state: number): number {
 
 export function tcpState(words: Int32Array, peer: number): number {
   return words[peer + PACKED]! & 0xff;
+}
+
+/** Both sides have opened it, neither has closed it. */
+export function isEstablished(words: Int32Array, at: number): boolean {
+  return tcpState(words, at) === ESTABLISHED && tcpState(words, at + PEER_WORDS) === ESTABLISHED;
+}
+
+/** Writes a side's record of a connection that both sides have opened; `scale` as kept in a record. */
+export function establish(
+  words: Int32Array,
+  peer: number,
+  sent: number,
+  allowed: number,
+  window: number,
+  scale: number,
+): void {
+  words[peer + SENT] = sent;
+  words[peer + ALLOWED] = allowed;
+  words[peer + PACKED] = pack(window, scale, ESTABLISHED);
+}
+
+/** By how much a side's windows are shifted, of packets that do not open the connection. */
+export function windowShift(words: Int32Array, at: number, peer: number): number {
+  const scale = (side: number): number => (words[at + side + PACKED]! >>> 8) & 0xff;
+  const both = scale(0) & scale(PEER_WORDS);
+  if ((both & SCALE_KNOWN) !== 0) return scale(peer) & SCALE_MASK;
+  return (both & SCALE_UNKNOWN) !== 0 ? MAX_SCALE : 0;
 }
 
 /** May the packet be the first that is seen of a connection? Not an answer to a SYN. */

@@ -42,14 +42,18 @@ import {
   type Program,
 } from "../engine/opcodes.ts";
 import { Admission, ADMITTED, ZONE_FULL } from "./admission.ts";
+import { applyChange } from "./changes.ts";
 import { CT_COUNTERS } from "./counters.ts";
 import { Fragments } from "./fragments.ts";
 import { type Expectation, Expectations } from "./expectations.ts";
 import { CtMetadata } from "./metadata.ts";
+import { type ConnectionEntries, KernelConnections } from "./kernel-connections.ts";
+import { KernelRecords } from "./kernel-records.ts";
 import { Nat } from "./nat.ts";
 import type { CtAnswer, CtChange, CtQuestion } from "./questions.ts";
 import { answer } from "./report.ts";
 import { TIMEOUT_INDEX } from "./settings.ts";
+import { BOTH_WAYS, FIRST, isIcmp, MULTIPLE } from "./settled.ts";
 import {
   C_FLAGS,
   C_LABEL,
@@ -74,18 +78,7 @@ import {
   tcpMayBegin,
   TcpTracker,
 } from "./tcp.ts";
-import {
-  ICMP,
-  ICMPV6,
-  IPV4,
-  PacketTuple,
-  reverseTuple,
-  T_META,
-  T_PORTS,
-  TCP,
-  TUPLE_WORDS,
-  UDP,
-} from "./tuple.ts";
+import { PacketTuple, reverseTuple, T_META, TCP, TUPLE_WORDS, UDP } from "./tuple.ts";
 import {
   CS_DST_NAT,
   CS_ESTABLISHED,
@@ -105,6 +98,8 @@ const CT_ZONE_FULL = 4;
 const NAT_EXHAUSTED = 5;
 const FRAGMENT_REFUSED = 6;
 const FRAGMENT_EXPIRED = 7;
+const KERNEL_ENTRIES = 8;
+const KERNEL_REFUSED = 9;
 
 const NATTED = CS_SRC_NAT | CS_DST_NAT;
 const B_NW_FRAG = slot("nw_frag").offset;
@@ -118,11 +113,6 @@ const T_OTHER_MULTIPLE = TIMEOUT_INDEX.udp_multiple;
 const T_ICMP_FIRST = TIMEOUT_INDEX.icmp_first;
 const T_ICMP_REPLY = TIMEOUT_INDEX.icmp_reply;
 
-/** C_STATE of connections that are not TCP's. */
-const FIRST = 0;
-const MULTIPLE = 1;
-const BOTH_WAYS = 2;
-
 export class Tracker {
   readonly table = new ConnTable();
   readonly tuple = new PacketTuple();
@@ -131,6 +121,8 @@ export class Tracker {
   readonly expectations = new Expectations(this.table);
   readonly fragments = new Fragments();
   readonly admission = new Admission(this.table);
+  /** What programs in the kernel forward (`shareWithKernel`). */
+  kernel: KernelConnections | undefined;
   nowMs = 0;
 
   private readonly metadata = new CtMetadata();
@@ -144,7 +136,37 @@ export class Tracker {
   private counterBase = 0;
 
   constructor() {
-    this.table.onRemove = (conn) => this.expectations.forget(conn);
+    this.table.onRemove = (conn) => {
+      this.expectations.forget(conn);
+      this.kernel?.withdraw(conn, this.nowMs);
+    };
+    this.table.onRefresh = (conn) => this.kernel?.refresh(conn, this.nowMs);
+  }
+
+  /**
+   * Programs forward packets of settled connections from now on (kernel-connections.ts), of which
+   * `slots` fit into the memory of `records`. Those of a process before become this one's.
+   */
+  shareWithKernel(
+    entries: ConnectionEntries,
+    records: ArrayBuffer,
+    slots: number,
+    nowMs: number,
+  ): void {
+    this.nowMs = nowMs;
+    const { table, tcp, admission } = this;
+    this.kernel = new KernelConnections(
+      table,
+      tcp,
+      entries,
+      new KernelRecords(records, table, admission),
+      slots,
+      (count, refused) => {
+        this.counters[this.counterBase + KERNEL_ENTRIES] = count;
+        this.counters[this.counterBase + KERNEL_REFUSED] = refused;
+      },
+    );
+    this.kernel.adopt(nowMs);
   }
 
   /** Where CT_COUNTERS are counted from now on. */
@@ -192,6 +214,7 @@ export class Tracker {
     if (this.state !== 0 && had !== zone) this.state = 0;
     this.conn = -1;
     this.reply = false;
+    this.kernel?.begin();
     if (!tuple.parse(frame, zone)) {
       this.count(INVALID);
       this.state = CS_INVALID;
@@ -219,6 +242,7 @@ export class Tracker {
     metadata.write(frame, this.state, zone, this.table, this.conn, this.shownTuple(expected));
     if (this.conn >= 0) this.mark(executor, code, at, flags);
     this.consultHelper(executor, flags, zone);
+    if (this.conn >= 0) this.kernel?.judged(this.conn, this.nowMs);
   }
 
   private find(wasNatted: boolean): void {
@@ -250,6 +274,7 @@ export class Tracker {
     const { conn, table, tuple } = this;
     const words = table.words(conn);
     const base = table.base(conn);
+    this.kernel?.judge(conn, this.nowMs);
     if (tuple.related) {
       this.state |= CS_RELATED;
       if (this.reply) this.state |= CS_REPLY_DIR;
@@ -317,7 +342,7 @@ export class Tracker {
     const { table, tuple } = this;
     const expected = this.expectations.expected(tuple.words);
     const protocol = (tuple.words[T_META]! >>> 8) & 0xff;
-    if (!this.mayBegin(frame, protocol)) {
+    if (protocol === TCP ? !tcpMayBegin(frame) : !tuple.mayBegin()) {
       this.count(INVALID);
       this.state = CS_INVALID;
       return expected;
@@ -356,16 +381,6 @@ export class Tracker {
     if (expected) this.expectations.inherit(conn, expected);
     if ((flags & CTF_NAT) !== 0) this.translate(executor);
     return expected;
-  }
-
-  private mayBegin(frame: Executor["frame"], protocol: number): boolean {
-    if (protocol === TCP) return tcpMayBegin(frame);
-    const { words } = this.tuple;
-    const type = (words[T_PORTS]! >>> 8) & 0xff;
-    const isV4 = (words[T_META]! & 0xff) === IPV4;
-    if (protocol === ICMP && isV4) return type === 8 || type === 13 || type === 15;
-    if (protocol === ICMPV6 && !isV4) return type === 128;
-    return true;
   }
 
   /** The reply tuple under NAT, and whether there is one; CF_SRC_NAT and CF_DST_NAT by it. */
@@ -454,35 +469,13 @@ export class Tracker {
     this.metadata.write(executor.frame, CS_INVALID, zone, this.table, -1, undefined);
   }
 
-  change(change: CtChange): void {
-    switch (change.type) {
-      case "maxConnections":
-        this.admission.maxConnections = change.limit;
-        return;
-      case "sequenceChecks":
-        this.tcp.checks = change.enabled;
-        return;
-      case "zoneLimit":
-        this.admission.setZoneLimit(change.zone, change.limit);
-        return;
-      case "timeoutPolicy":
-        this.admission.setPolicy(change.id, change.timeouts);
-        return;
-      case "fragments":
-        this.fragments.set(change.settings);
-        return;
-      default: {
-        const never: never = change;
-        throw new Error(`unknown change ${String(never)}`);
-      }
-    }
+  change(change: CtChange, nowMs = this.nowMs): void {
+    this.nowMs = nowMs;
+    applyChange(this, change);
   }
 
   answer(question: CtQuestion, nowMs: number): CtAnswer {
+    this.nowMs = nowMs;
     return answer(this, question, nowMs);
   }
-}
-
-function isIcmp(protocol: number): boolean {
-  return protocol === ICMP || protocol === ICMPV6;
 }

@@ -140,6 +140,17 @@ export class PacketTuple {
     }
   }
 
+  /** May the packet be the first of a connection? TCP has rules of its own. */
+  mayBegin(): boolean {
+    const meta = this.words[T_META]!;
+    const protocol = (meta >>> 8) & 0xff;
+    const type = (this.words[T_PORTS]! >>> 8) & 0xff;
+    const isV4 = (meta & 0xff) === IPV4;
+    if (protocol === ICMP && isV4) return type === 8 || type === 13 || type === 15;
+    if (protocol === ICMPV6 && !isV4) return type === 128;
+    return true;
+  }
+
   private ports(bytes: Uint8Array, at: number): boolean {
     const src = (bytes[at]! << 8) | bytes[at + 1]!;
     const dst = (bytes[at + 2]! << 8) | bytes[at + 3]!;
