@@ -25,6 +25,7 @@
  */
 import type { PcapPortOptions } from "./pcap-replay.ts";
 import type { FlowKey, Match } from "../packet/key.ts";
+import type { KeyPool } from "./key-pool.ts";
 import type { DpAction, TunnelKind } from "./actions.ts";
 import type { Conntrack } from "./conntrack/types.ts";
 import type { DpMeter, DpMeterStats } from "./meters.ts";
@@ -64,6 +65,8 @@ export interface Upcall {
   readonly key: FlowKey;
   /** `userdata` of the `userspace` action that sent it; 0 for a miss. */
   readonly userdata: number;
+  /** Where the key may be given back by the one receiver that does something with upcalls. */
+  readonly keys?: KeyPool;
 }
 
 export type DpPortType = "device" | "internal" | "tunnel" | "pcap";
@@ -122,7 +125,7 @@ export interface DpPortStats {
 
 export interface DpFlow {
   readonly id: number;
-  /** Datapath section only. */
+  /** Datapath section only. The key is valid until `putFlow` returns; the mask stays as it is. */
   readonly match: Match;
   /** Empty drops. */
   readonly actions: readonly DpAction[];

@@ -25,7 +25,10 @@ import type { Translation } from "../pipeline/translate.ts";
 import { withTags } from "../pipeline/wildcards.ts";
 import type { MacDependency, SlowReason } from "../pipeline/xlate.ts";
 import { formatPutFlow } from "./flow-text.ts";
+import { PackedKeys } from "./packed-keys.ts";
 import { type Held, NOTHING_HELD, type References } from "./references.ts";
+
+const NOT_SEEN = -1;
 
 export class Megaflow extends Classified {
   actions: readonly DpAction[] = [];
@@ -41,8 +44,8 @@ export class Megaflow extends Classified {
   usedMs: number;
   /** When the counters were last read. */
   readMs: number;
-  /** The key of the packet that brought it, a byte a character, without zeros at the end. */
-  seen = "";
+  /** The key of the packet that brought it; NOT_SEEN: it is not kept. */
+  seen = NOT_SEEN;
 
   constructor(
     readonly id: number,
@@ -59,10 +62,18 @@ export class Megaflow extends Classified {
 }
 
 export class Megaflows {
-  private readonly byMatch = new Classifier<Megaflow>();
-  private readonly flows = new Set<Megaflow>();
-  /** Deleted in the datapath, their last packets not yet counted. */
-  private readonly leaving = new Set<Megaflow>();
+  private readonly byMatch = new Classifier<Megaflow>({ staged: false });
+  /** By id. */
+  private readonly flows: (Megaflow | undefined)[] = [];
+  private count = 0;
+  private readonly seen = new PackedKeys();
+  /** Deleted in the datapath, their last packets not yet counted; in the order of deletion. */
+  private leaving: Megaflow[] = [];
+  /** How many were deleted, and of how many of them the datapath is known to have let go. */
+  private deleted = 0;
+  private released = 0;
+  /** What the next flow matches. */
+  private readonly key = new FlowKey();
   private readonly freeIds: number[] = [];
   private nextId = 0;
   /** Commands given that change what happens to packets, and how many of them are known to act. */
@@ -85,15 +96,19 @@ export class Megaflows {
   ) {}
 
   get size(): number {
-    return this.flows.size;
+    return this.count;
   }
 
-  [Symbol.iterator](): IterableIterator<Megaflow> {
-    return this.flows.values();
+  /** Flows may go, and come, while this is under way. */
+  *[Symbol.iterator](): IterableIterator<Megaflow> {
+    for (let id = 0; id < this.flows.length; id++) {
+      const flow = this.flows[id];
+      if (flow) yield flow;
+    }
   }
 
   has(flow: Megaflow): boolean {
-    return this.flows.has(flow);
+    return this.flows[flow.id] === flow;
   }
 
   /** The installed megaflow that a packet of this datapath key belongs to. */
@@ -116,7 +131,7 @@ export class Megaflows {
     if (this.exact) translation.mask.words.fill(0xffffffff, 0, DP_KEY_WORDS);
     withTags(dpKey, translation.mask);
     const mask = this.byMatch.share(translation.mask);
-    const match: Match = { key: masked(dpKey, mask), mask };
+    const match: Match = { key: this.masked(dpKey, mask), mask };
     const old = this.byMatch.find(match, 0);
     if (old) {
       if (old.bridge === bridge && old.ofport === ofport) {
@@ -137,10 +152,10 @@ export class Megaflows {
       return undefined;
     }
     this.adopt(flow, translation);
-    flow.seen = trimmed(dpKey);
+    flow.seen = this.seen.put(dpKey);
     this.byMatch.insert(flow, match);
-    this.flows.add(flow);
-    if (this.flows.size > this.peak) this.peak = this.flows.size;
+    this.flows[id] = flow;
+    if (++this.count > this.peak) this.peak = this.count;
     this.counters.installed++;
     if (this.flowLog?.enabled("dbg")) this.flowLog.dbg(formatPutFlow(flow, match));
     return flow;
@@ -164,11 +179,16 @@ export class Megaflows {
   }
 
   remove(flow: Megaflow): void {
-    if (!this.flows.delete(flow)) return;
+    if (!this.has(flow)) return;
+    this.flows[flow.id] = undefined;
+    this.count--;
     this.byMatch.remove(flow);
+    this.seen.remove(flow.seen);
+    flow.seen = NOT_SEEN;
     this.datapath.deleteFlow(flow.id);
     this.told++;
-    this.leaving.add(flow);
+    this.leaving.push(flow);
+    this.deleted++;
     this.counters.removed++;
   }
 
@@ -179,7 +199,7 @@ export class Megaflows {
 
   /** Resolves when the datapath obeys every command given before; at once if there is none. */
   async obeyed(): Promise<void> {
-    if (this.leaving.size > 0) await this.collect();
+    if (this.leaving.length > 0) await this.collect();
     if (this.told === this.confirmed) return;
     const { told } = this;
     await this.datapath.barrier();
@@ -188,14 +208,20 @@ export class Megaflows {
 
   /** Frees the removed megaflows' ids once the datapath has let go of them. */
   async collect(): Promise<void> {
-    if (this.leaving.size === 0) return;
-    const gone = [...this.leaving];
-    const { told } = this;
+    if (this.leaving.length === 0) return;
+    const { told, deleted } = this;
     await this.datapath.barrier();
     this.confirmed = Math.max(this.confirmed, told);
-    for (const flow of gone) {
-      if (!this.leaving.delete(flow)) continue;
-      this.read(flow);
+    // Somebody who waited for a later barrier may have been here.
+    const count = deleted - this.released;
+    if (count <= 0) return;
+    this.released = deleted;
+    const now = this.clock.now();
+    const { leaving } = this;
+    this.leaving = leaving.slice(count);
+    for (let i = 0; i < count; i++) {
+      const flow = leaving[i]!;
+      this.read(flow, now);
       end(flow.effects);
       this.references.release(flow.held);
       this.freeIds.push(flow.id);
@@ -229,7 +255,7 @@ export class Megaflows {
 
   readAll(): void {
     const now = this.clock.now();
-    for (const flow of this.flows) this.read(flow, now);
+    for (const flow of this) this.read(flow, now);
     for (const flow of this.leaving) this.read(flow, now);
   }
 
@@ -247,7 +273,7 @@ export class Megaflows {
   /** The key of the packet that brought the megaflow. */
   seenKey({ seen }: Megaflow): FlowKey {
     const key = new FlowKey();
-    for (let i = 0; i < seen.length; i++) key.bytes[i] = seen.charCodeAt(i);
+    if (seen !== NOT_SEEN) this.seen.read(seen, key);
     return key;
   }
 
@@ -257,30 +283,26 @@ export class Megaflows {
     return Math.min(now, Math.max(flow.readMs, used));
   }
 
+  /** Until the next call. */
+  private masked({ words }: FlowKey, mask: SharedMask): FlowKey {
+    const { key } = this;
+    const at = mask.about(MASK_WORDS);
+    key.words.fill(0);
+    for (let n = 0; n < at.length; n++) {
+      const i = at[n]!;
+      key.words[i] = words[i]! & mask.words[i]!;
+    }
+    return key;
+  }
+
   private adopt(flow: Megaflow, translation: Translation): void {
     const { actions, effects, macs, punts, recircs, slow } = translation;
-    flow.held = { punts, recircs };
+    flow.held = punts.length + recircs.length > 0 ? { punts, recircs } : NOTHING_HELD;
     flow.slow = slow;
     flow.actions = actions;
     flow.effects = effects;
     flow.macs = macs;
   }
-}
-
-function trimmed({ words, bytes }: FlowKey): string {
-  let end = DP_KEY_WORDS;
-  while (end > 0 && words[end - 1] === 0) end--;
-  return Buffer.from(bytes.buffer, bytes.byteOffset, 4 * end).toString("latin1");
-}
-
-function masked(key: FlowKey, mask: SharedMask): FlowKey {
-  const result = new FlowKey();
-  const at = mask.about(MASK_WORDS);
-  for (let n = 0; n < at.length; n++) {
-    const i = at[n]!;
-    result.words[i] = key.words[i]! & mask.words[i]!;
-  }
-  return result;
 }
 
 /** Makes `into` a datapath key in the pipeline's terms: OpenFlow's input port, an empty state. */

@@ -31,7 +31,7 @@ import type { Clock } from "../clock.ts";
 import { credit } from "../pipeline/effects.ts";
 import type { FrozenState } from "../pipeline/frozen.ts";
 import type { BridgeModel, PortModel } from "../pipeline/model.ts";
-import { deliver } from "../pipeline/punt.ts";
+import { deliver, type Punt } from "../pipeline/punt.ts";
 import { Scratch } from "../pipeline/xlate.ts";
 import { translate, type Translation } from "../pipeline/translate.ts";
 import { type Megaflow, type Megaflows, toPipelineKey } from "./megaflows.ts";
@@ -91,6 +91,8 @@ export class Upcalls {
   private refilling = false;
   private complainedMs = -Infinity;
   private complained = 0;
+  /** Somebody has got the key of the upcall that is being handled. */
+  private delivered = false;
   private readonly frame = new Frame();
   private readonly scratch = new Scratch();
   private readonly key = new FlowKey();
@@ -230,8 +232,11 @@ export class Upcalls {
 
   /** A fault in the handling of one packet costs that packet, not the switch. */
   private handle(upcall: Upcall): void {
+    this.delivered = false;
     try {
       this.dispatch(upcall);
+      // A packet-in may have the key.
+      if (!this.delivered) upcall.keys?.give(upcall.key);
     } catch (error) {
       this.counters.crashed++;
       this.log.err(
@@ -248,7 +253,7 @@ export class Upcalls {
         this.counters.actions++;
         const punt = this.references.punts.get(upcall.userdata);
         if (!punt) this.counters.stale++;
-        else deliver(punt, upcall.packet, upcall.key);
+        else this.deliver(punt, upcall.packet, upcall.key);
         return;
       }
       default: {
@@ -331,7 +336,7 @@ export class Upcalls {
 
   /** The packet through the actions; what goes to controllers unchanged goes there directly. */
   private send(packet: Packet, dpKey: FlowKey, actions: readonly DpAction[], dpPort: number): void {
-    if (!actions.some(({ type }) => type === "userspace")) {
+    if (!asksForUserspace(actions)) {
       if (actions.length > 0) this.datapath.execute(packet, actions, dpPort, dpKey);
       return;
     }
@@ -340,13 +345,18 @@ export class Upcalls {
     for (const action of actions) {
       if (action.type === "userspace" && !changed) {
         const punt = this.references.punts.get(action.userdata);
-        if (punt) deliver(punt, packet, dpKey);
+        if (punt) this.deliver(punt, packet, dpKey);
         continue;
       }
       if (action.type !== "output") changed = true;
       rest.push(action);
     }
     if (rest.length > 0) this.datapath.execute(packet, rest, dpPort, dpKey);
+  }
+
+  private deliver(punt: Punt, packet: Packet, dpKey: FlowKey): void {
+    this.delivered = true;
+    deliver(punt, packet, dpKey);
   }
 
   private keyOf({ data, vnet }: Packet): FlowKey {
@@ -376,6 +386,11 @@ export class Upcalls {
       this.complaints.warn(`${text} on bridge ${bridge} while processing ${processed}`);
     }
   }
+}
+
+function asksForUserspace(actions: readonly DpAction[]): boolean {
+  for (let i = 0; i < actions.length; i++) if (actions[i]!.type === "userspace") return true;
+  return false;
 }
 
 function describe(error: unknown): string {

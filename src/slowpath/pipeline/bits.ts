@@ -134,6 +134,30 @@ export function clearConntrack({ bytes }: FlowKey): void {
   for (const { offset, bytes: length } of CT) bytes.fill(0, offset, offset + length);
 }
 
+/** Fields that numbers can hold; OpenFlow's 32-bit port numbers are translated on the way. */
+export function isNumeric({ slotBytes, name }: Field): boolean {
+  return slotBytes <= 4 && name !== "in_port_oxm";
+}
+
+/** `readSubfield` for a field that `isNumeric`. */
+export function readNumber(key: FlowKey, { field, start, bits }: Subfield): number {
+  return (key.get(field) >>> start) & lowBits(bits);
+}
+
+/** `writeSubfield` for a field that `isNumeric`; bits of `value` that do not fit are left out. */
+export function writeNumber(
+  key: FlowKey,
+  { field, start, bits }: Subfield,
+  value: number,
+): void {
+  const ones = lowBits(bits) << start;
+  key.set(field, ((key.get(field) & ~ones) | ((value << start) & ones)) >>> 0);
+}
+
+function lowBits(bits: number): number {
+  return bits >= 32 ? -1 : (1 << bits) - 1;
+}
+
 export function readSubfield(key: FlowKey, { field, start, bits }: Subfield): bigint {
   return (key.getBig(field) >> BigInt(start)) & ((1n << BigInt(bits)) - 1n);
 }
@@ -144,6 +168,7 @@ export function writeSubfield(key: FlowKey, { field, start, bits }: Subfield, va
 }
 
 export function lookSubfield(mask: FlowKey, subfield: Subfield): void {
+  if (isNumeric(subfield.field)) return writeNumber(mask, subfield, -1);
   writeSubfield(mask, subfield, (1n << BigInt(subfield.bits)) - 1n);
 }
 

@@ -67,6 +67,13 @@ export abstract class Classified {
   lower: Classified | undefined = undefined;
 }
 
+export interface ClassifierOptions {
+  /** Lookups look at as few bits as they can; it costs memory and time to insert. */
+  readonly narrow?: boolean;
+  /** False: a subtable is probed all at once. For those whose lookups do not ask which bits counted. */
+  readonly staged?: boolean;
+}
+
 const CONJ_ID = FIELDS.conj_id;
 const HASH: MaskTopic<number> = { find: hashMask };
 
@@ -86,8 +93,7 @@ export class Classifier<T extends Classified> {
   private prefixes: readonly PrefixField[] = [];
   private prefixLookup = new PrefixLookup([]);
 
-  /** `narrow`: lookups look at as few bits as they can; it costs memory and time to insert. */
-  constructor(private readonly narrow = false) {}
+  constructor(private readonly options: ClassifierOptions = {}) {}
 
   get prefixFields(): readonly Field[] {
     return this.prefixes.map(({ field }) => field);
@@ -199,7 +205,7 @@ export class Classifier<T extends Classified> {
   insert(rule: T, match: Match): void {
     let subtable = this.subtable(match.mask);
     if (!subtable) {
-      subtable = new Subtable<T>(match.mask, this.narrow);
+      subtable = new Subtable<T>(match.mask, this.options);
       subtable.setPrefixes(this.prefixes);
       const hash = hashOf(match.mask);
       const alike = this.byMask.get(hash);

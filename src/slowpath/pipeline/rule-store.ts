@@ -32,7 +32,7 @@ export interface Table {
 
 export class RuleStore {
   readonly tables: readonly Table[] = Array.from({ length: TABLE_OWN + 1 }, () => ({
-    classifier: new Classifier<Rule>(true),
+    classifier: new Classifier<Rule>({ narrow: true }),
     settings: new TableSettings(MAX_RULES),
     hidden: 0,
     matched: 0,

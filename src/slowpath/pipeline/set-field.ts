@@ -10,13 +10,16 @@ import {
   FRAG_LATER,
   has,
   isIp,
+  isNumeric,
   look16,
   lookSubfield,
+  readNumber,
   readSubfield,
   setU16,
   u16,
   VLAN_CFI,
   writeMasked,
+  writeNumber,
   writeSubfield,
 } from "./bits.ts";
 import { setKind } from "./commit.ts";
@@ -129,7 +132,9 @@ export function move(x: Xlate, { source, destination }: ActionOf<"move">): void 
   ) {
     lookSubfield(mask, from);
     lookSubfield(mask, into);
-    writeSubfield(key, into, readSubfield(key, from));
+    if (isNumeric(from.field) && isNumeric(into.field)) {
+      writeNumber(key, into, readNumber(key, from));
+    } else writeSubfield(key, into, readSubfield(key, from));
     finish(x, destination.field);
   }
   reportSubfield(x, into ?? destination);

@@ -13,7 +13,7 @@ import { FlowKey, type Match, SharedMask } from "../../packet/key.ts";
 import { FIELDS, KEY_WORDS, SLOTS } from "../../packet/layout.ts";
 import { fullMask } from "../../openflow/field-bits.ts";
 import { AT, look32, u32 } from "./bits.ts";
-import type { Classified, Home } from "./classifier.ts";
+import type { Classified, ClassifierOptions, Home } from "./classifier.ts";
 import { HashCounts } from "./hash-counts.ts";
 import { fromNetwork, type PrefixField, type PrefixLookup } from "./prefix-fields.ts";
 import { PrefixTrie } from "./prefix-trie.ts";
@@ -114,7 +114,7 @@ export class Subtable<T extends Classified> implements Home {
   private readonly framesOnly: boolean;
 
   /** `narrow`: lookups look at no more of ports and prefixes than they must. */
-  constructor(mask: FlowKey, narrow = false) {
+  constructor(mask: FlowKey, { narrow = false, staged = true }: ClassifierOptions = {}) {
     this.mask = SharedMask.of(mask);
     const ports = u32(mask, AT.tpSrc);
     this.portsLength = ports === 0 ? 0 : 1 + Math.clz32(ports & -ports);
@@ -128,7 +128,8 @@ export class Subtable<T extends Classified> implements Home {
     this.at = Uint16Array.from(at);
     this.bits = Uint32Array.from(at, (word) => mask.words[word]!);
     for (let i = 0; i < at.length; i++) {
-      if (i + 1 < at.length && STAGE_OF_WORD[at[i]!] === STAGE_OF_WORD[at[i + 1]!]) continue;
+      const isInside = !staged || STAGE_OF_WORD[at[i]!] === STAGE_OF_WORD[at[i + 1]!];
+      if (i + 1 < at.length && isInside) continue;
       this.stageEnds.push(i + 1);
       if (i + 1 < at.length) this.stageIndex.push(new HashCounts());
     }

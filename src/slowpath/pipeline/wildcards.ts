@@ -1,13 +1,6 @@
 /** The mask of a translation made ready for a datapath: what headers cannot tell is left out. */
 import type { FlowKey } from "../../packet/key.ts";
-import {
-  DP_KEY_BYTES,
-  KEY_BYTES,
-  type Slot,
-  slot,
-  type SlotName,
-  SLOTS,
-} from "../../packet/layout.ts";
+import { DP_KEY_WORDS, KEY_WORDS, type Slot, slot } from "../../packet/layout.ts";
 import {
   AT,
   ETH_IP,
@@ -24,10 +17,11 @@ import {
 import { MAX_LABELS } from "./mpls.ts";
 import type { Xlate } from "./xlate.ts";
 
-const TUNNEL = [...SLOTS.values()].filter(({ name }) => name.startsWith("tun_"));
-const TUNNEL_DESTINATIONS: readonly Slot[] = (["tun_dst", "tun_ipv6_dst"] satisfies SlotName[]).map(
-  slot,
-);
+/** The tunnel's slots are side by side. */
+const TUNNEL_WORD = slot("tun_id").offset / 4;
+const TUNNEL_WORDS_END = (slot("tun_metadata").offset + slot("tun_metadata").bytes) / 4;
+const TUNNEL_DST = slot("tun_dst");
+const TUNNEL_IPV6_DST = slot("tun_ipv6_dst");
 const ICMP = 1;
 const ICMPV6 = 58;
 
@@ -36,8 +30,9 @@ const ICMPV6 = 58;
  * actions gave it, do not count: the Ethernet type and the presence of a tag tell such packets apart.
  */
 export function finishMask({ key, mask }: Xlate, original: FlowKey): void {
-  const { bytes } = mask;
-  bytes.fill(0, DP_KEY_BYTES, KEY_BYTES);
+  const { bytes, words } = mask;
+  // Loops: these are short, and this runs for each packet that comes up.
+  for (let i = DP_KEY_WORDS; i < KEY_WORDS; i++) words[i] = 0;
   if (u32(original, AT.packetType) !== 0) {
     bytes.fill(0, AT.ethDst, AT.ethDst + 6);
     bytes.fill(0, AT.ethSrc, AT.ethSrc + 6);
@@ -50,21 +45,20 @@ export function finishMask({ key, mask }: Xlate, original: FlowKey): void {
     bytes[AT.tpSrc] = 0;
     bytes[AT.tpDst] = 0;
   }
-  for (const at of [AT.vlanTci, AT.vlan2Tci]) {
-    if (u16(mask, at) !== 0) look16(mask, at, VLAN_CFI);
-  }
+  if (u16(mask, AT.vlanTci) !== 0) look16(mask, AT.vlanTci, VLAN_CFI);
+  if (u16(mask, AT.vlan2Tci) !== 0) look16(mask, AT.vlan2Tci, VLAN_CFI);
   if (key.bytes[AT.nwFrag]! & FRAG_LATER) {
     // Later fragments have no ports, whatever rules wanted to know.
     setU16(mask, AT.tpSrc, 0);
     setU16(mask, AT.tpDst, 0);
   }
   if (!isMplsType(u16(original, AT.ethType))) {
-    bytes.fill(0, AT.mpls, AT.mpls + 4 * MAX_LABELS);
+    for (let i = 0; i < MAX_LABELS; i++) words[(AT.mpls >> 2) + i] = 0;
   }
   clearAbsentTag(original, mask, AT.vlanTci, AT.vlanTpid);
   clearAbsentTag(original, mask, AT.vlan2Tci, AT.vlan2Tpid);
-  if (!TUNNEL_DESTINATIONS.some((each) => isSet(original, each))) {
-    for (const { offset, bytes: length } of TUNNEL) bytes.fill(0, offset, offset + length);
+  if (!isSet(original, TUNNEL_DST) && !isSet(original, TUNNEL_IPV6_DST)) {
+    for (let i = TUNNEL_WORD; i < TUNNEL_WORDS_END; i++) words[i] = 0;
   }
 }
 

@@ -34,7 +34,7 @@ function fits({ key, mask }: Match, packet: FlowKey): boolean {
 }
 
 function fill(rules: readonly (readonly [Match, number])[]) {
-  const classifier = new Classifier<Entry>(true);
+  const classifier = new Classifier<Entry>({ narrow: true });
   classifier.setPrefixes([FIELDS.ip_src, FIELDS.ipv6_dst]);
   const model: Entry[] = [];
   for (const [index, [m, priority]] of rules.entries()) {
