@@ -2,7 +2,7 @@
  * `/metrics`: what Prometheus reads (text exposition format 0.0.4), made from counters that are kept
  * anyway. It needs a token like everything else (`authorization:` in Prometheus' scrape_config).
  */
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import type { HttpSource } from "../source.ts";
 import { operation } from "./route.ts";
 
@@ -157,6 +157,10 @@ function processMetrics(out: Exposition, source: HttpSource): void {
   const { user, system } = process.cpuUsage();
   out.one("process_cpu_seconds_total", "counter", "CPU time.", (user + system) / 1e6);
   out.one("process_resident_memory_bytes", "gauge", "Memory.", process.memoryUsage.rss());
-  out.one("process_open_fds", "gauge", "Open files.", readdirSync("/proc/self/fd").length);
+  out.one("process_open_fds", "gauge", "Open files.", openFiles());
   out.one("solovs_uptime_seconds", "gauge", "Since the start.", source.uptimeMs() / 1000);
 }
+
+/** Since Linux 6.2 the directory's size says how many there are; before it was 0. */
+const openFiles = (): number =>
+  statSync("/proc/self/fd").size || readdirSync("/proc/self/fd").length;

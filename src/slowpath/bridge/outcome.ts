@@ -46,7 +46,7 @@ interface Update {
 export interface OutcomeOptions {
   /** `cur_cfg` to write: the configuration that is now in force. */
   readonly curCfg?: number | undefined;
-  /** Statistics and the controllers' counters of seconds too. */
+  /** Interfaces' statistics and controllers' counters of seconds too; else only what has none yet. */
   readonly statistics: boolean;
 }
 
@@ -86,11 +86,15 @@ function collect(
         put("Port", port.row._uuid, { bond_active_slave: mac });
       }
       for (const { row, name } of port.interfaces) {
-        if (row) put("Interface", row._uuid, interfaceValues(bridge, name, source, options));
+        if (!row) continue;
+        const counts = options.statistics || row.statistics.size === 0;
+        put("Interface", row._uuid, interfaceValues(bridge, name, source, counts));
       }
     }
     putControllers(want, bridge, options, put);
-    if (options.statistics) putMirrors(replica, want, bridge, put);
+    if (options.statistics || options.curCfg !== undefined) {
+      putMirrors(replica, want, bridge, put);
+    }
   }
   const { root } = wanted;
   if (root) {
@@ -126,14 +130,14 @@ function interfaceValues(
   bridge: Bridge | undefined,
   name: string,
   source: OutcomeSource,
-  options: OutcomeOptions,
+  counts: boolean,
 ): ColumnValues<"Interface"> {
   const port = bridge?.portByName(name);
   if (!bridge || !port) {
     return failedInterface(source.failures.get(name) ?? `could not set up ${name}`);
   }
   const values = { ...interfaceStatus(port), error: source.remarks.get(name) };
-  if (!options.statistics) return values;
+  if (!counts) return values;
   return {
     ...values,
     statistics: interfaceStatistics(port, bridge.portStats(port)),

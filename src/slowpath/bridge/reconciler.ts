@@ -184,7 +184,7 @@ export class Reconciler {
         this.counters.statusWrites++;
         await writeOutcome(this.options.replica, this.wanted, this.source, {
           curCfg,
-          statistics: statistics || isRound,
+          statistics,
         });
       } catch (error) {
         this.counters.failedWrites++;
