@@ -71,6 +71,9 @@ export interface Upcall {
 
 export type DpPortType = "device" | "internal" | "tunnel" | "pcap";
 
+/** `libpcap`: also what is used where the kernel has no packet sockets. */
+export type DeviceIo = "libpcap";
+
 export interface DpPortSpec {
   readonly name: string;
   /**
@@ -89,6 +92,8 @@ export interface DpPortSpec {
   readonly mac?: Uint8Array;
   /** Of a `device`: how many receiving queues share its packets, flow by flow; 1 unless given. */
   readonly queues?: number;
+  /** Of a `device` that this process receives: how; packet sockets unless given. */
+  readonly io?: DeviceIo;
   /** Its packets are received by this process, also where the datapath could do it in the kernel. */
   readonly userspace?: boolean;
 }

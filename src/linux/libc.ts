@@ -44,6 +44,7 @@ const SYMBOLS = {
   if_indextoname: { args: ["u32", "ptr"], returns: "ptr" },
   if_nametoindex: { args: ["cstring"], returns: "u32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  memcpy: { args: ["ptr", "ptr", "u64"], returns: "ptr" },
   mkdir: { args: ["cstring", "u32"], returns: "i32" },
   mlockall: { args: ["i32"], returns: "i32" },
   mmap: { args: ["ptr", "u64", "i32", "i32", "i32", "i64"], returns: "ptr" },

@@ -166,7 +166,7 @@ class Soak {
       const same = JSON.stringify(now) === JSON.stringify(books);
       books = now;
       return same && now.streamCounted + now.received.dropped >= this.streamSent;
-    }, { timeoutMs: 20_000, everyMs: 1500 }).catch(() => {});
+    }, { timeoutMs: 20_000, everyMs: 1100 }).catch(() => {});
     for (const { ns, device } of this.hosts.slice(0, 2)) await ns.ip(`link set ${device} down`);
     let flowsLeft = Infinity;
     await eventually("no flow is left", async () => {

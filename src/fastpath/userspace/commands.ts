@@ -22,7 +22,13 @@ import {
 } from "../../packet/key.ts";
 import type { CtAnswer, CtChange, CtQuestion } from "../conntrack/questions.ts";
 import type { TunnelKind } from "../actions.ts";
-import { DatapathError, type DpPortType, type Packet, type TunnelWire } from "../datapath.ts";
+import {
+  DatapathError,
+  type DeviceIo,
+  type DpPortType,
+  type Packet,
+  type TunnelWire,
+} from "../datapath.ts";
 import type { DpMeter } from "../meters.ts";
 import type { PcapPortOptions } from "../pcap-replay.ts";
 import type { TcAttachment } from "../../linux/bpf.ts";
@@ -59,6 +65,8 @@ export interface PortRequest {
   readonly pcap?: PcapPortOptions;
   /** Receiving sockets that share the device's packets, flow by flow; 1 unless given. */
   readonly queues?: number;
+  /** Of a `device`: how its frames are moved; packet sockets unless given. */
+  readonly io?: DeviceIo;
   /**
    * A program that takes the port's frames away before this process sees them, to be attached where
    * they come in; it punts what it cannot do (../punts.ts). Absent: this process receives all.

@@ -170,6 +170,7 @@ class UserspaceDatapath implements Datapath {
         ...(spec.mac ? { mac: [...spec.mac] } : {}),
         ...(spec.pcap && { pcap: spec.pcap }),
         ...(spec.queues === undefined ? {} : { queues: spec.queues }),
+        ...(spec.io && { io: spec.io }),
         ...opening,
       });
       const ifindex = ifindexOf(opened);

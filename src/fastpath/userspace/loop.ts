@@ -48,6 +48,7 @@ import { DevicePort } from "./device-port.ts";
 import { Forwarder } from "./forwarder.ts";
 import { Handoff, HandoffReader } from "./handoff.ts";
 import { InternalPort } from "./internal-port.ts";
+import { LibpcapPort } from "./libpcap-port.ts";
 import { PcapPort } from "./pcap-port.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
 import type { Punts } from "../punts.ts";
@@ -231,8 +232,8 @@ export class WorkerLoop {
         // A TAP tells of its end by its own descriptor. The event may also mean that somebody moved
         // it to another namespace, where it works on, and where the number may be another's here.
         if (port.ifindex !== ifindex) continue;
-        if (opened.type === "device") this.lose(port, REMOVED);
-        else if (opened.type === "internal" && opened.attachment) {
+        if (opened.type !== "internal") this.lose(port, REMOVED);
+        else if (opened.attachment) {
           this.freeFromProgram(port.portNo, opened);
         }
       }
@@ -280,6 +281,8 @@ export class WorkerLoop {
       ? new TunnelPort(portNo, name, opened, forwarder, counters)
       : opened.type === "pcap"
       ? new PcapPort(portNo, name, opened.pcap, forwarder, counters, opened.part !== true)
+      : opened.type === "libpcap"
+      ? new LibpcapPort(portNo, name, opened.pcap, forwarder, counters, opened.part !== true)
       : opened.type === "internal"
       ? new InternalPort(portNo, name, opened.tap, forwarder, counters, opened.part !== true)
       : opened.packet.fd < 0

@@ -18,6 +18,7 @@ import {
   type PacketDescriptors,
   replacePacketSocket,
 } from "../../linux/packet-socket.ts";
+import { closePcapDevice, openPcapDevice, type PcapDescriptors } from "../../linux/pcap-device.ts";
 import { SEND_RING_BYTES, type SendRingDescriptor } from "../../linux/send-ring.ts";
 import { openTap, setTapPersistent, type Tap } from "../../linux/tap.ts";
 import { closeTunnelSockets, openTunnelSockets } from "../../linux/tunnel-socket.ts";
@@ -49,6 +50,13 @@ export type OpenedPort =
   }
   /** Sockets of the host's IP stack that carry a tunnel. */
   | OpenedTunnel
+  /** An interface by libpcap. */
+  | {
+    readonly type: "libpcap";
+    readonly part?: true;
+    readonly pcap: PcapDescriptors;
+    readonly attachment?: TcAttachment;
+  }
   /** Files, which the workers open. */
   | { readonly type: "pcap"; readonly part?: true; readonly pcap: PcapPortOptions }
   /** Only the ring, on its way to a port. */
@@ -61,6 +69,8 @@ export function ifindexOf(opened: Exclude<OpenedPort, { type: "ring" }>): number
       return opened.tap.ifindex;
     case "device":
       return opened.packet.ifindex;
+    case "libpcap":
+      return opened.pcap.ifindex;
     case "tunnel":
     case "pcap":
       return 0;
@@ -75,6 +85,14 @@ export function ifindexOf(opened: Exclude<OpenedPort, { type: "ring" }>): number
 const QUIET_FRAMES = 128;
 /** Of one whose ring overflowed, and of each of several queues. */
 export const BUSY_FRAMES = 1024;
+
+/** Errors by which a kernel says that it has no packet sockets, or none of the kind. */
+const NOT_THERE: ReadonlySet<number> = new Set([
+  ERRNO.EAFNOSUPPORT,
+  ERRNO.EPROTONOSUPPORT,
+  ERRNO.ENOPROTOOPT,
+  ERRNO.EOPNOTSUPP,
+]);
 
 export class PortSetup {
   /** `dropProgram`: drops for the host's stack; or why there is none. */
@@ -101,12 +119,7 @@ export class PortSetup {
           if (request.program !== undefined) {
             return this.openSending(ifindex, request.program, request);
           }
-          const count = request.queues ?? 1;
-          const [packet, ...queues] = count > 1
-            ? openPacketQueues(ifindex, BUSY_FRAMES, count)
-            : [openPacketSocket(ifindex, QUIET_FRAMES)];
-          const attachment = this.keepFromHost(name, ifindex);
-          return { type: "device", packet: packet!, queues, ...(attachment && { attachment }) };
+          return this.openDevice(ifindex, request);
         }
         default: {
           const never: never = request.portType;
@@ -116,6 +129,29 @@ export class PortSetup {
     } catch (error) {
       throw error instanceof SystemError ? explain(error, request) : error;
     }
+  }
+
+  private openDevice(ifindex: number, { name, queues: count = 1, io }: PortRequest): OpenedPort {
+    if (io === "libpcap") return this.openByLibpcap(ifindex, name);
+    let opened: PacketDescriptors[];
+    try {
+      opened = count > 1
+        ? openPacketQueues(ifindex, BUSY_FRAMES, count)
+        : [openPacketSocket(ifindex, QUIET_FRAMES)];
+    } catch (error) {
+      if (!(error instanceof SystemError) || !NOT_THERE.has(error.errno)) throw error;
+      this.log("warn", `${name}: no packet sockets (${error.message}): libpcap is used instead`);
+      return this.openByLibpcap(ifindex, name);
+    }
+    const [packet, ...queues] = opened;
+    const attachment = this.keepFromHost(name, ifindex);
+    return { type: "device", packet: packet!, queues, ...(attachment && { attachment }) };
+  }
+
+  private openByLibpcap(ifindex: number, name: string): OpenedPort {
+    const pcap = openPcapDevice(name);
+    const attachment = this.keepFromHost(name, ifindex);
+    return { type: "libpcap", pcap, ...(attachment && { attachment }) };
   }
 
   /** A larger ring for a port's only receiving socket; who uses it is to change over. */
@@ -173,6 +209,11 @@ export class PortSetup {
       case "tunnel":
         return closeTunnelSockets(port.sockets);
       case "pcap":
+        return;
+      case "libpcap":
+        if (port.part) return;
+        closePcapDevice(port.pcap);
+        if (port.attachment) detach(port.attachment);
         return;
       case "ring":
         munmap(port.sendRing.address, SEND_RING_BYTES);

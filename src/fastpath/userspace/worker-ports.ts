@@ -44,6 +44,9 @@ export function partOf(
   if (opened.type === "pcap") {
     return index === receivers[0] ? opened : { type: "pcap", part: true, pcap: opened.pcap };
   }
+  if (opened.type === "libpcap") {
+    return index === receivers[0] ? opened : { type: "libpcap", part: true, pcap: opened.pcap };
+  }
   if (opened.type === "internal") {
     return index === receivers[0] ? opened : { type: "internal", part: true, tap: opened.tap };
   }

@@ -4,7 +4,7 @@
  * shows; a failure leaves nothing half done.
  */
 import { isDeepStrictEqual } from "node:util";
-import { DatapathError, type DpPort } from "../../fastpath/datapath.ts";
+import { DatapathError, type DpPort, type DpPortSpec } from "../../fastpath/datapath.ts";
 import type { Device, Devices } from "../../fastpath/devices.ts";
 import { parseMac } from "../../packet/address.ts";
 import { PORTS } from "../../openflow/version.ts";
@@ -65,7 +65,7 @@ export function openAhead(
   const opening = backend.datapath.addPort({
     name: iface.name,
     type: "device",
-    ...queuesOf(iface),
+    ...deviceOptions(iface),
     ...((inUserspace || isPoliced(backend, iface)) && { userspace: true }),
   });
   // Whoever awaits it learns of the failure.
@@ -91,10 +91,16 @@ function isPoliced({ datapath }: Backend, { row, type }: WantedInterface): boole
   return datapath.traffic !== undefined && type !== "patch" && !isTunnelType(type) && polices(row);
 }
 
-/** `options:n_rxq`, as a device gets it when it becomes a port; 1 to 8. */
-function queuesOf(iface: WantedInterface): { readonly queues?: number } {
-  const text = iface.row?.options.get("n_rxq");
-  return text !== undefined && /^[1-8]$/.test(text) ? { queues: Number(text) } : {};
+/**
+ * `options:n_rxq`, 1 to 8, and `options:io=libpcap`, as a device gets them when it becomes a port. By
+ * libpcap it is this process that receives.
+ */
+function deviceOptions({ row }: WantedInterface): Pick<DpPortSpec, "queues" | "io" | "userspace"> {
+  const queues = row?.options.get("n_rxq");
+  return {
+    ...(queues !== undefined && /^[1-8]$/.test(queues) && { queues: Number(queues) }),
+    ...(row?.options.get("io") === "libpcap" && { io: "libpcap", userspace: true }),
+  };
 }
 
 /** What the interface is to be, or the reason why it cannot be set up at all. */
@@ -193,7 +199,7 @@ export async function attachInterface(
       name: iface.name,
       type: kind,
       ...(mac && { mac }),
-      ...(kind === "device" && queuesOf(iface)),
+      ...(kind === "device" && deviceOptions(iface)),
       ...((bridge.inUserspace || isPoliced(backend, iface)) && { userspace: true }),
     }));
     // The dummy datapath's internal ports have no device; a host's device is known already.
