@@ -22,6 +22,7 @@
  *      0 punted      8 read of them     16 dropped, because too many were on their way
  */
 import type { TcAttachment } from "../linux/bpf.ts";
+import type { TunnelDeviceKind } from "../linux/tunnel-device.ts";
 import type { DpPort, DpPortSpec } from "./datapath.ts";
 
 export const PUNT_HEADER_BYTES = 16;
@@ -54,6 +55,15 @@ export interface ProgramOpening {
   readonly persistent: boolean;
   /** By clsact and cls_bpf, also where the kernel has tcx. */
   readonly clsact: boolean;
+  /** Of a tunnel port: the kernel's device that is to carry it. */
+  readonly device?: TunnelDeviceRequest;
+}
+
+/** A tunnel device that the program is attached to. */
+export interface TunnelDeviceRequest {
+  readonly kind: TunnelDeviceKind;
+  /** The device's alias, which says whose it is: one of that name and alias may be replaced. */
+  readonly alias: string;
 }
 
 /** The programs, as the userspace datapath sees them. */
@@ -67,6 +77,8 @@ export interface KernelSide {
   openingFor(portNo: number, spec: DpPortSpec): ProgramOpening | undefined;
   /** The port's program is attached. */
   attached(port: DpPort, attachment: TcAttachment): void;
+  /** Packets may be sent to it: as `attached`, for a port that was opened anew. */
+  portAdded(port: DpPort): void;
   /** The port's program is about to be detached. */
   detaching(portNo: number): void;
   /** The port is no longer reached by its interface's number: only through this process. */

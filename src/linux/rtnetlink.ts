@@ -71,6 +71,7 @@ export const LINK = {
   operState: [16, "u8"],
   linkInfo: [18, { kind: [1, "string"], data: [2, "bytes"] }],
   netNsPid: [19, "u32"],
+  alias: [20, "string"],
   stats64: [23, "bytes"],
   families: [26, { inet6: [10, { addressMode: [8, "u8"] }] }],
   netNsFd: [28, "u32"],

@@ -11,6 +11,8 @@
  * - UDP_GRO: datagrams of one flow and size may come joined, with their size in a control message;
  *   UDP_SEGMENT is the way back. Linux joins and cuts only what has a checksum (udp(7)).
  *
+ * Beside a tunnel device of the kernel (tunnel-device.ts), which has the UDP port, sockets only send.
+ *
  * References: ip(7), ipv6(7), udp(7), raw(7), RFC 3542.
  */
 import { bind, close, O_CLOEXEC, O_NONBLOCK, setsockopt, socket, SystemError } from "./libc.ts";
@@ -61,15 +63,25 @@ export interface TunnelSockets {
   readonly protocol: number;
   /** UDP port that is listened on, and sent to unless a flow says otherwise; 0 for GRE. */
   readonly udpPort: number;
-  /** They receive; -1 where the host has no such family. */
+  /** They receive; -1 where the host has no such family, or a device of the kernel receives. */
   readonly ipv4: number;
   readonly ipv6: number;
   readonly sendIpv4: readonly number[];
   readonly sendIpv6: readonly number[];
 }
 
-/** Which packets of IP protocol 47 a socket gets: those of GRE proper, or those of ERSPAN. */
-export type GreSelection = "gre" | "erspan";
+/**
+ * Which packets of IP protocol 47 a socket gets: those of GRE proper, or those of ERSPAN; `bare-gre`:
+ * of GRE proper those that carry no Ethernet frame.
+ */
+export type GreSelection = "gre" | "bare-gre" | "erspan";
+
+/** Which families a tunnel has, and which of them a device of the kernel receives. */
+export interface TunnelFamilies {
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  readonly byDevice?: "none" | "ipv4" | "both";
+}
 
 /**
  * Opens the sockets in the thread's namespace. `udpPort` 0: raw sockets for what `select` says. Throws
@@ -78,7 +90,7 @@ export type GreSelection = "gre" | "erspan";
 export function openTunnelSockets(
   udpPort: number,
   select: GreSelection,
-  families: { readonly ipv4: boolean; readonly ipv6: boolean },
+  families: TunnelFamilies,
 ): TunnelSockets {
   const opened: number[] = [];
   const keep = (fd: number): number => {
@@ -86,23 +98,28 @@ export function openTunnelSockets(
     return fd;
   };
   const protocol = udpPort === 0 ? IPPROTO_GRE : IPPROTO_UDP;
-  const receiver = (family: number): number =>
-    keep(udpPort === 0 ? rawReceiver(family, select) : udpReceiver(family, udpPort));
+  const { byDevice = "none" } = families;
+  const receiver = (family: number): number => {
+    const other = byDevice === "both" || (byDevice === "ipv4" && family === AF_INET);
+    if (udpPort !== 0) return other ? -1 : keep(udpReceiver(family, udpPort));
+    return keep(rawReceiver(family, other && select === "gre" ? "bare-gre" : select));
+  };
+  const senders = (family: number): number[] => {
+    const count = udpPort === 0 ? 1 : SOURCE_PORTS;
+    return Array.from({ length: count }, () => keep(sender(family, protocol)));
+  };
+  const none = { receiver: -1, senders: [] };
+  const open = (family: number) => ({ receiver: receiver(family), senders: senders(family) });
   try {
-    const ipv4 = families.ipv4 ? receiver(AF_INET) : -1;
-    const ipv6 = families.ipv6 ? ifPresent(() => receiver(AF_INET6)) : -1;
-    const senders = (family: number, receives: number): number[] => {
-      if (receives < 0) return [];
-      const count = udpPort === 0 ? 1 : SOURCE_PORTS;
-      return Array.from({ length: count }, () => keep(sender(family, protocol)));
-    };
+    const ipv4 = families.ipv4 ? open(AF_INET) : none;
+    const ipv6 = families.ipv6 && ifPresent(() => open(AF_INET6)) || none;
     return {
       protocol,
       udpPort,
-      ipv4,
-      ipv6,
-      sendIpv4: senders(AF_INET, ipv4),
-      sendIpv6: senders(AF_INET6, ipv6),
+      ipv4: ipv4.receiver,
+      ipv6: ipv6.receiver,
+      sendIpv4: ipv4.senders,
+      sendIpv6: ipv6.senders,
     };
   } catch (error) {
     for (const fd of opened) close(fd);
@@ -114,13 +131,13 @@ export function closeTunnelSockets({ ipv4, ipv6, sendIpv4, sendIpv6 }: TunnelSoc
   for (const fd of [ipv4, ipv6, ...sendIpv4, ...sendIpv6]) if (fd >= 0) close(fd);
 }
 
-/** -1 where the kernel has no IPv6. */
-function ifPresent(open: () => number): number {
+/** Undefined where the kernel has no IPv6. */
+function ifPresent<T>(open: () => T): T | undefined {
   try {
     return open();
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    if (error.code === "EAFNOSUPPORT" || error.code === "EADDRNOTAVAIL") return -1;
+    if (error.code === "EAFNOSUPPORT" || error.code === "EADDRNOTAVAIL") return undefined;
     throw error;
   }
 }
@@ -199,17 +216,20 @@ const BPF_RET = 0x06;
 const ALL = 0x40000;
 const ETH_ERSPAN_1 = 0x88be;
 const ETH_ERSPAN_2 = 0x22eb;
+const ETH_TEB = 0x6558;
 
 /** By the Ethernet type in the GRE header, which over IPv4 stands behind the IP header. */
 function greFilter(ipv4: boolean, select: GreSelection): FilterInstruction[] {
   const [match, other] = select === "erspan" ? [ALL, 0] : [0, ALL];
+  const third = select === "bare-gre" ? ETH_TEB : ETH_ERSPAN_2;
   const load: FilterInstruction[] = ipv4
     ? [[BPF_LDX_MSH, 0, 0, 0], [BPF_LD_H_IND, 0, 0, 2]]
     : [[BPF_LD_H_ABS, 0, 0, 2]];
   return [
     ...load,
-    [BPF_JEQ, 1, 0, ETH_ERSPAN_1],
-    [BPF_JEQ, 0, 1, ETH_ERSPAN_2],
+    [BPF_JEQ, 2, 0, ETH_ERSPAN_1],
+    [BPF_JEQ, 1, 0, ETH_ERSPAN_2],
+    [BPF_JEQ, 0, 1, third],
     [BPF_RET, 0, 0, match],
     [BPF_RET, 0, 0, other],
   ];

@@ -34,7 +34,7 @@ import type { PcapPortOptions } from "../pcap-replay.ts";
 import type { TcAttachment } from "../../linux/bpf.ts";
 import type { PacketDescriptors } from "../../linux/packet-socket.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
-import type { Punts } from "../punts.ts";
+import type { Punts, TunnelDeviceRequest } from "../punts.ts";
 import type { OpenedPort } from "./setup.ts";
 
 export const CMD_PUT_FLOW = 1;
@@ -78,6 +78,8 @@ export interface PortRequest {
   readonly clsact?: boolean;
   /** An internal port's device is to outlive this process. */
   readonly persistent?: boolean;
+  /** Of a tunnel with a program: the device that the kernel is to have for it. */
+  readonly device?: TunnelDeviceRequest;
 }
 
 /** Rare commands of the forwarding worker. `id` pairs the answer with it. */

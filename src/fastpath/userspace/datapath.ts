@@ -157,9 +157,9 @@ class UserspaceDatapath implements Datapath {
     // Both are taken now, so that a second call before the answer gets another number.
     this.names.add(spec.name);
     this.opening.add(portNo);
-    if (spec.type === "tunnel") return await this.addTunnel(spec, portNo);
     let opening: ProgramOpening | undefined;
     try {
+      if (spec.type === "tunnel") return await this.addTunnel(spec, portNo);
       if (this.links.length > 1) await this.tuned;
       opening = kernel?.openingFor(portNo, spec);
       this.traffic.clear(portNo);
@@ -190,30 +190,32 @@ class UserspaceDatapath implements Datapath {
   }
 
   private async addTunnel(spec: DpPortSpec, portNo: number): Promise<DpPort> {
-    try {
-      const kind = await openTunnel(spec, portNo, this.setup, this.owner, this.logger);
-      const port: DpPort = { ...spec, portNo, ifindex: 0 };
-      this.byNumber.set(portNo, port);
-      this.controlAll({ type: "tunnelPort", portNo, kind });
-      return port;
-    } catch (error) {
-      this.names.delete(spec.name);
-      throw error;
-    } finally {
-      this.opening.delete(portNo);
-    }
+    const { setup, owner, logger, kernel } = this;
+    const port = await openTunnel(spec, portNo, { setup, owner, logger, kernel });
+    this.byNumber.set(portNo, port);
+    this.controlAll({ type: "tunnelPort", portNo, kind: port.tunnel! });
+    return port;
+  }
+
+  /** Somebody has deleted the kernel's device: the port is opened anew. */
+  private async reopenTunnel(port: DpPort, left: OpenedPort): Promise<void> {
+    const { portNo, ifindex: _, ...spec } = port;
+    this.kernel?.detaching(portNo);
+    await this.setup.release([left]);
+    if (this.closed || this.byNumber.get(portNo) !== port) return;
+    this.kernel?.portAdded(await this.addTunnel(spec, portNo));
   }
 
   async removePort(portNo: number): Promise<void> {
     const port = this.byNumber.get(portNo);
     if (!port) throw new DatapathError("no-such-port", `there is no datapath port ${portNo}`);
+    this.kernel?.detaching(portNo);
     if (port.type === "tunnel") {
       this.controlAll({ type: "tunnelPort", portNo });
       await this.setup.release(await this.owner.request({ type: "removePort", portNo }));
       return this.forgetPort(portNo);
     }
     if (this.links.length > 1) await this.tuned;
-    this.kernel?.detaching(portNo);
     const left = await this.spread.take(portNo);
     const released = this.setup.release(left);
     // A host's device stays, and the port's last traces on it (tcx link, promiscuous mode) go a
@@ -464,6 +466,11 @@ class UserspaceDatapath implements Datapath {
     const port = this.byNumber.get(portNo);
     const ifindex = part.type === "ring" ? 0 : ifindexOf(part);
     const isFirst = port?.ifindex === ifindex;
+    if (isFirst && port.type === "tunnel") {
+      return this.aside(this.reopenTunnel(port, part), (error) => {
+        this.lose(portNo, `${reason}, and it could not be made anew: ${String(error)}`);
+      });
+    }
     const others = isFirst ? this.spread.take(portNo, link) : Promise.resolve([]);
     void others.then((left) => this.setup.release([...left, part])).catch((error: unknown) => {
       this.logger.warn(`a lost port was not released: ${String(error)}`);

@@ -21,9 +21,15 @@ import {
 import { closePcapDevice, openPcapDevice, type PcapDescriptors } from "../../linux/pcap-device.ts";
 import { SEND_RING_BYTES, type SendRingDescriptor } from "../../linux/send-ring.ts";
 import { openTap, setTapPersistent, type Tap } from "../../linux/tap.ts";
+import { TUNNEL_DEVICES } from "../../linux/tunnel-device.ts";
 import { closeTunnelSockets, openTunnelSockets } from "../../linux/tunnel-socket.ts";
-import { DatapathError } from "../datapath.ts";
+import { DatapathError, type TunnelWire } from "../datapath.ts";
 import type { OpenedTunnel } from "./tunnel-port.ts";
+import {
+  type OpenedTunnelDevice,
+  openTunnelDevice,
+  releaseTunnelDevice,
+} from "./tunnel-port-device.ts";
 import type { PcapPortOptions } from "../pcap-replay.ts";
 import type { PortRequest } from "./commands.ts";
 
@@ -72,6 +78,7 @@ export function ifindexOf(opened: Exclude<OpenedPort, { type: "ring" }>): number
     case "libpcap":
       return opened.pcap.ifindex;
     case "tunnel":
+      return opened.device?.ifindex ?? 0;
     case "pcap":
       return 0;
     default: {
@@ -98,7 +105,7 @@ export class PortSetup {
   /** `dropProgram`: drops for the host's stack; or why there is none. */
   constructor(
     private readonly dropProgram: number | string,
-    private readonly log: (level: "warn" | "dbg", text: string) => void,
+    private readonly log: (level: "warn" | "info" | "dbg", text: string) => void,
   ) {}
 
   /** Throws a DatapathError that says what to do. */
@@ -109,7 +116,7 @@ export class PortSetup {
         case "internal":
           return this.openInternal(request);
         case "tunnel":
-          return openTunnel(request);
+          return this.openTunnel(request);
         case "pcap":
           if (!request.pcap) throw new DatapathError("not-supported", `${name}: no files`);
           return { type: "pcap", pcap: request.pcap };
@@ -207,7 +214,9 @@ export class PortSetup {
         }
         return close(port.tap.fd);
       case "tunnel":
-        return closeTunnelSockets(port.sockets);
+        closeTunnelSockets(port.sockets);
+        if (port.device) releaseTunnelDevice(port.device, leave);
+        return;
       case "pcap":
         return;
       case "libpcap":
@@ -234,6 +243,34 @@ export class PortSetup {
     }
   }
 
+  private openTunnel(request: PortRequest): OpenedPort {
+    const { name, tunnel } = request;
+    if (!tunnel) throw new DatapathError("not-supported", `tunnel port ${name} has no kind`);
+    const { kind, wire } = tunnel;
+    const select = kind === "erspan" ? "erspan" : "gre";
+    const device = this.tryTunnelDevice(request, wire);
+    try {
+      const byDevice = device ? TUNNEL_DEVICES[request.device!.kind].families : "none";
+      const sockets = openTunnelSockets(wire.udpPort, select, { ...wire, byDevice });
+      return { type: "tunnel", kind, wire, sockets, ...(device && { device }) };
+    } catch (error) {
+      if (device) releaseTunnelDevice(device, false);
+      throw error;
+    }
+  }
+
+  /** Where the kernel has no device for it, sockets do the same at a higher price. */
+  private tryTunnelDevice(request: PortRequest, wire: TunnelWire): OpenedTunnelDevice | undefined {
+    try {
+      return openTunnelDevice(request, wire);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      const level = error.errno === ERRNO.EOPNOTSUPP ? "info" : "warn";
+      this.log(level, `${request.name}: tunnelled packets go through userspace: ${error.message}`);
+      return undefined;
+    }
+  }
+
   /** Drops the device's frames before the host's stack; without that the host answers them too. */
   private keepFromHost(name: string, ifindex: number): TcAttachment | undefined {
     try {
@@ -252,13 +289,6 @@ export class PortSetup {
       return undefined;
     }
   }
-}
-
-function openTunnel({ name, tunnel }: PortRequest): OpenedPort {
-  if (!tunnel) throw new DatapathError("not-supported", `tunnel port ${name} has no kind`);
-  const { kind, wire } = tunnel;
-  const select = kind === "erspan" ? "erspan" : "gre";
-  return { type: "tunnel", kind, wire, sockets: openTunnelSockets(wire.udpPort, select, wire) };
 }
 
 function explain(error: SystemError, { name, portType }: PortRequest): DatapathError {

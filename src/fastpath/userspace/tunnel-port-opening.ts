@@ -1,33 +1,63 @@
-/** Opens a tunnel port's sockets (setup.ts) and gives them to worker 0, which has all tunnels. */
+/**
+ * Opens what a tunnel port needs (setup.ts) and gives it to worker 0, which has all tunnels: sockets, or a
+ * device of the kernel and sockets that send.
+ */
+import { close } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
-import type { TunnelKind } from "../actions.ts";
-import { DatapathError, type DpPortSpec } from "../datapath.ts";
+import { DatapathError, type DpPort, type DpPortSpec } from "../datapath.ts";
+import type { KernelSide, ProgramOpening } from "../punts.ts";
 import type { OpenedPort } from "./setup.ts";
 import type { SetupRequests } from "./setup-requests.ts";
+import type { OpenedTunnelDevice } from "./tunnel-port-device.ts";
 import { CLOSED, type WorkerLink } from "./worker-link.ts";
 
+interface Surroundings {
+  readonly setup: SetupRequests;
+  readonly owner: WorkerLink;
+  readonly logger: Logger;
+  readonly kernel: KernelSide | undefined;
+}
+
 /**
- * The port's kind. Without sockets (another program has the UDP port) its packets can still come and go
- * by bridges, with `tnl_push` and `tnl_pop`: that is said in a warning.
+ * The port. Without sockets (another program has the UDP port) its packets can still come and go by
+ * bridges, with `tnl_push` and `tnl_pop`: that is said in a warning.
  */
 export async function openTunnel(
-  { name, tunnel: kind, wire }: DpPortSpec,
+  spec: DpPortSpec,
   portNo: number,
-  setup: SetupRequests,
-  owner: WorkerLink,
-  logger: Logger,
-): Promise<TunnelKind> {
-  if (!kind) throw new DatapathError("not-supported", `tunnel port ${name} has no kind`);
-  if (!wire) return kind;
+  surroundings: Surroundings,
+): Promise<DpPort> {
+  const { name, tunnel } = spec;
+  const { kernel, logger } = surroundings;
+  if (!tunnel) throw new DatapathError("not-supported", `tunnel port ${name} has no kind`);
+  const opening = kernel?.openingFor(portNo, spec);
+  let device: OpenedTunnelDevice | undefined;
   try {
-    const port = { portNo, name, portType: "tunnel", tunnel: { kind, wire } } as const;
-    const opened = await setup.request({ type: "open", port });
-    for (const each of opened) await adopt(each, portNo, name, setup, owner);
+    device = await openWire(spec, portNo, opening, surroundings);
   } catch (error) {
     if (!(error instanceof DatapathError) || error.message === CLOSED) throw error;
     logger.warn(`${error.message}; it carries only what passes a bridge with an address`);
+  } finally {
+    if (opening) close(opening.program);
   }
-  return kind;
+  const port: DpPort = { ...spec, portNo, ifindex: device?.ifindex ?? 0 };
+  if (device) kernel!.attached(port, device.attachment);
+  return port;
+}
+
+async function openWire(
+  { name, tunnel, wire }: DpPortSpec,
+  portNo: number,
+  opening: ProgramOpening | undefined,
+  { setup, owner }: Surroundings,
+): Promise<OpenedTunnelDevice | undefined> {
+  if (!wire) return undefined;
+  const kind = tunnel!;
+  const port = { portNo, name, portType: "tunnel", tunnel: { kind, wire }, ...opening } as const;
+  const [opened] = await setup.request({ type: "open", port });
+  if (opened?.type !== "tunnel") return undefined;
+  await adopt(opened, portNo, name, setup, owner);
+  return opened.device;
 }
 
 async function adopt(

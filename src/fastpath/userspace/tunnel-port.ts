@@ -36,6 +36,7 @@ import { Segments } from "../tunnels/segments.ts";
 import type { FrameMemory } from "./arena.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { PortCounters, WorkerPort } from "./port.ts";
+import type { OpenedTunnelDevice } from "./tunnel-port-device.ts";
 import { type Encapsulation, Encapsulations } from "./tunnel-port-headers.ts";
 import { TunnelQueue } from "./tunnel-port-queue.ts";
 import { TunnelReceiver } from "./tunnel-port-receiver.ts";
@@ -58,10 +59,13 @@ export interface OpenedTunnel {
   readonly kind: TunnelKind;
   readonly wire: TunnelWire;
   readonly sockets: TunnelSockets;
+  /** What receives in the place of sockets, and punts what the kernel cannot forward. */
+  readonly device?: OpenedTunnelDevice;
 }
 
 export class TunnelPort implements WorkerPort {
-  readonly ifindex = 0;
+  /** Of the kernel's device behind it; 0 without one. */
+  readonly ifindex: number;
   readonly layer3 = true;
   readonly fd: number;
   private readonly epoll = new Epoll(2);
@@ -82,11 +86,12 @@ export class TunnelPort implements WorkerPort {
   constructor(
     readonly portNo: number,
     readonly name: string,
-    { kind, wire, sockets }: OpenedTunnel,
+    { kind, wire, sockets, device }: OpenedTunnel,
     private readonly forwarder: Forwarder,
     readonly counters: PortCounters,
   ) {
     this.kind = kind;
+    this.ifindex = device?.ifindex ?? 0;
     this.fixed = kind === "vxlan" || kind === "geneve" || kind === "lisp";
     this.overGre = sockets.protocol === PROTOCOL_GRE;
     this.encapsulations = new Encapsulations(kind, wire);
