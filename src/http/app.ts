@@ -107,7 +107,9 @@ async function answer(c: AppContext, route: Route, options: AppOptions): Promise
   const { access, logger } = options;
   const { method, path } = c.req;
   const header = (name: string): string | undefined => c.req.header(name);
-  const address = c.env?.address ?? "unknown";
+  const addressOf = (): string => c.env?.address ?? "unknown";
+  // Who changes something and goes is not known any more afterwards.
+  const changer = route.method === "GET" ? undefined : addressOf();
   let principal: Principal | undefined;
   let output: Output | undefined;
   let response: Response;
@@ -121,13 +123,17 @@ async function answer(c: AppContext, route: Route, options: AppOptions): Promise
       source: options.source,
       access,
       principal,
-      address,
+      get address() {
+        return changer ?? addressOf();
+      },
       path,
       params: c.req.param() as Readonly<Record<string, string>>,
       query: readQuery(c.req.url, route.operation.query),
       body: await readInput(c.req.raw, route),
       header,
-      signal: c.req.raw.signal,
+      get signal() {
+        return c.req.raw.signal;
+      },
       keepOpen: () => c.env?.keepOpen?.(),
       stillAllowed: () => local || isAllowed(access, route, header),
     };
@@ -146,7 +152,7 @@ async function answer(c: AppContext, route: Route, options: AppOptions): Promise
       timeMs: access.time,
       user: principal?.user ?? output?.user ?? problem?.extras.user ?? "",
       via: via === undefined ? "none" : via.kind === "token" ? `token ${via.name}` : via.kind,
-      address,
+      address: changer ?? addressOf(),
       method,
       path,
       status: response.status,
@@ -199,8 +205,10 @@ function respond(output: Output, { operation }: Route): Response {
 }
 
 function readQuery(url: string, schema: z.ZodType | undefined): unknown {
+  if (schema === undefined && !url.includes("?")) return {};
   const query: Record<string, string> = Object.create(null);
-  for (const [name, value] of new URL(url).searchParams) {
+  const at = url.indexOf("?");
+  for (const [name, value] of new URLSearchParams(at < 0 ? "" : url.slice(at))) {
     if (name in query) throw new HttpProblem(400, `${JSON.stringify(name)} is given twice.`);
     query[name] = value;
   }

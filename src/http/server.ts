@@ -76,7 +76,9 @@ export function startHttp(options: HttpOptions): HttpServer {
       port,
       fetch: (request, connection) =>
         app.fetch(request, {
-          address: connection.requestIP(request)?.address ?? "unknown",
+          get address() {
+            return connection.requestIP(request)?.address ?? "unknown";
+          },
           keepOpen: () => connection.timeout(request, 0),
         }),
       maxRequestBodySize: MAX_REQUEST_BYTES,

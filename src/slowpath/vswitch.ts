@@ -152,7 +152,12 @@ class SlowPath implements Vswitch {
       log: log.logger("bridge"),
       connectionLog: log.logger("rconn"),
       requestLog: log.logger("connmgr"),
-      bondLogs: { bond: log.logger("bond"), lacp: log.logger("lacp") },
+      protocolLogs: {
+        bond: log.logger("bond"),
+        lacp: log.logger("lacp"),
+        bfd: log.logger("bfd"),
+        cfm: log.logger("cfm"),
+      },
       messageLog: new MessageLog(log.logger("vconn")),
       runDir,
       tls,
@@ -262,8 +267,6 @@ class SlowPath implements Vswitch {
   }
 
   private counters(): Readonly<Record<string, number>> {
-    const named = (prefix: string, counters: Readonly<Record<string, number>>) =>
-      Object.entries(counters).map(([name, value]) => [`${prefix}_${name}`, value] as const);
     const buffers = { stored: 0, released: 0, overwritten: 0, full: 0, unknown: 0, empty: 0 };
     const exports: Record<string, number> = { sflow_sample_too_long: 0, netflow_flows_refused: 0 };
     const connections = { now: 0, packet_ins_dropped: 0, bad_messages: 0 };
@@ -280,16 +283,20 @@ class SlowPath implements Vswitch {
         }
       }
     }
-    return Object.fromEntries([
-      ...named("dp", this.backend?.datapath.counters() ?? {}),
-      ...Object.entries(coverageOf(this.backend?.datapath.counters() ?? {})),
-      ...Object.entries(this.backend?.cache.counters() ?? {}),
-      ...Object.entries(this.backend?.tunnels.counters() ?? {}),
-      ...named("reconciler", this.reconciler.counters),
-      ...named("openflow_connections", connections),
-      ...named("buffer", buffers),
-      ...Object.entries(exports),
-    ]);
+    const datapath = this.backend?.datapath.counters() ?? {};
+    const all: Record<string, number> = {};
+    const put = (counters: Readonly<Record<string, number>>, prefix = ""): void => {
+      for (const name in counters) all[prefix + name] = counters[name]!;
+    };
+    put(datapath, "dp_");
+    put(coverageOf(datapath));
+    put(this.backend?.cache.counters() ?? {});
+    put(this.backend?.tunnels.counters() ?? {});
+    put(this.reconciler.counters, "reconciler_");
+    put(connections, "openflow_connections_");
+    put(buffers, "buffer_");
+    put(exports);
+    return all;
   }
 }
 

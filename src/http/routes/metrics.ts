@@ -23,19 +23,22 @@ export const showMetrics = operation({
 });
 
 const escaped = (value: string): string =>
-  value.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`));
+  /[\\"\n]/.test(value) ? value.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`)) : value;
 
 function labelText(labels: Labels): string {
-  const parts = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
-  return parts.length === 0 ? "" : `{${parts.join(",")}}`;
+  let text = "";
+  for (const name in labels) {
+    text += `${text === "" ? "{" : ","}${name}="${escaped(labels[name]!)}"`;
+  }
+  return text === "" ? "" : `${text}}`;
 }
 
 class Exposition {
-  private readonly lines: string[] = [];
+  private whole = "";
 
   add(name: string, kind: Kind, help: string, samples: Iterable<Sample>): void {
-    this.lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`);
-    for (const [labels, value] of samples) this.lines.push(`${name}${labelText(labels)} ${value}`);
+    this.whole += `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n`;
+    for (const [labels, value] of samples) this.whole += `${name}${labelText(labels)} ${value}\n`;
   }
 
   one(name: string, kind: Kind, help: string, value: number): void {
@@ -43,7 +46,7 @@ class Exposition {
   }
 
   text(): string {
-    return `${this.lines.join("\n")}\n`;
+    return this.whole;
   }
 }
 

@@ -20,6 +20,8 @@ export interface LoadReport {
   readonly failures: Readonly<Record<string, number>>;
   /** Events that the streams brought. */
   readonly events: number;
+  /** Processor time of the clients themselves, milliseconds a second. */
+  readonly processorMs: number;
   /** Milliseconds from the time a request was due to the end of its answer. */
   readonly latencyMs: readonly number[];
 }
@@ -127,7 +129,7 @@ class Load {
       Array.from({ length: streams }, (_, i) => this.open(STREAMS[i % STREAMS.length]!)),
     );
     console.log("ready");
-    const start = performance.now();
+    const [start, used] = [performance.now(), process.cpuUsage()];
     const running: Promise<void>[] = [];
     for (let turn = 0; turn < perSecond * seconds; turn++) {
       const due = start + turn * 1000 / perSecond;
@@ -136,10 +138,12 @@ class Load {
       running.push(this.request(turn, due));
     }
     await Promise.all(running);
+    const { user, system } = process.cpuUsage(used);
+    const processorMs = (user + system) / (performance.now() - start);
     this.end.abort();
     await Promise.all(opened.map(({ ended }) => ended));
     const { answered, failures, events, latencyMs } = this;
-    return { answered, failures, events, latencyMs };
+    return { answered, failures, events, processorMs, latencyMs };
   }
 }
 

@@ -7,7 +7,9 @@
  * One solovs with a bridge between two hosts forwards 64-byte frames at full rate, in turn without
  * clients of the API and with requests of all kinds at a steady rate and open event streams. The
  * sender is alone on CPU 0; the API's server and its clients have the others, as does a datapath in
- * user space. Ratios are those of neighbours in the same round. Fails when a request fails.
+ * user space. Ratios are those of neighbours in the same round. Processor time is of one CPU, and of
+ * all threads of the switch's process: a datapath in user space is one of them. Fails when a request
+ * fails.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -21,7 +23,7 @@ import { confine, type Forwarder, startForwarder } from "../forwarders.ts";
 import { describeMachine, machineText } from "../machine.ts";
 import { quietMoment } from "../quiet.ts";
 import { quantile } from "../rows.ts";
-import { allCpus, floodRate } from "../traffic.ts";
+import { allCpus, floodRate, processorMs } from "../traffic.ts";
 import type { LoadJob, LoadReport } from "./load.ts";
 
 const LOAD = resolve(import.meta.dir, "load.ts");
@@ -61,6 +63,8 @@ interface Result {
   /** Rate with clients ÷ rate without, a round each. */
   readonly ratios: readonly number[];
   readonly kpps: readonly (readonly [alone: number, loaded: number])[];
+  /** Milliseconds a second, a round each: the switch's process without and with clients; theirs. */
+  readonly processorMs: readonly (readonly [alone: number, loaded: number, clients: number])[];
   readonly answered: number;
   readonly events: number;
   readonly failures: Readonly<Record<string, number>>;
@@ -74,7 +78,25 @@ async function start(datapath: "ebpf" | "userspace"): Promise<[Forwarder, HttpAp
   return [{ ...forwarder, pid: forwarder.process }, api];
 }
 
-async function underLoad(api: HttpApi, forwarder: Forwarder): Promise<[number, LoadReport]> {
+interface Flooded {
+  readonly kpps: number;
+  /** Of the switch's process, milliseconds a second. */
+  readonly processorMs: number;
+}
+
+async function flood(forwarder: Forwarder): Promise<Flooded> {
+  const { process: pid } = forwarder;
+  const used = (): number => pid === undefined ? 0 : processorMs(pid);
+  const [start, before] = [performance.now(), used()];
+  const kpps = await floodRate({
+    forwarder,
+    job: { mode: "flood", flows: 100, size: 64 },
+    seconds,
+  });
+  return { kpps, processorMs: (used() - before) / (performance.now() - start) * 1000 };
+}
+
+async function underLoad(api: HttpApi, forwarder: Forwarder): Promise<[Flooded, LoadReport]> {
   const job: LoadJob = {
     url: api.url,
     token: api.token,
@@ -89,17 +111,15 @@ async function underLoad(api: HttpApi, forwarder: Forwarder): Promise<[number, L
     if (client.exitCode !== undefined) throw new Error(client.log);
     return client.log.includes("ready");
   }, { timeoutMs: 20_000 });
-  const rate = await flood(forwarder);
+  const flooded = await flood(forwarder);
   if ((await client.ended(60_000)) !== 0) throw new Error(`the clients failed: ${client.log}`);
-  return [rate, JSON.parse(client.log.trim().split("\n").at(-1)!) as LoadReport];
+  return [flooded, JSON.parse(client.log.trim().split("\n").at(-1)!) as LoadReport];
 }
-
-const flood = (forwarder: Forwarder): Promise<number> =>
-  floodRate({ forwarder, job: { mode: "flood", flows: 100, size: 64 }, seconds });
 
 async function measure(datapath: "ebpf" | "userspace"): Promise<Result> {
   const [forwarder, api] = await start(datapath);
   const kpps: [number, number][] = [];
+  const used: [number, number, number][] = [];
   const latencies: number[] = [];
   const failures: Record<string, number> = {};
   let [answered, events] = [0, 0];
@@ -109,7 +129,12 @@ async function measure(datapath: "ebpf" | "userspace"): Promise<Result> {
     const [loaded, report] = await underLoad(api, forwarder);
     await quietMoment(wait * 1000);
     const after = await flood(forwarder);
-    kpps.push([(before + after) / 2, loaded]);
+    kpps.push([(before.kpps + after.kpps) / 2, loaded.kpps]);
+    used.push([
+      (before.processorMs + after.processorMs) / 2,
+      loaded.processorMs,
+      report.processorMs,
+    ]);
     answered += report.answered;
     events += report.events;
     latencies.push(...report.latencyMs);
@@ -117,10 +142,10 @@ async function measure(datapath: "ebpf" | "userspace"): Promise<Result> {
       failures[what] = (failures[what] ?? 0) + count;
     }
     console.log(
-      `${datapath}, round ${round}/${rounds}: ${before.toFixed(0)} kpps, ${
-        loaded.toFixed(0)
+      `${datapath}, round ${round}/${rounds}: ${before.kpps.toFixed(0)} kpps, ${
+        loaded.kpps.toFixed(0)
       } with clients, ` +
-        `${after.toFixed(0)}; ${report.answered} answers, ${report.events} events`,
+        `${after.kpps.toFixed(0)}; ${report.answered} answers, ${report.events} events`,
     );
   }
   await forwarder.stop();
@@ -128,6 +153,7 @@ async function measure(datapath: "ebpf" | "userspace"): Promise<Result> {
     datapath,
     ratios: kpps.map(([alone, loaded]) => loaded / alone),
     kpps,
+    processorMs: used,
     answered,
     events,
     failures,
@@ -149,25 +175,32 @@ const table = [
   machineText(machine),
   `- ${perSecond} requests/s of all kinds and ${streams} event streams; median of ${rounds} rounds`,
   "",
-  "| forwarding | alone | with clients | ratio | answered | failed | events | answer, median | p99 |",
-  "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",
-  ...results.map(({ datapath, kpps, ratios, answered, failures, events, latencyMs }) => {
-    const of = (which: 0 | 1) => quantile(kpps.map((each) => each[which]), 0.5).toFixed(0);
-    const failed = Object.values(failures).reduce((sum, each) => sum + each, 0);
-    return `| ${
-      [
-        datapath === "ebpf" ? "in the kernel" : "userspace",
-        `${of(0)} kpps`,
-        `${of(1)} kpps`,
-        quantile(ratios, 0.5).toFixed(2),
-        answered,
-        failed,
-        events,
-        `${latencyMs.median.toFixed(1)} ms`,
-        `${latencyMs.p99.toFixed(1)} ms`,
-      ].join(" | ")
-    } |`;
-  }),
+  "| forwarding | alone | with clients | ratio | processor time alone | with clients | the clients' own | answered | failed | events | answer, median | p99 |",
+  "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
+  ...results.map(
+    ({ datapath, kpps, ratios, processorMs, answered, failures, events, latencyMs }) => {
+      const of = (which: 0 | 1) => quantile(kpps.map((each) => each[which]), 0.5).toFixed(0);
+      const share = (which: 0 | 1 | 2) =>
+        `${(quantile(processorMs.map((each) => each[which]), 0.5) / 10).toFixed(0)} %`;
+      const failed = Object.values(failures).reduce((sum, each) => sum + each, 0);
+      return `| ${
+        [
+          datapath === "ebpf" ? "in the kernel" : "userspace",
+          `${of(0)} kpps`,
+          `${of(1)} kpps`,
+          quantile(ratios, 0.5).toFixed(2),
+          share(0),
+          share(1),
+          share(2),
+          answered,
+          failed,
+          events,
+          `${latencyMs.median.toFixed(1)} ms`,
+          `${latencyMs.p99.toFixed(1)} ms`,
+        ].join(" | ")
+      } |`;
+    },
+  ),
 ].join("\n");
 mkdirSync(values.out, { recursive: true });
 const base = join(values.out, `http-${machine.date.slice(0, 19).replaceAll(":", "")}`);
