@@ -30,7 +30,6 @@ import { decodeMessages } from "../../linux/netlink.ts";
 import type { PacketDescriptors } from "../../linux/packet-socket.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import { decodeLink, openLinkEvents, RTM_DELLINK } from "../../linux/rtnetlink.ts";
-import { shareConnections } from "../conntrack/kernel-maps.ts";
 import { DatapathError } from "../datapath.ts";
 import {
   CMD_BARRIER,
@@ -104,6 +103,7 @@ export class WorkerLoop {
   private readonly linkEvents = openLinkEvents();
   private readonly linkBuffer = new Uint8Array(64 * 1024);
   private readonly clock = new BigInt64Array(2);
+  private readonly wakeWord = new Uint8Array(8);
   private readonly maskRoom: MaskRoom = [];
   private punts: PuntPort | undefined;
   private puntsWait = false;
@@ -113,8 +113,8 @@ export class WorkerLoop {
   private readonly touched = new Set<WorkerPort>();
   private housekeptMs = 0;
   private running = true;
-  /** Ends the sharing of connections with programs in the kernel. */
-  private unshare: (() => void) | undefined;
+
+  private readonly eventfd: number;
 
   /** `eventfd`: who puts something into a ring of a sleeping worker writes it. */
   constructor(
@@ -122,11 +122,11 @@ export class WorkerLoop {
     private readonly post: (message: WorkerMessage) => void,
   ) {
     this.shared = new SharedState(shared);
+    this.eventfd = eventfd;
     this.handoff = owner && new Handoff(owner);
     this.forwarder = new Forwarder(this.shared, this.handoff);
     this.commands = new RingReader(this.shared.commands);
-    // It is never read: a write wakes, and that is all.
-    this.epoll.add(eventfd, TAG_COMMANDS, true);
+    this.epoll.add(eventfd, TAG_COMMANDS);
     this.epoll.add(this.linkEvents, TAG_LINKS);
   }
 
@@ -144,14 +144,13 @@ export class WorkerLoop {
       else if (round % ROUNDS_PER_POLL === 0) this.poll(0);
       if (forwarder.nowMs - this.housekeptMs > HOUSEKEEPING_MS) this.keepHouse();
     }
-    this.unshare?.();
     this.epoll.close();
     close(this.linkEvents);
   }
 
   private receive(): void {
     const { active } = this;
-    if (this.puntsWait) this.receivePunts(this.punts!);
+    if (this.puntsWait) this.puntsWait = this.punts!.receive(BUDGET) > 0;
     let kept = 0;
     for (let i = 0; i < active.length; i++) {
       const port = active[i]!;
@@ -159,13 +158,6 @@ export class WorkerLoop {
       else this.isActive.delete(port.portNo);
     }
     active.length = kept;
-  }
-
-  /** The main thread begins with the first while the others are read, or nothing is found to read. */
-  private receivePunts(punts: PuntPort): void {
-    this.puntsWait = punts.receive(1);
-    this.wakeMain();
-    if (this.puntsWait) this.puntsWait = punts.receive(BUDGET);
   }
 
   /** Packets of the other workers; true if there were any. */
@@ -207,8 +199,8 @@ export class WorkerLoop {
     const n = epoll.wait(timeoutMs);
     for (let i = 0; i < n; i++) {
       const tag = epoll.tag(i);
-      if (tag === TAG_COMMANDS) continue;
-      if (tag === TAG_LINKS) this.readLinkEvents();
+      if (tag === TAG_COMMANDS) raw.read(this.eventfd, this.wakeWord, 8);
+      else if (tag === TAG_LINKS) this.readLinkEvents();
       else if (tag === TAG_PUNTS) this.puntsWait = true;
       else {
         const port = this.ports.get(tag)?.port;
@@ -405,7 +397,7 @@ export class WorkerLoop {
         else forwarder.tunnelPorts.delete(control.portNo);
         return;
       case "conntrack":
-        return forwarder.tracker.change(control.change, forwarder.nowMs);
+        return forwarder.tracker.change(control.change);
       case "workers":
         for (let from = this.handoffs.length + 1; from < control.count; from++) {
           this.handoffs.push(new HandoffReader(this.shared, from));
@@ -445,11 +437,6 @@ export class WorkerLoop {
         case "adoptPunts":
           this.adoptPunts(request.punts);
           break;
-        case "adoptConnections": {
-          const { tracker, nowMs } = this.forwarder;
-          this.unshare = shareConnections(tracker, request.connections, nowMs);
-          break;
-        }
         case "removePort":
           ports = this.dropPort(request.portNo);
           break;
