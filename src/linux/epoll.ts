@@ -2,13 +2,14 @@
  * An epoll set over descriptors that each carry a 32-bit tag.
  *
  * `struct epoll_event` is events u32 + data u64, packed to 12 bytes on x86-64 and 16 bytes (data at
- * 8) elsewhere. Level-triggered throughout. Reference: epoll(7).
+ * 8) elsewhere. Level-triggered unless said otherwise. Reference: epoll(7).
  */
 import { address, close, ERRNO, errno, O_CLOEXEC, raw, SystemError } from "./libc.ts";
 
 export const EPOLLIN = 1;
 export const EPOLLERR = 8;
 export const EPOLLHUP = 0x10;
+const EPOLLET = 1 << 31;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 
@@ -30,9 +31,10 @@ export class Epoll {
     this.wordsAt = address(this.words);
   }
 
-  add(fd: number, tag: number): void {
+  /** `edge`: tells once of each event, whether or not the descriptor is read. */
+  add(fd: number, tag: number, edge = false): void {
     this.one.fill(0);
-    this.one[0] = EPOLLIN;
+    this.one[0] = edge ? EPOLLIN | EPOLLET : EPOLLIN;
     this.one[DATA_WORD] = tag;
     if (raw.epoll_ctl(this.fd, EPOLL_CTL_ADD, fd, this.one) < 0) {
       throw new SystemError("epoll_ctl(ADD)", errno());

@@ -103,7 +103,6 @@ export class WorkerLoop {
   private readonly linkEvents = openLinkEvents();
   private readonly linkBuffer = new Uint8Array(64 * 1024);
   private readonly clock = new BigInt64Array(2);
-  private readonly wakeWord = new Uint8Array(8);
   private readonly maskRoom: MaskRoom = [];
   private punts: PuntPort | undefined;
   private puntsWait = false;
@@ -114,19 +113,17 @@ export class WorkerLoop {
   private housekeptMs = 0;
   private running = true;
 
-  private readonly eventfd: number;
-
   /** `eventfd`: who puts something into a ring of a sleeping worker writes it. */
   constructor(
     { shared, eventfd, owner }: ForwardStart,
     private readonly post: (message: WorkerMessage) => void,
   ) {
     this.shared = new SharedState(shared);
-    this.eventfd = eventfd;
     this.handoff = owner && new Handoff(owner);
     this.forwarder = new Forwarder(this.shared, this.handoff);
     this.commands = new RingReader(this.shared.commands);
-    this.epoll.add(eventfd, TAG_COMMANDS);
+    // It is never read: a write wakes, and that is all.
+    this.epoll.add(eventfd, TAG_COMMANDS, true);
     this.epoll.add(this.linkEvents, TAG_LINKS);
   }
 
@@ -150,7 +147,7 @@ export class WorkerLoop {
 
   private receive(): void {
     const { active } = this;
-    if (this.puntsWait) this.puntsWait = this.punts!.receive(BUDGET) > 0;
+    if (this.puntsWait) this.receivePunts(this.punts!);
     let kept = 0;
     for (let i = 0; i < active.length; i++) {
       const port = active[i]!;
@@ -158,6 +155,13 @@ export class WorkerLoop {
       else this.isActive.delete(port.portNo);
     }
     active.length = kept;
+  }
+
+  /** The main thread begins with the first while the others are read, or nothing is found to read. */
+  private receivePunts(punts: PuntPort): void {
+    this.puntsWait = punts.receive(1);
+    this.wakeMain();
+    if (this.puntsWait) this.puntsWait = punts.receive(BUDGET);
   }
 
   /** Packets of the other workers; true if there were any. */
@@ -199,8 +203,8 @@ export class WorkerLoop {
     const n = epoll.wait(timeoutMs);
     for (let i = 0; i < n; i++) {
       const tag = epoll.tag(i);
-      if (tag === TAG_COMMANDS) raw.read(this.eventfd, this.wakeWord, 8);
-      else if (tag === TAG_LINKS) this.readLinkEvents();
+      if (tag === TAG_COMMANDS) continue;
+      if (tag === TAG_LINKS) this.readLinkEvents();
       else if (tag === TAG_PUNTS) this.puntsWait = true;
       else {
         const port = this.ports.get(tag)?.port;

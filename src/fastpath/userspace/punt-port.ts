@@ -56,8 +56,8 @@ export class PuntPort {
     this.records = new Int32Array(memoryAt(this.address, this.length));
   }
 
-  /** Forwards at most `budget` packets; how many there were. */
-  receive(budget: number): number {
+  /** Forwards at most `budget` packets; whether more may wait. */
+  receive(budget: number): boolean {
     const { forwarder } = this;
     const { arena } = forwarder;
     this.before.clear();
@@ -77,7 +77,7 @@ export class PuntPort {
       if (got >= VNET_BYTES + PUNT_HEADER_BYTES) this.forward(at, into, got);
     }
     forwarder.flush();
-    return n;
+    return n === budget;
   }
 
   end(): void {
