@@ -52,6 +52,7 @@ import {
   writeExecute,
   writePutFlow,
 } from "./commands.ts";
+import { Besides } from "./besides.ts";
 import { giveReceiveRing, giveSendRing } from "./give-rings.ts";
 import { ifindexOf, type OpenedPort } from "./setup.ts";
 import { SetupRequests } from "./setup-requests.ts";
@@ -101,7 +102,7 @@ class UserspaceDatapath implements Datapath {
   /** Numbers of ports on their way. */
   private readonly opening = new Set<number>();
   /** Removed ports that are being closed, rings that are being opened. */
-  private readonly besides = new Set<Promise<void>>();
+  private readonly besides = new Besides();
   private readonly liveFlows = new Set<number>();
   private readonly meters: WorkerMeters;
   readonly conntrack: RemoteConntrack;
@@ -161,6 +162,8 @@ class UserspaceDatapath implements Datapath {
     try {
       if (spec.type === "tunnel") return await this.addTunnel(spec, portNo);
       if (this.links.length > 1) await this.tuned;
+      // What kept its frames from the host is refused a second time.
+      await this.besides.untilFree(spec.name);
       opening = kernel?.openingFor(portNo, spec);
       this.traffic.clear(portNo);
       const opened = await this.spread.open({
@@ -225,19 +228,11 @@ class UserspaceDatapath implements Datapath {
     const traces = (each: OpenedPort): boolean =>
       each.type === "device" && each.attachment?.kind !== "clsact";
     if (!this.kernel && left.every(traces)) {
-      this.aside(released, (error) => {
+      this.besides.begin(released, (error) => {
         this.logger.warn(`port ${port.name} was not released: ${String(error)}`);
       });
     } else await released;
     this.forgetPort(portNo);
-  }
-
-  /** What nobody waits for but `close`. */
-  private aside(work: Promise<void>, failed: (error: unknown) => void): void {
-    const done = work.catch(failed).then(() => {
-      this.besides.delete(done);
-    });
-    this.besides.add(done);
   }
 
   ports(): ReadonlyMap<number, DpPort> {
@@ -412,7 +407,7 @@ class UserspaceDatapath implements Datapath {
     await this.tuned.catch(() => {});
     if (!this.failure) {
       const left = await Promise.all(this.links.map((link) => link.finish()));
-      await Promise.all([this.setup.release(left.flat(), leave), ...this.besides]);
+      await Promise.all([this.setup.release(left.flat(), leave), this.besides.untilDone()]);
     }
     for (const link of this.links) link.end();
     this.setup.close();
@@ -431,12 +426,12 @@ class UserspaceDatapath implements Datapath {
     if (message === 0) return;
     switch (message.type) {
       case "portBusy":
-        return this.aside(
+        return this.besides.begin(
           giveSendRing(this.setup, link, message.portNo, message.ifindex),
           (error) => this.logger.dbg(`port ${message.portNo}: no send ring: ${String(error)}`),
         );
       case "portCrowded":
-        return this.aside(
+        return this.besides.begin(
           giveReceiveRing(this.setup, link, message.portNo, message.packet),
           (error) => this.logger.dbg(`port ${message.portNo}: no larger ring: ${String(error)}`),
         );
@@ -467,7 +462,7 @@ class UserspaceDatapath implements Datapath {
     const ifindex = part.type === "ring" ? 0 : ifindexOf(part);
     const isFirst = port?.ifindex === ifindex;
     if (isFirst && port.type === "tunnel") {
-      return this.aside(this.reopenTunnel(port, part), (error) => {
+      return this.besides.begin(this.reopenTunnel(port, part), (error) => {
         this.lose(portNo, `${reason}, and it could not be made anew: ${String(error)}`);
       });
     }

@@ -222,7 +222,7 @@ export class PortSetup {
       case "libpcap":
         if (port.part) return;
         closePcapDevice(port.pcap);
-        if (port.attachment) detach(port.attachment);
+        if (port.attachment) detachTc(port.attachment);
         return;
       case "ring":
         munmap(port.sendRing.address, SEND_RING_BYTES);
@@ -233,7 +233,8 @@ export class PortSetup {
         if (sendRing) close(sendRing.fd);
         if (port.part) return;
         close(packet.sendFd);
-        if (attachment) detach(attachment);
+        // What keeps frames from the host serves only who receives them here.
+        if (attachment) packet.fd >= 0 ? detachTc(attachment) : detach(attachment);
         return;
       }
       default: {
