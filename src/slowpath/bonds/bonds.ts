@@ -53,7 +53,7 @@ export interface BondHost extends BridgeModel {
   /** Megaflows are to be looked at again. */
   bondsChanged(): void;
   /** Something that the database shows has changed. */
-  bondStatusChanged(): void;
+  statusChanged(): void;
   /** A recirculation id for a state of its own, until it is released. */
   reserve(state: FrozenState): number;
   release(recircId: number): void;
@@ -192,7 +192,7 @@ export class Bonds {
     });
     if (changed) {
       this.again = true;
-      this.host.bondStatusChanged();
+      this.host.statusChanged();
     }
     if (!bond) return;
     for (const port of bundle.members) bond.setMayEnable(port, port.mayEnable);
@@ -246,7 +246,7 @@ export class Bonds {
       this.log,
       settings,
       recircId,
-      () => this.host.bondStatusChanged(),
+      () => this.host.statusChanged(),
     );
     bundle.bond = bond;
     this.rules.set(bond, new PostRecirculation(this.host.tables, recircId));

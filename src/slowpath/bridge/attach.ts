@@ -164,7 +164,7 @@ export async function attachInterface(
       name: iface.name,
       kind,
       typeName,
-      ...bundleOf(port),
+      ...bundleOf(port, iface),
       dpPort: former.dpPort,
       ofport: numberFor(context, iface),
       device: former.device,
@@ -179,7 +179,7 @@ export async function attachInterface(
       name: iface.name,
       kind,
       typeName,
-      ...bundleOf(port),
+      ...bundleOf(port, iface),
       dpPort: undefined,
       ofport: numberFor(context, iface),
       device: undefined,
@@ -211,7 +211,7 @@ export async function attachInterface(
       name: iface.name,
       kind,
       typeName,
-      ...bundleOf(port),
+      ...bundleOf(port, iface),
       dpPort: portNo,
       ofport: numberFor(context, iface),
       device,
@@ -248,7 +248,7 @@ async function attachPcap(
     const attached = bridge.attach({
       name,
       kind: "pcap",
-      ...bundleOf(port),
+      ...bundleOf(port, iface),
       dpPort: portNo,
       ofport: numberFor(context, iface),
       device: undefined,
@@ -280,7 +280,7 @@ async function attachTunnel(
         name: iface.name,
         kind: "tunnel",
         typeName,
-        ...bundleOf(port),
+        ...bundleOf(port, iface),
         dpPort,
         ofport: numberFor(context, iface),
         device: undefined,
@@ -298,9 +298,16 @@ async function attachTunnel(
   }
 }
 
-/** Where the port belongs; LACP, if it is to speak that, must agree before it is used. */
-function bundleOf({ name, row }: WantedPort): { bundle: string; awaitsLacp: boolean } {
-  return { bundle: name, awaitsLacp: (row?.lacp ?? "off") !== "off" };
+/** Where the port belongs; LACP, BFD and CFM, if it is to speak them, must agree before it is used. */
+function bundleOf(
+  { name, row }: WantedPort,
+  { row: iface }: WantedInterface,
+): { bundle: string; awaitsLacp: boolean; awaitsSessions: boolean } {
+  return {
+    bundle: name,
+    awaitsLacp: (row?.lacp ?? "off") !== "off",
+    awaitsSessions: iface?.bfd.get("enable") === "true" || iface?.cfm_mpid !== undefined,
+  };
 }
 
 function noSuchDevice(name: string): SetupError {

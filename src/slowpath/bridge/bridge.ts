@@ -16,6 +16,7 @@ import type { PortDescription } from "../../openflow/messages/types.ts";
 import { PORTS } from "../../openflow/version.ts";
 import type { FlowKey, Match } from "../../packet/key.ts";
 import { type BondHost, Bonds } from "../bonds/bonds.ts";
+import { type LivenessHost, type LivenessLogs, Sessions } from "../liveness/sessions.ts";
 import type { PreparedPacketOut } from "../cache/upcalls.ts";
 import type { Clock } from "../clock.ts";
 import { Agents } from "../control/agents.ts";
@@ -46,9 +47,11 @@ import type { DpFeatures } from "./features.ts";
 import { MacTable } from "./learning.ts";
 import { OfportAllocator } from "./ofports.ts";
 import { BridgePort, Bundle, type PortCounts, type PortKind, withConfigBits } from "./ports.ts";
+import { transmitActions } from "./transmit.ts";
 import { sameVlan } from "./vlan.ts";
 
-export interface BondLogs {
+/** Where it is told what protocols do that the switch speaks itself. */
+export interface ProtocolLogs extends LivenessLogs {
   readonly bond: Logger;
   readonly lacp: Logger;
 }
@@ -66,8 +69,8 @@ export interface BridgeOptions {
   readonly stateDir?: string | undefined;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
-  /** Where it is told what bonds and LACP do; `log` unless given. */
-  readonly bondLogs?: BondLogs | undefined;
+  /** `log` for all of them unless given. */
+  readonly protocolLogs?: ProtocolLogs | undefined;
   /** Where OpenFlow messages are told in words. */
   readonly messages?: MessageLog | undefined;
   /** Controllers' sockets may be in the run directory only; true unless set. */
@@ -88,6 +91,7 @@ export interface AttachSpec {
   readonly typeName?: string;
   readonly bundle: string;
   readonly awaitsLacp?: boolean;
+  readonly awaitsSessions?: boolean;
   readonly dpPort: number | undefined;
   readonly ofport: number;
   readonly device: Device | undefined;
@@ -114,7 +118,7 @@ export const DEFAULT_DESCRIPTION: SwitchDescription = {
   datapath: "None",
 };
 
-export class Bridge implements Switch, BondHost {
+export class Bridge implements Switch, BondHost, LivenessHost {
   readonly name: string;
   readonly runDir: string;
   readonly clock: Clock;
@@ -129,6 +133,7 @@ export class Bridge implements Switch, BondHost {
   readonly exports: BridgeExport;
   readonly backend: Backend;
   readonly bonds: Bonds;
+  readonly liveness: Sessions;
   readonly packetBuffers: number;
   readonly inUserspace: boolean;
   datapathId = 0n;
@@ -200,12 +205,9 @@ export class Bridge implements Switch, BondHost {
     });
     this.exports = new BridgeExport(this, backend.exports, clock, log, () => backend.changed());
     backend.cache.addBridge(this);
-    this.bonds = new Bonds(
-      this,
-      clock,
-      options.bondLogs?.bond ?? log,
-      options.bondLogs?.lacp ?? log,
-    );
+    const logs = options.protocolLogs ?? { bond: log, lacp: log, bfd: log, cfm: log };
+    this.bonds = new Bonds(this, clock, logs.bond, logs.lacp);
+    this.liveness = new Sessions(this, clock, logs);
   }
 
   get bundles(): Iterable<Bundle> {
@@ -262,6 +264,7 @@ export class Bridge implements Switch, BondHost {
     });
     port.peerName = spec.peerName;
     port.policed = spec.policed ?? false;
+    port.awaitsSessions = spec.awaitsSessions === true;
     if (spec.device) port.setDevice(spec.device);
     const { maker } = this.options.devices;
     if (!port.isVirtual && maker) {
@@ -287,6 +290,7 @@ export class Bridge implements Switch, BondHost {
     const { bundle } = port;
     bundle.members.splice(bundle.members.indexOf(port), 1);
     this.bonds.detached(bundle, port);
+    this.liveness.detached(port);
     if (bundle.members.length === 0) {
       this.bundlesByName.delete(bundle.name);
       // Other bridges have learned these addresses through this one.
@@ -341,20 +345,23 @@ export class Bridge implements Switch, BondHost {
     this.backend.changed();
   }
 
-  // For bonds
+  // For the protocols that the switch speaks itself
 
-  transmit({ ofport }: PortModel, frame: Uint8Array): void {
-    const actions: Action[] = [{ type: "output", port: ofport, maxLength: 0 }];
-    this.preparePacketOut({ data: frame }, PORTS.NONE, actions).send();
+  transmit(port: PortModel, frame: Uint8Array, oam = false): void {
+    this.preparePacketOut({ data: frame }, PORTS.NONE, transmitActions(port, oam)).send();
   }
 
-  bondsChanged(): void {
-    this.backend.changed();
+  rxPackets(port: BridgePort): number {
+    return (port.patchStats ?? this.portStats(port))?.rxPackets ?? 0;
   }
 
-  bondStatusChanged(): void {
-    this.options.statusChanged();
+  livenessChanged(port: BridgePort): void {
+    this.refresh(port);
+    if (port.bundle.bond || port.bundle.lacp) this.bonds.happened();
   }
+
+  readonly bondsChanged = () => this.backend.changed();
+  readonly statusChanged = () => this.options.statusChanged();
 
   reserve(state: FrozenState): number {
     return this.backend.cache.reserve(state);
@@ -480,6 +487,7 @@ export class Bridge implements Switch, BondHost {
   /** Closes the connections and empties the tables. Ports must have been detached. */
   close(): void {
     this.bonds.close();
+    this.liveness.close();
     this.keptFlows.close();
     this.services.close();
     for (const end of this.ends) end();

@@ -8,6 +8,8 @@ import type { Logger } from "../../log/log.ts";
 import { parseMac } from "../../packet/address.ts";
 import { protocolVersions } from "../control/versions.ts";
 import { bondSettings, lacpMemberSettings, lacpSettings } from "../bonds/settings.ts";
+import { bfdSettings } from "../liveness/bfd-settings.ts";
+import { cfmSettings } from "../liveness/cfm-settings.ts";
 import { readExportConfig } from "../export/config.ts";
 import { policingOf } from "../qos/policing.ts";
 import type { Bridge } from "./bridge.ts";
@@ -145,6 +147,14 @@ async function configurePort(
         say(text);
         remark(iface.name, text);
       }
+    }
+    if (iface.row) {
+      attached.awaitsSessions = false;
+      bridge.liveness.configure(
+        attached,
+        bfdSettings(iface.name, iface.row.bfd, say),
+        cfmSettings(iface.row, say),
+      );
     }
     if (attached.isLocal && iface.row?.mac !== undefined) {
       const text = `interface ${iface.name}: ignoring mac in Interface record ` +

@@ -4,9 +4,36 @@
  */
 import type { ColumnValues } from "../../db/replica.ts";
 import { formatMac } from "../../packet/address.ts";
+import { bfdStatus } from "../liveness/bfd.ts";
 import type { BridgePort, PortCounts } from "./ports.ts";
 
 type InterfaceStatus = ColumnValues<"Interface">;
+
+const NO_LIVENESS: InterfaceStatus = {
+  bfd_status: new Map(),
+  cfm_fault: undefined,
+  cfm_fault_status: [],
+  cfm_flap_count: undefined,
+  cfm_health: undefined,
+  cfm_remote_mpids: [],
+  cfm_remote_opstate: undefined,
+};
+
+function livenessStatus({ sessions }: BridgePort): InterfaceStatus {
+  const { bfd, cfm } = sessions ?? {};
+  return {
+    ...NO_LIVENESS,
+    ...(bfd && { bfd_status: bfdStatus(bfd) }),
+    ...(cfm && {
+      cfm_fault: cfm.faults.size > 0,
+      cfm_fault_status: [...cfm.faults].sort(),
+      cfm_flap_count: cfm.flaps,
+      cfm_health: cfm.health,
+      cfm_remote_mpids: cfm.heard.map(Number).sort((a, b) => a - b),
+      cfm_remote_opstate: cfm.remoteState,
+    }),
+  };
+}
 
 /** Columns of an interface that could not be set up; `error` says why and what to do. */
 export function failedInterface(error: string): InterfaceStatus {
@@ -24,6 +51,7 @@ export function failedInterface(error: string): InterfaceStatus {
     mtu: undefined,
     ifindex: undefined,
     lacp_current: undefined,
+    ...NO_LIVENESS,
   };
 }
 
@@ -50,6 +78,7 @@ export function interfaceStatus(port: BridgePort): InterfaceStatus {
     mac_in_use: formatMac(port.mac),
     mtu: port.isVirtual ? undefined : device?.mtu,
     ifindex: port.isVirtual ? 0 : device?.ifindex ?? 0,
+    ...livenessStatus(port),
   };
 }
 

@@ -31,6 +31,7 @@ import type { Onlooker } from "../pipeline/look-on.ts";
 import type { Xlate } from "../pipeline/xlate.ts";
 import type { TunnelConfig } from "../tunnels/config.ts";
 import { terminates } from "../tunnels/receive.ts";
+import type { PortSessions } from "../liveness/sessions.ts";
 import type { PortQueues } from "../qos/port-queues.ts";
 import type { Tunnels } from "../tunnels/tunnels.ts";
 import { sameMac } from "./identity.ts";
@@ -113,6 +114,10 @@ export class BridgePort implements PortModel {
   tunnel: TunnelModel | undefined;
   tunnelConfig: TunnelConfig | undefined;
   onlooker: Onlooker | undefined;
+  /** BFD and CFM, if they are asked for. */
+  sessions: PortSessions | undefined;
+  /** It is to have them, but is not configured yet. */
+  awaitsSessions = false;
   /** Of a pcap port: the files in use. */
   pcap: PcapPortOptions | undefined;
   /** `options:peer` of a patch port. */
@@ -170,7 +175,8 @@ export class BridgePort implements PortModel {
 
   get mayEnable(): boolean {
     const { lacp, awaitsLacp } = this.bundle;
-    return this.isUp && (lacp?.mayEnable(this) ?? !awaitsLacp);
+    return this.isUp && (this.sessions?.isLive ?? !this.awaitsSessions) &&
+      (lacp?.mayEnable(this) ?? !awaitsLacp);
   }
 
   /** Takes the device's new state in. Returns true if anything that OpenFlow shows changed. */

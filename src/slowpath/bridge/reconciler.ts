@@ -39,7 +39,7 @@ import {
   SetupError,
 } from "./attach.ts";
 import type { Backend } from "./backend.ts";
-import { type BondLogs, Bridge } from "./bridge.ts";
+import { Bridge, type ProtocolLogs } from "./bridge.ts";
 import { isConfigChange } from "./config-change.ts";
 import { chooseIdentity, configureBridge, linkPatches } from "./configure.ts";
 import { type SystemFacts, writeOutcome } from "./outcome.ts";
@@ -57,17 +57,16 @@ export interface ReconcilerOptions {
   readonly devices: Devices;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Logger of OpenFlow connections. */
+  /** Of OpenFlow connections, and of what they ask for. */
   readonly connectionLog: Logger;
-  /** Logger of what they ask for. */
   readonly requestLog: Logger;
   readonly messageLog?: MessageLog | undefined;
-  readonly bondLogs: BondLogs;
+  readonly protocolLogs: ProtocolLogs;
   readonly runDir: string;
   /** For controllers over TLS. */
   readonly tls?: Tls | undefined;
   readonly facts: SystemFacts;
-  /** For flows that outlive the process (`persist-flows`); undefined: none can. */
+  /** For `persist-flows`; undefined: no flows can outlive the process. */
   readonly stateDir?: string | undefined;
   /** Of each OpenFlow connection; as many as there can be unless set. */
   readonly packetBuffers?: number | undefined;
@@ -98,7 +97,7 @@ export class Reconciler {
   private statusPending = false;
   private statisticsPending = false;
   private closed = false;
-  /** `other_config:flow-restore-wait` was true at start and has been since. */
+  /** `flow-restore-wait` was true at start and has been since. */
   isRestoring = true;
   private readonly stops: (() => void)[] = [];
   private readonly statistics: StatisticsTimer;
@@ -279,7 +278,7 @@ export class Reconciler {
         log: connectionLog,
         requestLog: this.options.requestLog,
         messages: this.options.messageLog,
-        bondLogs: this.options.bondLogs,
+        protocolLogs: this.options.protocolLogs,
         runDir,
         tls: this.options.tls,
         packetBuffers: this.options.packetBuffers,
@@ -441,12 +440,10 @@ export class Reconciler {
           `bridge ${bridge.name}: added interface ${iface.name} on port ${attached.ofport}`,
         );
       } catch (error) {
-        const isExpected = error instanceof SetupError;
-        if (!isExpected || error.byDatapath) {
-          this.refusedAt.set(iface.name, this.options.clock.now());
-        }
+        const isKnown = error instanceof SetupError;
+        if (!isKnown || error.byDatapath) this.refusedAt.set(iface.name, this.options.clock.now());
         const text = error instanceof Error ? error.message : String(error);
-        this.fail(iface.name, isExpected ? text : `could not set up ${iface.name} (${text})`);
+        this.fail(iface.name, isKnown ? text : `could not set up ${iface.name} (${text})`);
       }
     }
   }

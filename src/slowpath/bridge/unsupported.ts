@@ -47,9 +47,7 @@ export function unsupportedInterface(
   const found: string[] = [];
   if (!policed && row.ingress_policing_rate > 0) found.push("ingress_policing_rate");
   if (!policed && row.ingress_policing_kpkts_rate > 0) found.push("ingress_policing_kpkts_rate");
-  if (row.bfd.get("enable") === "true") found.push("bfd:enable");
   if (row.lldp.get("enable") === "true") found.push("lldp:enable");
-  if (row.cfm_mpid !== undefined) found.push("cfm_mpid");
   return found;
 }
 

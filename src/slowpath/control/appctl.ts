@@ -12,6 +12,7 @@ import { anyMatch } from "../../packet/key.ts";
 import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { registerBondCommands } from "../bonds/commands.ts";
+import { registerLivenessCommands } from "../liveness/commands.ts";
 import { registerDpctl } from "../dpctl/commands.ts";
 import { TABLE_OWN } from "../pipeline/tables.ts";
 import { registerQosCommands } from "../qos/commands.ts";
@@ -44,6 +45,7 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
   registerTunnelCommands(server, () => context.backend()?.tunnels);
   registerFdbCommands(server, context.bridges);
   registerBondCommands(server, context.bridges);
+  registerLivenessCommands(server, context.bridges);
   registerQosCommands(server, context.bridges);
   registerFeatureCommands(server, context);
   add("ofproto/list", "", [0, 0], () => lines([...context.bridges().keys()].sort()));

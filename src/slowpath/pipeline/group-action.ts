@@ -179,5 +179,5 @@ function reportDead({ tracer }: Xlate, { id, watchPort, watchGroup }: Bucket): v
 export function isPortAlive(x: Xlate, ofport: number): boolean {
   if (ofport === PORTS.CONTROLLER) return x.bridge.hasController?.() ?? false;
   const port = x.port(ofport);
-  return port !== undefined && port.linkUp && !port.config.portDown;
+  return port !== undefined && port.linkUp && !port.config.portDown && port.mayEnable !== false;
 }

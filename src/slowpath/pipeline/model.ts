@@ -85,6 +85,18 @@ export interface LacpModel {
   receive(port: PortModel, frame: Uint8Array): void;
 }
 
+/** Protocols by which a port finds out whether it reaches anybody. */
+export type LivenessKind = "bfd" | "cfm";
+
+export interface LivenessModel {
+  /** Is a packet that came in by the port one of its messages? What was looked at goes into `mask`. */
+  claims(key: FlowKey, mask: FlowKey): LivenessKind | undefined;
+  receive(kind: LivenessKind, frame: Uint8Array): void;
+  /** Every packet that comes in is to be told of, by `counted`. */
+  readonly countsPackets: boolean;
+  counted(): void;
+}
+
 export interface PatchPeer {
   readonly bridge: BridgeModel;
   readonly port: PortModel;
@@ -138,6 +150,10 @@ export interface PortModel {
   readonly patchPeer?: PatchPeer | undefined;
   readonly patchStats?: PatchStats | undefined;
   readonly tunnel?: TunnelModel | undefined;
+  /** BFD and CFM of the port. */
+  readonly sessions?: LivenessModel | undefined;
+  /** Its link, LACP and BFD let it be used; true unless told. */
+  readonly mayEnable?: boolean;
   /** Of a patch or a tunnel: who looks on. When it changes, `FlowCache.changed()` is called. */
   readonly onlooker?: Onlooker | undefined;
   /** The datapath port of a tunnel that takes the packet off the wire instead of this port's peer. */
