@@ -4,12 +4,20 @@
  * A packet that the programs cannot deal with (no flow, a rare header, an action they lack) is sent
  * into one TAP device, for all ports, with a header in front. The process reads:
  *
- *     0                10             14      22     24       26
- *     | virtio-net     | port number  | zero  | 0x88b5 | zero | frame, Ethernet header first …
- *     | header         | u32, host    |       | big endian    |
- *     '----------------'--------------- 16 bytes --------------'
+ *     0            10            14          18        19      20          22       24     26
+ *     | virtio-net | port number | recirc_id | version | words | decisions | 0x88b5 | zero | metadata …
+ *     | header     | u32         | u32       | u8      | u8    | u16       | be16   | u16  |
+ *     '------------'------------------------------ 16 bytes -----------------------------'
+ *     … `words` × 4 bytes | frame, Ethernet header first …
  *
- * - The virtio-net header's offsets count from the header behind it: 16 more than in the frame.
+ * - Numbers are the host's, but for the Ethernet type. `recirc_id` and the metadata are words of a flow
+ *   key, byte for byte: metadata from METADATA_WORD on, as many words as count. The process goes on
+ *   from there as if it had come that far itself. A packet fresh from the wire has none.
+ * - `decisions`: what the programs have diced for the flow's `sample` actions, which the process is
+ *   to follow: bit 15 says that there are any, bit n is the n-th sample's.
+ * - With PUNT_RESUME in `decisions`, the packet is in the middle of its flow's actions.
+ * - The virtio-net header's offsets count from the header behind it: 16 and the metadata more than in
+ *   the frame.
  * - A VLAN tag that the kernel had taken out of the frame is put back by the TAP device where it
  *   takes the 16 bytes for an Ethernet header: at byte 22, the rest 4 bytes further on.
  *
@@ -20,13 +28,35 @@
  * A port's record, 64 bytes, all 64-bit numbers:
  *
  *      0 punted      8 read of them     16 dropped, because too many were on their way
+ *     24 dropped, because their state was lost (ebpf/packet-state.ts)
+ *     32 dropped, because they recirculated too often      40 dropped by meters
+ *     48 punted after the programs had found, and counted, their flow
  */
 import type { TcAttachment } from "../linux/bpf.ts";
 import type { TunnelDeviceKind } from "../linux/tunnel-device.ts";
+import type { SharedConnections } from "./conntrack/kernel-maps.ts";
 import type { DpPort, DpPortSpec } from "./datapath.ts";
 
 export const PUNT_HEADER_BYTES = 16;
 export const PUNT_ETHER_TYPE = 0x88b5;
+/** Says what the header looks like; packets with another are dropped. */
+export const PUNT_VERSION = 1;
+/** Offsets in the header. */
+export const PUNT_RECIRC_ID = 4;
+export const PUNT_FORM = 8;
+export const PUNT_WORDS = 9;
+export const PUNT_DECISIONS = 10;
+/** Of the decisions: there are some. */
+export const PUNT_DECIDED = 0x8000;
+/**
+ * Of the decisions: the packet's flow is done up to the place in its program (engine/opcodes.ts) that the
+ * other bits tell, and goes on from there. Behind the metadata, and counted by `words`, are two words
+ * more: the flow's number, and the fingerprint of its program (engine/encode.ts).
+ */
+export const PUNT_RESUME = 0x4000;
+export const PUNT_RESUME_WORDS = 2;
+/** Samples of one list that can be decided. */
+export const MAX_DECISIONS = 8;
 /** Packets of one port on their way; a power of two is not needed. */
 export const PUNTS_IN_FLIGHT = 512;
 /** Room in the TAP device's queue: some ports' worth. */
@@ -34,7 +64,15 @@ export const PUNT_QUEUE = 8192;
 
 export const PORT_RECORD_BYTES = 64;
 /** Indexes of 64-bit numbers in a port's record. */
-export const PORT_RECORD = { punted: 0, read: 1, puntDrops: 2 } as const;
+export const PORT_RECORD = {
+  punted: 0,
+  read: 1,
+  puntDrops: 2,
+  stateLost: 3,
+  tooDeep: 4,
+  metered: 5,
+  handedOn: 6,
+} as const;
 
 /** What the reader gets: plain numbers, valid in every thread of the process. */
 export interface Punts {
@@ -69,6 +107,8 @@ export interface TunnelDeviceRequest {
 /** The programs, as the userspace datapath sees them. */
 export interface KernelSide {
   readonly punts: Punts;
+  /** Calls `use` once, when the programs know connections that the tracker is to share with them. */
+  whenConnections(use: (shared: SharedConnections) => void): void;
   /** The number that the port had in a process before, and that nobody else may have. */
   numberOf(spec: DpPortSpec): number | undefined;
   /** True if the number is kept for a port of a process before. */

@@ -86,6 +86,11 @@ export class BpfMap {
     return new BpfMap(fd, spec);
   }
 
+  /** A map that another thread has open; `close` is that one's to call. */
+  static of(fd: number, spec: MapSpec): BpfMap {
+    return new BpfMap(fd, spec);
+  }
+
   pin(path: string): void {
     pinObject(this.fd, path);
   }
@@ -212,11 +217,15 @@ export class BpfMap {
   }
 
   /** Views on mapped memory may not be used after this. */
+  unmap(): void {
+    if (!this.memory) return;
+    munmap(this.mappedAt, Math.ceil(this.memory.byteLength / PAGE_BYTES) * PAGE_BYTES);
+    this.memory = undefined;
+  }
+
+  /** Views on mapped memory may not be used after this. */
   close(): void {
-    if (this.memory) {
-      munmap(this.mappedAt, Math.ceil(this.memory.byteLength / PAGE_BYTES) * PAGE_BYTES);
-      this.memory = undefined;
-    }
+    this.unmap();
     close(this.fd);
   }
 

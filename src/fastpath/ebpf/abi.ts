@@ -8,8 +8,9 @@
  * Slots are those of one prog_array, so a new main program comes into force for all ports by one
  * write. Between programs, `skb->cb` carries:
  *
- *     cb[0] port number | cb[1] flow id | cb[2] layer 3 offset u16, layer 4 offset u16 (0: none) |
- *     cb[3] IP protocol u16, TCP flags u16 | cb[4] slot in the arguments
+ *     cb[0] port number u16, token of the packet's state u16 (packet-state.ts) | cb[1] flow id |
+ *     cb[2] layer 3 offset u16, layer 4 offset u16 (0: none) | cb[3] IP protocol u16, TCP flags u16 |
+ *     cb[4] slot in the arguments
  *
  * A flow's record, which packets only read:
  *
@@ -39,6 +40,7 @@ export const SKB = {
   cb: 48,
   data: 76,
   dataEnd: 80,
+  gsoSize: 176,
 } as const;
 
 export const CB_PORT = SKB.cb;
@@ -75,6 +77,7 @@ export const PORT_COUNTS = {
   noActions: 4,
   txPackets: 5,
   txBytes: 6,
+  recirculations: 7,
 } as const;
 
 /** The packet goes to the process. What an unused record says. */

@@ -3,29 +3,38 @@
  * "userspace does it", with the reason.
  *
  * Lists with the same steps share one action program (action-program.ts), whatever their arguments:
- * ports, addresses and tags stand in the flow's arguments, not in the instructions.
- *
- * A step is taken only where the match makes sure that the packet has the header. Everything else
- * (tunnels, conntrack, meters, sampling, truncation, packets to the controller, SCTP with its CRC,
- * neighbour discovery) is the userspace datapath's, which does the whole list.
+ * ports, addresses and tags stand in the flow's arguments, not in the instructions. Who makes the steps is
+ * action-planner.ts.
  */
-import { FIELDS, slot } from "../../packet/layout.ts";
+import type { TunnelDeviceKind } from "../../linux/tunnel-device.ts";
 import type { Match } from "../../packet/key.ts";
 import type { DpAction } from "../actions.ts";
-import { ARGUMENT_BYTES } from "./abi.ts";
-import { type ChecksumRule, placeOf } from "./field-place.ts";
+import { ActionPlanner } from "./action-planner.ts";
+import type { CtStep } from "./ct-step.ts";
+import type { ChecksumRule } from "./field-place.ts";
+import type { SetTunnelStep } from "./tunnel-step.ts";
 
 /** Where a port's packets go. */
 export interface PortTarget {
   readonly ifindex: number;
   /** An internal port: into the host. */
   readonly ingress: boolean;
+  /** A tunnel device, which wants to be told where to. */
+  readonly tunnel?: TunnelTarget;
+}
+
+export interface TunnelTarget {
+  readonly kind: TunnelDeviceKind;
+  /** 0: not over UDP. */
+  readonly udpPort: number;
+  /** VXLAN with group policies. */
+  readonly gbp: boolean;
 }
 
 /** `at`: where the step's arguments begin. */
 export type Step =
-  /** Arguments: interface index u32, port number × 2 + (1 into the host) u32. */
-  | { readonly kind: "output"; readonly at: number }
+  /** Arguments: interface index u32, port number × 2 + (1 into the host) u32; `cut`: longest frame u32. */
+  | { readonly kind: "output"; readonly at: number; readonly cut?: number }
   /** Arguments: value, then the bits to keep, `padded` bytes each. */
   | {
     readonly kind: "set";
@@ -38,12 +47,67 @@ export type Step =
   /** Arguments: tag protocol u16 in network order, tci u16. */
   | { readonly kind: "push_vlan"; readonly at: number }
   | { readonly kind: "pop_vlan" }
-  /** Argument: the kernel's `skb->priority` or `skb->mark`, u32, which queueing disciplines read. */
-  | { readonly kind: "note"; readonly at: number; readonly field: "priority" | "mark" };
+  /** Arguments: a label stack entry, the new Ethernet type, both in network order. */
+  | { readonly kind: "push_mpls"; readonly at: number }
+  /** Argument: the new Ethernet type u16 in network order. */
+  | { readonly kind: "pop_mpls"; readonly at: number }
+  /**
+   * Argument: the kernel's `skb->priority` or `skb->mark`, u32, which queueing disciplines read. `state`:
+   * also into the packet's state, where the next round finds it.
+   */
+  | {
+    readonly kind: "note";
+    readonly at: number;
+    readonly field: "priority" | "mark";
+    readonly state: boolean;
+  }
+  /** Into dp_hash. Arguments: basis u32, Ethernet type u32. */
+  | {
+    readonly kind: "hash";
+    readonly at: number;
+    readonly algorithm: "l4" | "sym_l4" | "wide";
+    readonly network: HashedNetwork;
+    /** Packets of the flow are fragments. */
+    readonly fragments: boolean;
+  }
+  /** Last in its list. Argument: recirc_id u32 in network order. */
+  | { readonly kind: "recirculate"; readonly at: number }
+  /** Where the next output, to a tunnel device, sends to. */
+  | SetTunnelStep
+  | CtStep
+  | { readonly kind: "ct_clear" }
+  /** Argument: number of the meter u32. */
+  | { readonly kind: "meter"; readonly at: number }
+  /** Argument: length u32. Last in its list, or its lists do nothing but send. */
+  | {
+    readonly kind: "check_length";
+    readonly at: number;
+    readonly greater: readonly Step[];
+    readonly lessEqual: readonly Step[];
+  };
+
+/** What a hash looks at is behind this Ethernet type; `frame`: nothing known, the addresses only. */
+export type HashedNetwork = "ipv4" | "ipv6" | "arp" | "mpls" | "frame";
+
+/** What is to be sure before the first step: else the packet goes to the process. */
+export interface Guards {
+  /** No offload is to be done behind: what is a super-packet, or lacks its checksum, is not for us. */
+  readonly plain: boolean;
+  /** The same if the packet is longer than this argument, u32: where the shortest cut stands. */
+  readonly cut?: number;
+  /** An IPv6 packet's protocol is known. */
+  readonly protocol: boolean;
+  /** Arguments: probabilities u32 of what only the process can do to a sample. */
+  readonly samples: readonly number[];
+}
 
 export interface Plan {
   readonly kind: "plan";
   readonly steps: readonly Step[];
+  readonly guards: Guards;
+  /** It needs the packet's state (packet-state.ts). */
+  readonly stateful: boolean;
+  readonly recirculates: boolean;
   readonly args: Uint8Array;
   /** Equal for plans that share a program. */
   readonly shape: string;
@@ -55,140 +119,25 @@ export type KernelActions =
   | { readonly kind: "output"; readonly port: number; readonly target: PortTarget }
   | Plan;
 
-const TAG_PRESENT = 0x1000;
-
-/** Tags that every packet of the flow has at least. */
-function knownTags({ key, mask }: Match): number {
-  const has = (field: typeof FIELDS.vlan_tci): boolean =>
-    (mask.get(field) & key.get(field) & TAG_PRESENT) !== 0;
-  if (!has(FIELDS.vlan_tci)) return 0;
-  const inner = slot("vlan2_tci").offset;
-  return (mask.bytes[inner]! & key.bytes[inner]! & (TAG_PRESENT >> 8)) !== 0 ? 2 : 1;
+/** What a plan may refer to. */
+export interface PlanWorld {
+  /** Where a datapath port's packets go; undefined if there is no such port. */
+  targetOf(port: number): PortTarget | undefined;
+  /** The kernel can enforce the meter. */
+  hasMeter(id: number): boolean;
 }
 
-/** The slot's bytes, shifted, at the end of `width` bytes. */
-function widen(from: Uint8Array, width: number, shift: number): Uint8Array {
-  const wide = new Uint8Array(width);
-  if (shift === 0) wide.set(from, width - from.length);
-  else {
-    const value = from.reduce((sum, byte) => sum * 256 + byte, 0) << shift;
-    wide[width - 2] = value >>> 8;
-    wide[width - 1] = value;
-  }
-  return wide;
-}
-
-class ArgumentWriter {
-  private readonly bytes: number[] = [];
-
-  get length(): number {
-    return this.bytes.length;
-  }
-
-  /** Pads to 4 bytes; where it begins. */
-  add(data: Uint8Array): number {
-    const at = this.bytes.length;
-    this.bytes.push(...data);
-    while (this.bytes.length % 4 !== 0) this.bytes.push(0);
-    return at;
-  }
-
-  words(...values: number[]): number {
-    return this.add(new Uint8Array(new Uint32Array(values).buffer));
-  }
-
-  finish(): Uint8Array {
-    const whole = new Uint8Array(ARGUMENT_BYTES);
-    whole.set(this.bytes);
-    return whole;
-  }
-}
-
-const userspace = (reason: string): KernelActions => ({ kind: "userspace", reason });
-
-/** `targetOf`: where a datapath port's packets go; undefined if there is no such port. */
 export function planActions(
   actions: readonly DpAction[],
   match: Match,
-  targetOf: (port: number) => PortTarget | undefined,
+  world: PlanWorld,
 ): KernelActions {
+  const first = actions[0];
   // Which reason it is, the kernel does not count: all are drops of the pipeline.
-  if (actions.length === 0 || actions[0]!.type === "drop") return { kind: "drop" };
-  const args = new ArgumentWriter();
-  const steps: Step[] = [];
-  let tags = knownTags(match);
-  for (const action of actions) {
-    switch (action.type) {
-      case "output": {
-        const target = targetOf(action.port);
-        if (!target) {
-          const reason = `there is no port ${action.port}`;
-          return { kind: "userspace", reason, missingPort: action.port };
-        }
-        if (actions.length === 1) return { kind: "output", port: action.port, target };
-        const port = action.port * 2 + (target.ingress ? 1 : 0);
-        steps.push({ kind: "output", at: args.words(target.ifindex, port) });
-        break;
-      }
-      case "set": {
-        const { slot: name, value, mask } = action;
-        if (name === "skb_priority" || name === "pkt_mark") {
-          if (mask.some((byte) => byte !== 0xff)) return userspace(`sets bits of ${name}`);
-          const number = new DataView(value.buffer, value.byteOffset, 4).getUint32(0);
-          const field = name === "pkt_mark" ? "mark" : "priority";
-          steps.push({ kind: "note", at: args.words(number), field });
-          break;
-        }
-        const step = setStep(action, match, args);
-        if (!step) return userspace(`sets ${action.slot}`);
-        steps.push(step);
-        break;
-      }
-      case "push_vlan": {
-        const { tpid, tci } = action;
-        if (tpid !== 0x8100 && tpid !== 0x88a8) return userspace("pushes a rare tag");
-        const low = tci & ~TAG_PRESENT;
-        const at = args.add(Uint8Array.of(tpid >>> 8, tpid & 255, low & 255, low >>> 8));
-        steps.push({ kind: "push_vlan", at });
-        tags++;
-        break;
-      }
-      case "pop_vlan":
-        if (tags === 0) return userspace("takes off a tag that may not be there");
-        tags--;
-        steps.push({ kind: "pop_vlan" });
-        break;
-      default:
-        return userspace(action.type);
-    }
+  if (!first || first.type === "drop") return { kind: "drop" };
+  if (actions.length === 1 && first.type === "output") {
+    const target = world.targetOf(first.port);
+    if (target && !target.tunnel) return { kind: "output", port: first.port, target };
   }
-  // What is behind the last output shows nowhere.
-  while (steps.length > 0 && steps.at(-1)!.kind !== "output") steps.pop();
-  if (steps.length === 0) return { kind: "drop" };
-  if (args.length > ARGUMENT_BYTES) return userspace("too many actions");
-  const shape = steps.map((step) => JSON.stringify(step)).join(" ");
-  return { kind: "plan", steps, args: args.finish(), shape };
-}
-
-function setStep(
-  { slot: name, value, mask }: Extract<DpAction, { type: "set" }>,
-  match: Match,
-  args: ArgumentWriter,
-): Step | undefined {
-  const place = placeOf(name, match);
-  if (!place) return undefined;
-  const { bytes, shift = 0, foreign = 0 } = place;
-  const wideMask = widen(mask, bytes, shift);
-  wideMask.forEach((byte, i) => wideMask[i] = byte & (0xff >> Math.max(0, foreign - 8 * i)));
-  const wideValue = widen(value, bytes, shift).map((byte, i) => byte & wideMask[i]!);
-  const at = args.add(wideValue);
-  args.add(wideMask.map((byte) => ~byte));
-  return {
-    kind: "set",
-    at,
-    base: place.base,
-    offset: place.offset,
-    bytes,
-    checksum: place.checksum,
-  };
+  return new ActionPlanner(match, world).plan(actions);
 }

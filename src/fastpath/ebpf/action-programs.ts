@@ -11,10 +11,13 @@ import { loadTcProgram } from "../../linux/bpf-program.ts";
 import { close } from "../../linux/libc.ts";
 import { ARGUMENT_BYTES, ARGUMENT_SLOTS, MAIN_SLOT, PROGRAM_SLOTS } from "./abi.ts";
 import type { Plan } from "./action-plan.ts";
-import { type ActionMaps, assembleActions } from "./action-program.ts";
+import type { ActionMaps } from "./action-context.ts";
+import { assembleActions } from "./action-program.ts";
 
 interface LoadedProgram {
   readonly slot: number;
+  /** It sends packets through the main program again. */
+  readonly recirculates: boolean;
   flows: number;
 }
 
@@ -95,18 +98,19 @@ export class ActionPrograms {
     return this.freeArguments.shift() ?? -1;
   }
 
-  private programFor({ shape, steps }: Plan): LoadedProgram | undefined {
+  private programFor(plan: Plan): LoadedProgram | undefined {
+    const { shape, recirculates } = plan;
     const known = this.programs.get(shape);
     if (known) return known;
     const slot = this.takeProgramSlot();
     if (slot < 0) return undefined;
-    const fd = loadTcProgram(assembleActions(steps, this.maps).bytes, "solovs_act");
+    const fd = loadTcProgram(assembleActions(plan, this.maps).bytes, "solovs_act");
     try {
       this.install(slot, fd);
     } finally {
       close(fd);
     }
-    const program = { slot, flows: 0 };
+    const program = { slot, recirculates, flows: 0 };
     this.programs.set(shape, program);
     return program;
   }

@@ -99,11 +99,26 @@ export function countReceived(
   places: CountPlaces,
   none: string,
 ): void {
+  findReceived(asm, maps, places, none);
+  addReceived(asm, maps);
+}
+
+/** Behind `findReceived`. */
+export function addReceived(asm: Assembler, maps: CountMaps): void {
+  add(asm, maps, R0, PORT_COUNTS.rxPackets * 8, 1);
+  add(asm, maps, R0, PORT_COUNTS.rxBytes * 8, reg(R3));
+}
+
+/** As `countReceived`, but that nothing is counted yet; the packet's bytes are noted, and in r3. */
+export function findReceived(
+  asm: Assembler,
+  maps: CountMaps,
+  places: CountPlaces,
+  none: string,
+): void {
   findCounts(asm, maps, maps.portCounts, places, none);
   packetBytes(asm, R3, R4);
   asm.store(64, R10, places.bytes, reg(R3));
-  add(asm, maps, R0, PORT_COUNTS.rxPackets * 8, 1);
-  add(asm, maps, R0, PORT_COUNTS.rxBytes * 8, reg(R3));
 }
 
 /** Counts the packet as sent by the port whose number is in r2. r0 to r5 are lost. */

@@ -285,14 +285,23 @@ class EbpfDatapath implements Datapath {
       all[name] = (all[name] ?? 0) + by;
     };
     for (const portNo of this.user.ports().keys()) {
-      const [exact, masked] = [ports.count(portNo, "exactHits"), ports.count(portNo, "maskedHits")];
+      const exact = ports.count(portNo, "exactHits");
+      // Flows that were found, but are to be found again in userspace.
+      const masked = ports.count(portNo, "maskedHits") - ports.read(portNo, "handedOn");
       add("exact_hit", exact);
       add("masked_hit", masked);
       add("kernel_hits", exact + masked);
       add("drop_no_actions", ports.count(portNo, "noActions"));
       add("punts", ports.read(portNo, "punted"));
       add("drop_punt_in_flight", ports.read(portNo, "puntDrops"));
+      add("recirculations", ports.count(portNo, "recirculations"));
+      add("drop_recirculation_limit", ports.read(portNo, "tooDeep"));
+      add("drop_state_lost", ports.read(portNo, "stateLost"));
+      add("drop_meter", ports.read(portNo, "metered"));
     }
+    const { hits, misses } = this.kernel.connections.counts();
+    all["ct_kernel_hits"] = hits;
+    all["ct_kernel_misses"] = misses;
     all["kernel_flows"] = flows.size;
     all["kernel_masks"] = flows.masks.size;
     all["kernel_action_programs"] = flows.programs.loaded;

@@ -66,7 +66,7 @@ export function placeOf(name: SlotName, match: Match): FieldPlace | undefined {
 }
 
 /** True if the match looks at some bit: then packets with the header only are the flow's. */
-function looksAt({ mask }: Match, name: SlotName): boolean {
+export function looksAt({ mask }: Match, name: SlotName): boolean {
   const { offset, bytes } = slot(name);
   return mask.bytes.subarray(offset, offset + bytes).some((byte) => byte !== 0);
 }

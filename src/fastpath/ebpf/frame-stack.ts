@@ -1,8 +1,10 @@
 /**
  * Where the main program keeps what on its stack, below the frame pointer. Offsets are negative.
  *
- *     0          -K           -2K                        -2K - 80
+ *     0          -K           -2K                        -2K - 88
  *     | key      | masked key | locals, 8 bytes each ... |
+ *
+ * A key of which two do not fit has its masked copy in memory of this CPU (packet-state.ts).
  */
 import type { Assembler } from "./assembler.ts";
 import { R10, R7, R8 } from "./instructions.ts";
@@ -30,20 +32,38 @@ const LOCALS = [
   "shard",
   /** Another key. */
   "key2",
+  /** Pointer to the memory in which the masked key is, if it is not on the stack. */
+  "masked",
 ] as const;
 export type Local = (typeof LOCALS)[number];
 
+const STACK_BYTES = 512;
+const LOCAL_BYTES = 8 * LOCALS.length;
+/** The longest key of which one fits. */
+export const MAX_KEY_BYTES = STACK_BYTES - LOCAL_BYTES;
+
 export class FrameStack {
   readonly key: number;
-  readonly maskedKey: number;
+  /** Two keys do not fit: the masked one is elsewhere. */
+  readonly isWide: boolean;
+  private readonly locals: number;
 
+  /** Throws a RangeError for a key that is too long. */
   constructor(readonly layout: KeyLayout) {
-    this.key = -layout.bytes;
-    this.maskedKey = -2 * layout.bytes;
+    const { bytes } = layout;
+    if (bytes > MAX_KEY_BYTES) throw new RangeError(`a key of ${bytes} bytes does not fit`);
+    this.key = -bytes;
+    this.isWide = 2 * bytes > MAX_KEY_BYTES;
+    this.locals = this.isWide ? -bytes : -2 * bytes;
   }
 
   local(name: Local): number {
-    return this.maskedKey - 8 * (LOCALS.indexOf(name) + 1);
+    return this.locals - 8 * (LOCALS.indexOf(name) + 1);
+  }
+
+  /** The masked key, from the frame pointer or, of a wide one, from what \`masked\` points at. */
+  get maskedKey(): number {
+    return this.isWide ? 0 : -2 * this.layout.bytes;
   }
 
   get counting(): CountPlaces {

@@ -28,13 +28,15 @@ import {
   VERDICT_INGRESS,
   VERDICT_PROGRAM,
 } from "./abi.ts";
-import { type KernelActions, planActions, type PortTarget } from "./action-plan.ts";
+import { type KernelActions, planActions, type PlanWorld, type PortTarget } from "./action-plan.ts";
 import { pinned } from "./field-place.ts";
 import { ActionPrograms, type LoadedPlan } from "./action-programs.ts";
 import { FlowRecords } from "./flow-records.ts";
+import { MAX_KEY_BYTES } from "./frame-stack.ts";
 import { type KernelMask, KernelMasks, placesOf } from "./kernel-masks.ts";
-import { KEY_FORMAT, KeyLayout, maskShape } from "./key-layout.ts";
+import { demandOf, KEY_FORMAT, KeyLayout, maskShape, STATEFUL } from "./key-layout.ts";
 import { assembleMain } from "./main-program.ts";
+import type { ConnectionMaps } from "./ct-step.ts";
 import { closeMaps, createLayoutMaps, type DatapathMaps, type LayoutMaps } from "./maps.ts";
 import { MegaflowWriter } from "./megaflow-writer.ts";
 import type { Pins } from "./pins.ts";
@@ -61,6 +63,8 @@ export interface KernelFlowsOptions {
   readonly held: boolean;
   /** True if a program receives what comes in by the port. */
   readonly receives: (port: number) => boolean;
+  /** The maps of connections, made when they are asked for. */
+  readonly connections?: () => ConnectionMaps;
   readonly targetOf: (port: number) => PortTarget | undefined;
   readonly logger: Logger;
 }
@@ -77,6 +81,7 @@ export class KernelFlows {
   private readonly reasons = new Map<number, string>();
   /** Flows that wait for a port. */
   private readonly waiting = new Map<number, DpFlow>();
+  private readonly world: PlanWorld;
   private layout = KeyLayout.empty();
   private layoutMaps: LayoutMaps | undefined;
   private writer: MegaflowWriter | undefined;
@@ -90,9 +95,16 @@ export class KernelFlows {
   constructor(private readonly options: KernelFlowsOptions) {
     const { maps, puntIfindex, half } = options;
     this.held = options.held;
+    this.world = { targetOf: options.targetOf, hasMeter: () => false };
     this.masks = new KernelMasks(options.alwaysExact);
     this.shards = machineShards();
-    const actionMaps = { ...maps, ifindex: puntIfindex, shards: this.shards };
+    const { connections } = options;
+    const actionMaps = {
+      ...maps,
+      ifindex: puntIfindex,
+      shards: this.shards,
+      ...(connections && { connections }),
+    };
     this.programs = new ActionPrograms(actionMaps, maps.arguments, maps.programs, half);
     this.records = new FlowRecords(maps.flows, maps.counts, this.shards);
     this.rebuild(this.layout);
@@ -122,7 +134,7 @@ export class KernelFlows {
     if (inPort !== undefined && !this.options.receives(inPort)) {
       return this.refuse(id, "userspace receives what comes in by its port");
     }
-    const planned = planActions(actions, match, this.options.targetOf);
+    const planned = planActions(actions, match, this.world);
     if (planned.kind === "userspace") {
       if (planned.missingPort !== undefined) {
         // The key is the caller's, who uses it again.
@@ -135,10 +147,17 @@ export class KernelFlows {
     let plan: LoadedPlan | undefined;
     try {
       if (planned.kind === "plan") plan = this.programs.acquire(planned);
-      // A mask with flows before this one is covered.
-      if (mask.flows === 1 && !this.layout.covers(shape.bits)) {
-        this.rebuild(this.layout.with(shape.bits));
+      // A mask with flows before this one is covered, but for metadata.
+      const demand = demandOf(match, shape);
+      let wider = mask.flows > 1 && demand === shape.headers || this.layout.covers(demand)
+        ? this.layout
+        : this.layout.with(demand);
+      if (plan?.program.recirculates && !wider.isStateful) wider = wider.with(STATEFUL);
+      if (wider.bytes > MAX_KEY_BYTES) {
+        this.dropReferences({ mask, plan });
+        return this.refuse(id, "with what it looks at the key would be too long");
       }
+      if (wider !== this.layout) this.rebuild(wider);
     } catch (error) {
       this.dropReferences({ mask, plan });
       if (!(error instanceof SystemError)) throw error;
@@ -191,6 +210,11 @@ export class KernelFlows {
     this.putIntoForce(this.waitingProgram!, this.layoutMaps!);
     this.programs.clearOther();
     return true;
+  }
+
+  /** Packets may have metadata from here on, as those of tunnels: the main program is to know that. */
+  demandState(): void {
+    if (!this.layout.isStateful) this.rebuild(this.layout.with(STATEFUL));
   }
 
   setVlanLimit(limit: 1 | 2): void {
@@ -330,7 +354,10 @@ export class KernelFlows {
     for (const [id, { mask, values }] of entries) {
       const places = placesOf(mask, layout);
       const from = i * keyWords;
-      for (let n = 0; n < places.length; n++) keys[from + places[n]!] = values[n]!;
+      for (let n = 0; n < places.length; n++) {
+        const place = places[n]!;
+        if (place >= 0) keys[from + place] = values[n]!;
+      }
       keys[from + layout.idAt / 4] = mask.id;
       ids[i++] = id;
     }

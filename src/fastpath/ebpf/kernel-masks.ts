@@ -24,11 +24,11 @@ export interface KernelMask {
   places: { readonly layout: KeyLayout; readonly words: Int32Array } | undefined;
 }
 
-/** Indexes of a key's 32-bit words, one for each word of the mask; the layout covers the mask. */
+/** Indexes of a key's 32-bit words, one for each word of the mask; -1: the layout lacks it. */
 export function placesOf(mask: KernelMask, layout: KeyLayout): Int32Array {
   let { places } = mask;
   if (places?.layout !== layout) {
-    places = { layout, words: mask.shape.words.map((word) => layout.place(word)! >> 2) };
+    places = { layout, words: mask.shape.words.map((word) => (layout.place(word) ?? -4) >> 2) };
     mask.places = places;
   }
   return places.words;
@@ -69,10 +69,8 @@ export class KernelMasks {
       mask = { id: this.lastId, shape, flows: 0, places: undefined };
       this.byText.set(shape.text, mask);
       this.order.push(mask);
-      if (this.layout?.covers(shape.bits)) {
-        this.write(this.order.length - 1);
-        this.writeCount();
-      }
+      this.write(this.order.length - 1);
+      this.writeCount();
     }
     mask.flows++;
     return mask;

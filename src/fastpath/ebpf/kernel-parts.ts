@@ -8,6 +8,7 @@
  * Until `takeOver` the old main program forwards by the old flows. Nothing of it is changed meanwhile:
  * new action programs go into the other half of the slots.
  */
+import { basename } from "node:path";
 import { loadTcProgram } from "../../linux/bpf-program.ts";
 import type { TcAttachment } from "../../linux/bpf.ts";
 import { close, ifNameToIndex, SystemError } from "../../linux/libc.ts";
@@ -19,9 +20,11 @@ import {
   type DpPortType,
   type InheritedFlow,
 } from "../datapath.ts";
+import type { SharedConnections } from "../conntrack/kernel-maps.ts";
 import type { KernelSide, ProgramOpening, Punts } from "../punts.ts";
 import { MAX_FLOWS } from "../userspace/shared.ts";
 import type { PortTarget } from "./action-plan.ts";
+import { Connections } from "./connections.ts";
 import { KernelFlows } from "./kernel-flows.ts";
 import { KeptFlows } from "./kept-flows.ts";
 import { assembleEntry } from "./main-program.ts";
@@ -31,13 +34,15 @@ import { PortRecords } from "./port-records.ts";
 import type { PuntDevice } from "./punt-device.ts";
 import { machineShards } from "./shards.ts";
 import { releasePort } from "./sweep.ts";
+import { tryTunnelMetadata, tunnelTargetOf } from "./tunnel-devices.ts";
+import { assembleTunnelEntry } from "./tunnel-entry.ts";
 
 /** After so long no packet is in a program that was replaced. */
 const ACCOUNT_MS = 50;
 
-/** Tunnels' packets are read from the host's sockets, not from a device of their own. */
-export const hasHook = (type: DpPortType): type is "device" | "internal" =>
-  type === "device" || type === "internal";
+/** Files have no device; a tunnel has one where the kernel has its kind (tunnel-devices.ts). */
+export const hasHook = (type: DpPortType): type is "device" | "internal" | "tunnel" =>
+  type !== "pcap";
 
 export interface KernelPartsOptions {
   readonly maps: DatapathMaps;
@@ -57,6 +62,7 @@ export class KernelParts implements KernelSide {
   readonly ports: PortRecords;
   readonly flows: KernelFlows;
   readonly punts: Punts;
+  readonly connections: Connections;
   private keptFlows: KeptFlows | undefined;
   /** Flows of the process before that are this one's: its number here and there. */
   private readonly inheritances = new Map<number, number>();
@@ -78,6 +84,7 @@ export class KernelParts implements KernelSide {
       this.pinned.set(port.portNo, port);
       this.ports.forgetPunts(port.portNo);
     }
+    this.connections = new Connections(pins, adopted !== undefined);
     const half = kept ? 1 - kept.half : 0;
     this.keptFlows = kept instanceof KeptFlows ? kept : undefined;
     this.flows = new KernelFlows({
@@ -90,15 +97,24 @@ export class KernelParts implements KernelSide {
       held: adopted !== undefined,
       receives: (port) => this.receiving.has(port),
       targetOf: (port) => this.targets.get(port),
+      connections: () => this.connections.maps,
       logger,
     });
     if (!adopted) this.write();
   }
 
-  numberOf({ name, type }: DpPortSpec): number | undefined {
+  whenConnections(use: (shared: SharedConnections) => void): void {
+    this.connections.whenOpen(use);
+  }
+
+  numberOf(spec: DpPortSpec): number | undefined {
+    const { name, type, wire } = spec;
     const port = this.kept.get(name);
     if (!port || !hasHook(type)) return undefined;
-    if (port.type === type && port.ifindex === ifNameToIndex(name)) return port.portNo;
+    const { device } = port;
+    const same = port.type === type && port.ifindex === ifNameToIndex(name) &&
+      (!device || (device.kind === tunnelTargetOf(spec)?.kind && device.gbp === wire?.gbp));
+    if (same) return port.portNo;
     this.drop(port);
     return undefined;
   }
@@ -107,25 +123,53 @@ export class KernelParts implements KernelSide {
     return this.pinned.has(portNo);
   }
 
-  openingFor(portNo: number, { name, type, userspace }: DpPortSpec): ProgramOpening | undefined {
+  openingFor(portNo: number, spec: DpPortSpec): ProgramOpening | undefined {
+    const { name, type, userspace } = spec;
     if (userspace || !hasHook(type)) return undefined;
+    const tunnel = tunnelTargetOf(spec);
+    if (type === "tunnel" && !(tunnel && this.tellsTunnels())) return undefined;
     if (portNo >= MAX_KERNEL_PORTS) {
       throw new DatapathError("full", `no more than ${MAX_KERNEL_PORTS} ports in the kernel`);
     }
     const kept = this.kept.get(name);
     const adopted = kept && this.adopt(kept);
     if (!adopted) this.ports.clear(portNo);
-    const { bytes } = assembleEntry(portNo, this.options.maps.programs);
+    const { maps } = this.options;
+    // Its packets have a state, of which the main program must know.
+    if (tunnel) this.flows.demandState();
+    const { bytes } = tunnel
+      ? assembleTunnelEntry(portNo, tunnel, maps)
+      : assembleEntry(portNo, maps.programs);
     const persistent = this.options.pins !== undefined;
     return {
       program: loadTcProgram(bytes, "solovs_port"),
       persistent,
       clsact: this.options.clsact,
       ...(adopted ? { adopted } : {}),
+      ...(tunnel ? { device: { kind: tunnel.kind, alias: this.alias } } : {}),
     };
   }
 
-  attached({ portNo, name, type, ifindex }: DpPort, attachment: TcAttachment): void {
+  /** Whether programs can deal with tunnels at all. */
+  private tellsTunnels(): boolean {
+    try {
+      tryTunnelMetadata();
+      return true;
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.options.logger.info(`tunnelled packets go through userspace: ${error.message}`);
+      return false;
+    }
+  }
+
+  /** What devices of the kernel that are ours say of themselves. */
+  private get alias(): string {
+    const { pins, device } = this.options;
+    return pins ? basename(pins.directory) : device.name;
+  }
+
+  attached(port: DpPort, attachment: TcAttachment): void {
+    const { portNo, name, type, ifindex } = port;
     this.receiving.add(portNo);
     this.kept.delete(name);
     const { pins } = this.options;
@@ -133,7 +177,9 @@ export class KernelParts implements KernelSide {
     if (attachment.kind === "tcx") pins.pinLink(portNo, attachment.fd);
     const ownQdisc = attachment.kind === "clsact" && attachment.ownQdisc;
     const { kind } = attachment;
-    this.pinned.set(portNo, { portNo, name, type, ifindex, kind, ownQdisc });
+    const device = tunnelTargetOf(port);
+    const pinned = { portNo, name, type, ifindex, kind, ownQdisc, ...(device && { device }) };
+    this.pinned.set(portNo, pinned);
     this.write();
   }
 
@@ -143,10 +189,13 @@ export class KernelParts implements KernelSide {
     this.write();
   }
 
-  portAdded({ portNo, ifindex, type, userspace }: DpPort): void {
+  portAdded(port: DpPort): void {
+    const { portNo, ifindex, type, userspace } = port;
     // Nobody would tell of its move to another namespace, where its number means another device.
     if (!hasHook(type) || (userspace && type === "internal")) return;
-    this.targets.set(portNo, { ifindex, ingress: type === "internal" });
+    const tunnel = tunnelTargetOf(port);
+    if (type === "tunnel" && (ifindex === 0 || !tunnel)) return;
+    this.targets.set(portNo, { ifindex, ingress: type === "internal", ...(tunnel && { tunnel }) });
     this.flows.portChanged(portNo);
   }
 
@@ -221,6 +270,7 @@ export class KernelParts implements KernelSide {
     }
     this.flows.close();
     this.keptFlows?.close();
+    this.connections.close();
     closeMaps(maps);
     close(device.fd);
   }
@@ -263,9 +313,11 @@ export class KernelParts implements KernelSide {
 /** The map that links programs is the only one that outlives this process by a pin of its own. */
 export function pinMaps(
   pins: Pins,
-  { programs, ports, portCounts }: DatapathMaps,
+  { programs, ports, portCounts, state }: DatapathMaps,
 ): void {
   pins.pin("programs", programs.fd);
   pins.pin("ports", ports.fd);
   pins.pin("port_counts", portCounts.fd);
+  // Tunnels' entry programs outlive this process, too, and fill it in.
+  pins.pin("state", state.fd);
 }

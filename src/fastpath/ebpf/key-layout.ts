@@ -7,7 +7,9 @@
  *
  * Words are those of the flow key (packet/layout.ts), in its byte order, so a datapath key's words can
  * be copied. What the programs can read from a packet is listed here by slot. Metadata is zero on
- * every packet that comes in by a port: a flow that asks for it to be zero need not look.
+ * every packet that comes in by a port: a flow that asks for it to be zero demands nothing. Once some
+ * flow asks for a value, the layout is *stateful*: packets have metadata (packet-state.ts), and the masks
+ * of all flows are applied to it.
  */
 import { createHash } from "node:crypto";
 import { DP_KEY_WORDS, slot, type SlotName, SLOTS } from "../../packet/layout.ts";
@@ -42,10 +44,9 @@ export const PARSED: readonly SlotName[] = [
   "mpls_lse2",
 ];
 
-/** Slots that are zero on every packet as it comes in. */
-const ALWAYS_ZERO: readonly SlotName[] = [
+/** Slots that are zero on every packet as it comes in, and on many ever after. */
+export const METADATA: readonly SlotName[] = [
   "recirc_id",
-  "packet_type",
   "dp_hash",
   "skb_priority",
   "pkt_mark",
@@ -64,6 +65,9 @@ const ALWAYS_ZERO: readonly SlotName[] = [
     name.startsWith("tun_") && slot(name).offset < DP_KEY_WORDS * 4
   ),
 ];
+/** Packets with another are the process's alone. */
+const W_PACKET_TYPE = slot("packet_type").offset / 4;
+const W_RECIRC = slot("recirc_id").offset / 4;
 
 /** Ones in the bytes of these slots, as words. */
 function bytesOf(names: readonly SlotName[]): Uint32Array {
@@ -77,26 +81,29 @@ function bytesOf(names: readonly SlotName[]): Uint32Array {
 }
 
 const PARSED_BITS = bytesOf(PARSED);
-/** By flow key word: what is zero on every packet that the programs forward. */
-export const ZERO_BITS: Readonly<Uint32Array> = bytesOf(ALWAYS_ZERO);
+/** By flow key word: what is zero on every packet that the programs forward, unless they have it. */
+export const ZERO_BITS: Readonly<Uint32Array> = bytesOf([...METADATA, "packet_type"]);
+const KEY_BITS = PARSED_BITS.map((word, i) => i === W_PACKET_TYPE ? 0 : word | ZERO_BITS[i]!);
 
 /** All bits of the slots of which `mask` has some. */
-function wholeSlots(mask: Uint32Array): Uint32Array {
+function wholeSlots(mask: Readonly<Uint32Array>): Uint32Array {
   const looked = new Uint8Array(mask.buffer, mask.byteOffset, DP_KEY_WORDS * 4);
-  return bytesOf(PARSED.filter((name) => {
+  return bytesOf([...PARSED, ...METADATA].filter((name) => {
     const { offset, bytes } = slot(name);
     return looked.subarray(offset, offset + bytes).some((byte) => byte !== 0);
   }));
 }
 
-/** What programs have to look at for a mask that they can read. */
+/** What programs look at for a mask that they can read. */
 export interface MaskShape {
   /** By flow key word. */
   readonly bits: Uint32Array;
+  /** Those of them that are headers' and the port's. */
+  readonly headers: Uint32Array;
   /** Indexes of the words of which `bits` has some, ascending. */
   readonly words: Int32Array;
-  /** Words of which the mask looks at bits that are zero on every packet. */
-  readonly zeros: Int32Array;
+  /** Words of which the mask looks at metadata. */
+  readonly metadata: Int32Array;
   /** Equal for equal `bits`. */
   readonly text: string;
 }
@@ -106,37 +113,53 @@ const MASK_SHAPE: MaskTopic<MaskShape | null> = { find: ({ words }) => shapeOfMa
 
 function shapeOfMask(mask: Uint32Array): MaskShape | null {
   const bits = new Uint32Array(DP_KEY_WORDS);
+  const headers = new Uint32Array(DP_KEY_WORDS);
   const words: number[] = [];
-  const zeros: number[] = [];
+  const metadata: number[] = [];
   for (let i = 0; i < DP_KEY_WORDS; i++) {
     const looked = mask[i]!;
     if (looked === 0) continue;
     const [parsed, zero] = [PARSED_BITS[i]!, ZERO_BITS[i]!];
     if ((looked & ~(parsed | zero)) !== 0) return null;
-    bits[i] = looked & parsed;
+    bits[i] = looked & KEY_BITS[i]!;
+    headers[i] = looked & parsed;
     if (bits[i] !== 0) words.push(i);
-    if ((looked & zero) !== 0) zeros.push(i);
+    if ((looked & zero) !== 0) metadata.push(i);
   }
   const text = words.map((i) => `${i}:${bits[i]!.toString(36)}`).join();
-  return { bits, words: Int32Array.from(words), zeros: Int32Array.from(zeros), text };
+  return {
+    bits,
+    headers,
+    words: Int32Array.from(words),
+    metadata: Int32Array.from(metadata),
+    text,
+  };
 }
 
-/** What the programs have to look at for a match, or undefined if they cannot. */
+/** What the programs look at for a match, or undefined if they cannot. */
 export function maskShape({ key, mask }: Match): MaskShape | undefined {
   const shape = mask instanceof SharedMask ? mask.about(MASK_SHAPE) : MASK_SHAPE.find(mask);
-  if (!shape) return undefined;
-  const { zeros } = shape;
-  for (let n = 0; n < zeros.length; n++) {
-    const i = zeros[n]!;
-    if ((key.words[i]! & mask.words[i]! & ZERO_BITS[i]!) !== 0) return undefined;
-  }
+  if (!shape || (key.words[W_PACKET_TYPE]! & mask.words[W_PACKET_TYPE]!) !== 0) return undefined;
   return shape;
 }
 
-/** The bits of it, by flow key word. */
-export function kernelMask(match: Match): Uint32Array | undefined {
-  return maskShape(match)?.bits;
+/** What a layout must have for a flow of this shape: metadata only if it is not all zero. */
+export function demandOf({ key }: Match, { bits, headers, metadata }: MaskShape): Uint32Array {
+  for (let n = 0; n < metadata.length; n++) {
+    const i = metadata[n]!;
+    if ((key.words[i]! & bits[i]!) !== 0) return bits;
+  }
+  return headers;
 }
+
+/** The bits that a layout must have for a match, by flow key word; undefined: programs cannot. */
+export function kernelMask(match: Match): Uint32Array | undefined {
+  const shape = maskShape(match);
+  return shape && demandOf(match, shape);
+}
+
+/** For packets that have metadata: at least how they came here. */
+export const STATEFUL: Readonly<Uint32Array> = bytesOf(["recirc_id"]);
 
 /** Changes when words of a flow key come to mean something else. */
 export const KEY_FORMAT = createHash("sha256")
@@ -165,9 +188,21 @@ export class KeyLayout {
     return new KeyLayout(new Uint32Array(DP_KEY_WORDS));
   }
 
-  /** A key of everything that the programs can read. */
+  /** A key of everything that the programs can read of packets without metadata. */
   static full(): KeyLayout {
     return new KeyLayout(PARSED_BITS.slice());
+  }
+
+  /** The same and all metadata, but Geneve options: those do not fit all at once. */
+  static widest(): KeyLayout {
+    const bits = KEY_BITS.slice();
+    bits.fill(0, slot("tun_metadata").offset / 4);
+    return new KeyLayout(bits);
+  }
+
+  /** Packets may have metadata. */
+  get isStateful(): boolean {
+    return this.bits[W_RECIRC] !== 0;
   }
 
   /** One of these bits, by flow key word. */
@@ -197,14 +232,16 @@ export class KeyLayout {
     this.words.forEach((word, i) => into[word] = from.getUint32(4 * i, true));
   }
 
-  covers(mask: Uint32Array): boolean {
+  covers(mask: Readonly<Uint32Array>): boolean {
     return mask.every((word, i) => (word & ~this.bits[i]!) === 0);
   }
 
   /** This layout and the slots that `mask` looks at. */
-  with(mask: Uint32Array): KeyLayout {
+  with(mask: Readonly<Uint32Array>): KeyLayout {
     const wanted = wholeSlots(mask);
-    return new KeyLayout(this.bits.map((word, i) => word | wanted[i]!));
+    const bits = this.bits.map((word, i) => word | wanted[i]!);
+    if (bits.some((word, i) => (word & ZERO_BITS[i]!) !== 0)) bits[W_RECIRC] = 0xffff_ffff;
+    return new KeyLayout(bits);
   }
 
   /** Writes the words of `from` that the layout has, and the id, into `into`, `bytes` bytes long. */

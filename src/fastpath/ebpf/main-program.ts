@@ -15,6 +15,8 @@
  *   flow too, does the same or more with it.
  * - A mask's entry is read between two looks at its id: while it is rewritten, it does not match.
  * - A flow's record is looked at by generation where a cache entry could be stale.
+ * - Metadata (packet-state.ts) is looked at only if some flow does. Such a program also goes on with
+ *   packets that an action program sends round again, and counts those as received the first time only.
  *
  * Limits: `MAX_KERNEL_MASKS` masks; flows with others stay in userspace.
  */
@@ -43,10 +45,29 @@ import {
   VERDICT_PROGRAM,
 } from "./abi.ts";
 import { type Assembled, Assembler, type MapReference, reg } from "./assembler.ts";
-import { add, countFlow, type CountMaps, countReceived, countSent, findShard } from "./counting.ts";
+import {
+  add,
+  addReceived,
+  countFlow,
+  type CountMaps,
+  countReceived,
+  countSent,
+  findReceived,
+  findShard,
+} from "./counting.ts";
 import { FrameStack } from "./frame-stack.ts";
-import { R0, R1, R10, R2, R3, R4, R6, R7, R8, R9 } from "./instructions.ts";
+import { R0, R1, R10, R2, R3, R4, R5, R6, R7, R8, R9 } from "./instructions.ts";
 import type { KeyLayout } from "./key-layout.ts";
+import {
+  CB_PORT_BITS,
+  chooseState,
+  findState,
+  STATE_DEPTH,
+  STATE_SCRATCH,
+  STATE_TOKEN,
+  stateOffset,
+  TOKEN_SHIFT,
+} from "./packet-state.ts";
 import { parseLink } from "./parse-link.ts";
 import { parseNetwork } from "./parse-network.ts";
 import { parseTransport } from "./parse-transport.ts";
@@ -83,7 +104,7 @@ export function assembleMain(layout: KeyLayout, maps: MainMaps, vlanLimit: 1 | 2
   lookupMasked(asm, stack, maps);
   act(asm, stack, maps);
   makeLinear(asm, stack);
-  emitPunt(asm, maps);
+  emitPunt(asm, maps, layout.isStateful);
   return asm.finish();
 }
 
@@ -106,13 +127,48 @@ function receive(asm: Assembler, stack: FrameStack, maps: MainMaps): void {
   asm.mov(R6, reg(R1));
   stack.clear(asm);
   findShard(asm, maps, stack.local("shard"));
+  if (layout.isStateful) readState(asm, stack, maps);
   asm.load(32, R2, R6, CB_PORT);
-  countReceived(asm, maps, stack.counting, "drop");
+  if (layout.isStateful) {
+    const again = asm.fresh("again");
+    asm.op("and", R2, CB_PORT_BITS);
+    findReceived(asm, maps, stack.counting, "drop");
+    asm.jumpIf("ne", R8, 0, again);
+    addReceived(asm, maps);
+    asm.jump("received").label(again);
+    add(asm, maps, R0, PORT_COUNTS.recirculations * 8, 1);
+    asm.label("received");
+  } else countReceived(asm, maps, stack.counting, "drop");
   asm.store(64, R10, stack.local("port"), reg(R0));
   const place = layout.place(W_IN_PORT);
   if (place === undefined) return;
-  asm.load(32, R2, R6, CB_PORT).toBigEndian(R2, 32);
-  asm.store(32, R10, stack.key + place, reg(R2));
+  asm.load(32, R2, R6, CB_PORT);
+  if (layout.isStateful) asm.op("and", R2, CB_PORT_BITS);
+  asm.toBigEndian(R2, 32).store(32, R10, stack.key + place, reg(R2));
+}
+
+/**
+ * Puts the packet's metadata into the key: of its state, or of the record that is all zero. Leaves in r8
+ * how often it has recirculated.
+ */
+function readState(asm: Assembler, stack: FrameStack, { state }: MainMaps): void {
+  const { layout } = stack;
+  const scratch = stack.local("scratch");
+  asm.load(32, R9, R6, CB_PORT).op("rsh", R9, TOKEN_SHIFT);
+  chooseState(asm, R9, scratch);
+  findState(asm, state, scratch);
+  asm.jumpIf("eq", R0, 0, "drop").mov(R7, reg(R0));
+  asm.load(32, R2, R7, STATE_TOKEN).jumpIf("ne", R2, reg(R9), "state_lost");
+  for (const word of layout.words) {
+    const from = stateOffset(word);
+    if (from === undefined) continue;
+    asm.load(32, R2, R7, from).store(32, R10, stack.key + layout.place(word)!, reg(R2));
+  }
+  asm.load(32, R8, R7, STATE_DEPTH);
+  if (!stack.isWide) return;
+  asm.store(32, R10, scratch, STATE_SCRATCH);
+  findState(asm, state, scratch);
+  asm.jumpIf("eq", R0, 0, "drop").store(64, R10, stack.local("masked"), reg(R0));
 }
 
 /**
@@ -164,13 +220,18 @@ function lookupMasked(asm: Assembler, stack: FrameStack, maps: MainMaps): void {
   asm.mov(R3, reg(R9)).op("mul", R3, entry).loadMapValue(R7, maps.masks).op("add", R7, reg(R3));
   asm.op("add", R9, 1);
   asm.load(32, R4, R7, 0).mov32(R1, MASK_INVALID).jumpIf("eq", R4, reg(R1), "next_mask");
+  const to = stack.isWide ? R5 : R10;
+  const masked = stack.maskedKey;
+  if (stack.isWide) asm.load(64, R5, R10, stack.local("masked"));
   for (let at = 0; at < layout.bytes; at += 8) {
     asm.load(64, R2, R10, stack.key + at).load(64, R3, R7, MASK_HEADER_BYTES + at);
-    asm.op("and", R2, reg(R3)).store(64, R10, stack.maskedKey + at, reg(R2));
+    asm.op("and", R2, reg(R3)).store(64, to, masked + at, reg(R2));
   }
-  asm.store(32, R10, stack.maskedKey + layout.idAt, reg(R4));
+  asm.store(32, to, masked + layout.idAt, reg(R4));
   asm.load(32, R2, R7, 0).jumpIf("ne", R2, reg(R4), "next_mask");
-  lookup(asm, maps.megaflows, stack.maskedKey);
+  asm.loadMap(R1, maps.megaflows).mov(R2, reg(to));
+  if (masked !== 0) asm.op("add", R2, masked);
+  asm.call("map_lookup_elem");
   asm.jumpIf("eq", R0, 0, "next_mask");
   // The table's order follows these; that some are lost between CPUs does not matter.
   asm.load(32, R2, R7, 4).op("add", R2, 1).store(32, R7, 4, reg(R2));

@@ -7,6 +7,7 @@
  *   counts     flow id and shard → counts (abi.ts)       "
  *   arguments  slot → arguments of an action program     "
  *   programs   slot → program; 0 is the main program     "
+ *   state      each CPU's packet state (packet-state.ts) "
  *   masks      the mask table, one value                 as long as the key's layout
  *   megaflows  masked key → flow id                      "
  *   exact      whole key → flow id, generation           "
@@ -28,6 +29,7 @@ import {
 } from "./abi.ts";
 import type { KeyLayout } from "./key-layout.ts";
 import { maskEntryBytes } from "./main-program.ts";
+import { STATE_BYTES, STATE_RECORDS } from "./packet-state.ts";
 import type { FlowMaps, Pins } from "./pins.ts";
 import { machineShards } from "./shards.ts";
 
@@ -43,6 +45,7 @@ export interface DatapathMaps {
   readonly counts: BpfMap;
   readonly arguments: BpfMap;
   readonly programs: BpfMap;
+  readonly state: BpfMap;
 }
 
 const array = (name: string, valueBytes: number, maxEntries: number) =>
@@ -60,6 +63,14 @@ const PROGRAMS: MapSpec = {
   keyBytes: 4,
   valueBytes: 4,
   maxEntries: PROGRAM_SLOTS,
+};
+
+const STATE: MapSpec = {
+  kind: "percpu_array",
+  name: "solovs_state",
+  keyBytes: 4,
+  valueBytes: STATE_BYTES,
+  maxEntries: STATE_RECORDS,
 };
 
 /**
@@ -87,6 +98,7 @@ export function openDatapathMaps(maxFlows: number, pins?: Pins): DatapathMaps {
       flows: keep(BpfMap.create(flowRecords(maxFlows))),
       counts: keep(BpfMap.create(flowCounts(maxFlows, count))),
       arguments: keep(BpfMap.create(array("solovs_args", ARGUMENT_BYTES, ARGUMENT_SLOTS))),
+      state: keep(pins ? BpfMap.openPinned(pins.path("state"), STATE) : BpfMap.create(STATE)),
     };
   } catch (error) {
     for (const map of made) map.close();

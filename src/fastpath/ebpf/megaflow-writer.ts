@@ -37,6 +37,7 @@ export class MegaflowWriter {
 
   /**
    * The words `values` of a key, at the indexes `places` in it, and its last word; the others are zero.
+   * A word whose place is negative is left out.
    */
   put(id: number, values: Uint32Array, places: Int32Array, last: number): void {
     this.add(false, id, values, places, last);
@@ -59,7 +60,10 @@ export class MegaflowWriter {
     const { keys, keyWords, count } = this;
     const from = count * keyWords;
     for (let i = from; i < from + keyWords; i++) keys[i] = 0;
-    for (let n = 0; n < places.length; n++) keys[from + places[n]!] = values[n]!;
+    for (let n = 0; n < places.length; n++) {
+      const place = places[n]!;
+      if (place >= 0) keys[from + place] = values[n]!;
+    }
     keys[from + keyWords - 1] = last;
     this.ids[count] = id;
     this.count = count + 1;

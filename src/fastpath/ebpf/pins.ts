@@ -2,7 +2,7 @@
  * What outlives the process: the programs' array and the ports' links are pinned in the bpf file
  * system, and a file says which ports they belong to.
  *
- *     /sys/fs/bpf/solovs-<namespace>-<instance>/programs, ports, port_counts, link-<port number>
+ *     /sys/fs/bpf/solovs-<namespace>-<instance>/programs, ports, port_counts, state, link-<port number>
  *     …/flows_<P>, counts_<P>, masks_<P>, megaflows_<P>, settings_<P>
  *     <run directory>/datapath.json
  *
@@ -31,19 +31,22 @@ import { ensureBpfFs } from "../../linux/bpf-fs.ts";
 import type { BpfMap } from "../../linux/bpf-map.ts";
 import { openPinned, pinObject } from "../../linux/bpf-syscall.ts";
 import { NAMESPACE } from "../userspace/commands.ts";
+import type { TunnelTarget } from "./action-plan.ts";
 
 /** Changes when records, slots or `skb->cb` change their meaning (abi.ts): then nothing is adopted. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** A port whose program is attached. */
 export interface PinnedPort {
   readonly portNo: number;
   readonly name: string;
-  readonly type: "device" | "internal";
+  readonly type: "device" | "internal" | "tunnel";
   readonly ifindex: number;
   readonly kind: "tcx" | "clsact";
   /** Of clsact: the qdisc is ours. */
   readonly ownQdisc: boolean;
+  /** Of a tunnel: the device that is ours, and what it was made for. */
+  readonly device?: TunnelTarget;
 }
 
 export interface PinnedState {
@@ -54,7 +57,14 @@ export interface PinnedState {
 }
 
 /** Maps that are pinned as long as the datapath lives. */
-export type PinnedMap = "programs" | "ports" | "port_counts";
+export type PinnedMap =
+  | "programs"
+  | "ports"
+  | "port_counts"
+  | "state"
+  | "connections"
+  | "connection_records"
+  | "connection_counts";
 /** Maps of a main program. */
 const FLOW_MAPS = ["flows", "counts", "masks", "megaflows", "settings"] as const;
 export type FlowMap = (typeof FLOW_MAPS)[number];
@@ -104,6 +114,10 @@ export class Pins {
   pin(name: PinnedMap, fd: number): void {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     pinObject(fd, join(this.directory, name));
+  }
+
+  has(name: PinnedMap): boolean {
+    return existsSync(this.path(name));
   }
 
   path(name: PinnedMap): string {

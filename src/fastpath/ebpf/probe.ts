@@ -8,8 +8,15 @@ import { loadTcProgram } from "../../linux/bpf-program.ts";
 import { findBpfFs } from "../../linux/bpf-fs.ts";
 import { attachTcx } from "../../linux/bpf.ts";
 import { close, ERRNO, O_RDWR, open, SystemError } from "../../linux/libc.ts";
+import { RouteSocket } from "../../linux/rtnetlink.ts";
+import {
+  tryTunnelDevice,
+  TUNNEL_DEVICES,
+  type TunnelDeviceKind,
+} from "../../linux/tunnel-device.ts";
 import { Assembler } from "./assembler.ts";
 import { R0, R1, R10 } from "./instructions.ts";
+import { tryTunnelMetadata } from "./tunnel-devices.ts";
 
 export interface Probe {
   readonly feature: string;
@@ -80,6 +87,27 @@ function useNewest(asm: Assembler): void {
   asm.store(64, R10, -8, 0).mov(R1, 1).atomic("or", 64, R10, -8, R1).call("ktime_get_coarse_ns");
 }
 
+const TUNNEL_NAMES: Readonly<Record<TunnelDeviceKind, string>> = {
+  vxlan: "VXLAN",
+  geneve: "Geneve",
+  gre: "GRE",
+};
+
+function probeTunnel(kind: TunnelDeviceKind): Probe {
+  const tried = attempt(() => {
+    const route = new RouteSocket();
+    try {
+      tryTunnelDevice(route, kind);
+    } finally {
+      route.close();
+    }
+    tryTunnelMetadata();
+  });
+  const name = TUNNEL_NAMES[kind];
+  const feature = `${name} devices whose tunnels programs choose`;
+  return { feature, since: "6.0", without: `${name} tunnels go through userspace`, ...tried };
+}
+
 /** No interface has this number. */
 const NO_INTERFACE = 0x7fff_ffff;
 
@@ -120,6 +148,7 @@ export function probeKernel(): readonly Probe[] {
       without: "connections are tracked in userspace, as for now with them",
       ...trackingFunctions(),
     },
+    ...(Object.keys(TUNNEL_DEVICES) as TunnelDeviceKind[]).map(probeTunnel),
     {
       feature: "TAP devices",
       since: "2.4",

@@ -6,16 +6,18 @@ import { detachTc } from "../../linux/bpf.ts";
 import { SystemError } from "../../linux/libc.ts";
 import { RouteSocket } from "../../linux/rtnetlink.ts";
 import { type PinnedPort, type PinnedState, Pins } from "./pins.ts";
+import { deleteTunnelDevice } from "./tunnel-devices.ts";
 
-/** Detaches a port's program; an internal port's device ends. */
+/** Detaches a port's program; an internal port's device ends, and a tunnel's. */
 export function releasePort(port: PinnedPort, pins: Pins): void {
-  const { portNo, kind, ifindex, ownQdisc, type, name } = port;
+  const { portNo, kind, ifindex, ownQdisc, type, name, device } = port;
   pins.unpinLink(portNo);
   if (kind === "clsact") {
     const direction = type === "internal" ? "egress" : "ingress";
     detachTc({ kind, ifindex, ownQdisc, direction });
   }
   if (type === "internal") deleteDevice(name, ifindex);
+  if (device) deleteTunnelDevice(device.kind, name, ifindex);
 }
 
 /** All that the instance has in the kernel; what there was, for people. */

@@ -26,6 +26,8 @@ const OWN_COUNTERS = [
   "drop_upcall_port_share",
   "drop_punt_queue_full",
   "drop_punt_no_port",
+  "drop_punt_flow_changed",
+  "drop_punt_bad_header",
   "drop_no_actions",
   "drop_rx_ring_full",
   "drop_rx_no_copy",

@@ -329,6 +329,27 @@ export function encodeProgram(actions: readonly DpAction[]): Int32Array {
   return encodeOutputs(actions) ?? encodeAny(actions);
 }
 
+/**
+ * Where in the program of a list its action number `index` begins, if neither that nor one before it is
+ * nested or ends the packet.
+ */
+export function placeInProgram(actions: readonly DpAction[], index: number): number {
+  const before = new Encoder();
+  before.list(actions.slice(0, index), false);
+  // Without the END.
+  return before.code.length - 1;
+}
+
+/** Tells programs from one another. */
+export function fingerprint(program: Int32Array): number {
+  let hash = 0x811c9dc5 | 0;
+  for (let i = 0; i < program.length; i++) {
+    hash = Math.imul(hash ^ program[i]!, 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  return hash;
+}
+
 /** Most lists are outputs and nothing else. */
 function encodeOutputs(actions: readonly DpAction[]): Int32Array | undefined {
   const words = new Int32Array(2 * actions.length + 1);

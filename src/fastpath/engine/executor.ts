@@ -27,6 +27,7 @@ import { copyTtlIn, copyTtlOut } from "../../packet/ttl.ts";
 import { plainFrames, SegmentError } from "../../packet/vnet.ts";
 import type { Tracker } from "../conntrack/tracker.ts";
 import type { TunnelKind } from "../actions.ts";
+import { PUNT_DECIDED } from "../punts.ts";
 import { popTunnel } from "../tunnels/pop.ts";
 import { Segments } from "../tunnels/segments.ts";
 import { encapSize, encapsulate } from "./encapsulate.ts";
@@ -102,6 +103,8 @@ export abstract class Executor {
   nowMs = 0;
   /** Headers were changed since they were parsed. */
   stale = false;
+  /** What was diced for this packet's samples where it came from (../punts.ts); 0: nothing. */
+  decisions = 0;
   private depth = 0;
   private level = 0;
   private readonly saved: SavedFrame[] = [];
@@ -258,7 +261,7 @@ export abstract class Executor {
         this.nested(program, pc + 3, code[pc + 1]!);
         return pc + 3 + code[pc + 2]!;
       case OP_SAMPLE:
-        if (Math.random() * 0xffffffff < code[pc + 1]! >>> 0) {
+        if (this.takes(code[pc + 1]! >>> 0)) {
           this.nested(program, pc + 4, code[pc + 2]!);
         }
         return pc + 4 + code[pc + 3]!;
@@ -283,6 +286,15 @@ export abstract class Executor {
       default:
         return this.encapsulate(program, pc);
     }
+  }
+
+  /** Whether a sample is taken: as was decided, or by chance. */
+  private takes(probability: number): boolean {
+    const { decisions } = this;
+    if (decisions === 0) return Math.random() * 0xffffffff < probability;
+    // The next one's bit comes to the lowest place; the mark that there are any stays.
+    this.decisions = (decisions & PUNT_DECIDED) | ((decisions & ~PUNT_DECIDED) >> 1);
+    return (decisions & 1) !== 0;
   }
 
   /** Headers around the network layer pushed and popped. */
@@ -422,6 +434,7 @@ export abstract class Executor {
   }
 
   private recirculate(id: number): void {
+    this.decisions = 0;
     if (this.depth >= MAX_DEPTH) {
       this.counters[DEPTH_LIMIT]!++;
       return;

@@ -20,6 +20,7 @@ import {
   type Match,
   SharedMask,
 } from "../../packet/key.ts";
+import type { SharedConnections } from "../conntrack/kernel-maps.ts";
 import type { CtAnswer, CtChange, CtQuestion } from "../conntrack/questions.ts";
 import type { TunnelKind } from "../actions.ts";
 import {
@@ -107,6 +108,11 @@ export type Request =
     readonly packet: PacketDescriptors;
   }
   | { readonly id: number; readonly type: "adoptPunts"; readonly punts: Punts }
+  | {
+    readonly id: number;
+    readonly type: "adoptConnections";
+    readonly connections: SharedConnections;
+  }
   | { readonly id: number; readonly type: "removePort"; readonly portNo: number }
   | { readonly id: number; readonly type: "conntrack"; readonly ask: CtQuestion }
   | { readonly id: number; readonly type: "close" };

@@ -138,6 +138,10 @@ class UserspaceDatapath implements Datapath {
     );
     const ready: Promise<unknown>[] = [this.owner.ready, this.setup.ready];
     if (kernel) ready.push(this.owner.request({ type: "adoptPunts", punts: kernel.punts }));
+    kernel?.whenConnections((connections) => {
+      // Refused only by a worker that has ended, and then nobody misses them.
+      this.owner.request({ type: "adoptConnections", connections }).catch(() => {});
+    });
     this.started = Promise.all(ready);
   }
 
@@ -230,7 +234,7 @@ class UserspaceDatapath implements Datapath {
     if (!this.kernel && left.every(traces)) {
       this.besides.begin(released, (error) => {
         this.logger.warn(`port ${port.name} was not released: ${String(error)}`);
-      });
+      }, port.name);
     } else await released;
     this.forgetPort(portNo);
   }

@@ -23,7 +23,8 @@ import { counterIndex, PARSE_COUNTER_BASE } from "../engine/counters.ts";
 import { Executor } from "../engine/executor.ts";
 import { adoptMetadata, swap32 } from "../engine/metadata.ts";
 import { MeterTable } from "../engine/meters.ts";
-import type { Program } from "../engine/opcodes.ts";
+import { fingerprint } from "../engine/encode.ts";
+import { OP_COPY, OP_CT, type Program } from "../engine/opcodes.ts";
 import type { Handoff } from "./handoff.ts";
 import { Arena, type FrameMemory } from "./arena.ts";
 import { ExactCache, hashWords } from "./exact-cache.ts";
@@ -56,6 +57,7 @@ const HANDOFFS = counterIndex("handoffs");
 const HANDOFF_FULL = counterIndex("drop_handoff_full");
 const NO_ETHERNET = counterIndex("drop_tx_no_ethernet");
 const NO_PORT = counterIndex("drop_tx_no_port");
+const FLOW_CHANGED = counterIndex("drop_punt_flow_changed");
 const NO_ROOM = counterIndex("drop_no_room");
 const RING_FULL = counterIndex("drop_upcall_ring_full");
 const PORT_SHARE = counterIndex("drop_upcall_port_share");
@@ -232,6 +234,30 @@ export class Forwarder extends Executor {
   ): void {
     this.parse(memory, inPort, recircId, metadata, metadataAt, metadataWords);
     this.classify();
+  }
+
+  /**
+   * Goes on in the middle of a flow's program, with a packet that the kernel has brought so far, if it
+   * is still the same program; else drops it. Other arguments as those of `executeOn`.
+   */
+  resumeFlow(
+    memory: FrameMemory,
+    inPort: number,
+    recircId: number,
+    metadata: Int32Array,
+    metadataWords: number,
+    flow: number,
+    print: number,
+    place: number,
+  ): void {
+    const program = this.programs[flow];
+    const op = program?.code[place];
+    if (!program || (op !== OP_CT && op !== OP_COPY) || fingerprint(program.code) !== print) {
+      this.counters[FLOW_CHANGED]!++;
+      return;
+    }
+    this.parse(memory, inPort, recircId, metadata, 0, metadataWords);
+    this.resume(program, place);
   }
 
   private parse(

@@ -30,6 +30,7 @@ import { decodeMessages } from "../../linux/netlink.ts";
 import type { PacketDescriptors } from "../../linux/packet-socket.ts";
 import type { SendRingDescriptor } from "../../linux/send-ring.ts";
 import { decodeLink, openLinkEvents, RTM_DELLINK } from "../../linux/rtnetlink.ts";
+import { shareConnections } from "../conntrack/kernel-maps.ts";
 import { DatapathError } from "../datapath.ts";
 import {
   CMD_BARRIER,
@@ -112,6 +113,8 @@ export class WorkerLoop {
   private readonly touched = new Set<WorkerPort>();
   private housekeptMs = 0;
   private running = true;
+  /** Ends the sharing of connections with programs in the kernel. */
+  private unshare: (() => void) | undefined;
 
   /** `eventfd`: who puts something into a ring of a sleeping worker writes it. */
   constructor(
@@ -141,6 +144,7 @@ export class WorkerLoop {
       else if (round % ROUNDS_PER_POLL === 0) this.poll(0);
       if (forwarder.nowMs - this.housekeptMs > HOUSEKEEPING_MS) this.keepHouse();
     }
+    this.unshare?.();
     this.epoll.close();
     close(this.linkEvents);
   }
@@ -401,7 +405,7 @@ export class WorkerLoop {
         else forwarder.tunnelPorts.delete(control.portNo);
         return;
       case "conntrack":
-        return forwarder.tracker.change(control.change);
+        return forwarder.tracker.change(control.change, forwarder.nowMs);
       case "workers":
         for (let from = this.handoffs.length + 1; from < control.count; from++) {
           this.handoffs.push(new HandoffReader(this.shared, from));
@@ -441,6 +445,11 @@ export class WorkerLoop {
         case "adoptPunts":
           this.adoptPunts(request.punts);
           break;
+        case "adoptConnections": {
+          const { tracker, nowMs } = this.forwarder;
+          this.unshare = shareConnections(tracker, request.connections, nowMs);
+          break;
+        }
         case "removePort":
           ports = this.dropPort(request.portNo);
           break;

@@ -3,6 +3,9 @@
  * it came in by. It is no port itself: nothing can be sent to it, and it counts no packets received,
  * which the programs have done.
  *
+ * With metadata a packet goes on where the programs left it: it has recirculated, came out of a tunnel, or
+ * has a connection.
+ *
  * A packet that the TAP device's full queue dropped was counted as sent and is never read. When the
  * queue is found empty, everything counted before that look is accounted for: the difference is what
  * was lost, and the port's account is put right.
@@ -19,12 +22,21 @@ import {
   raw,
 } from "../../linux/libc.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
+import { DP_KEY_WORDS, METADATA_WORD } from "../../packet/layout.ts";
 import { pushVlan } from "../../packet/rewrite.ts";
 import {
   PORT_RECORD,
   PORT_RECORD_BYTES,
+  PUNT_DECIDED,
+  PUNT_DECISIONS,
   PUNT_ETHER_TYPE,
+  PUNT_FORM,
   PUNT_HEADER_BYTES,
+  PUNT_RECIRC_ID,
+  PUNT_RESUME,
+  PUNT_RESUME_WORDS,
+  PUNT_VERSION,
+  PUNT_WORDS,
   type Punts,
 } from "../punts.ts";
 import { HEADROOM_BYTES } from "./arena.ts";
@@ -32,7 +44,8 @@ import { MAX_FRAME_BYTES } from "./commands.ts";
 import type { Forwarder } from "./forwarder.ts";
 import { counterIndex } from "./shared.ts";
 
-const READ_BYTES = VNET_BYTES + PUNT_HEADER_BYTES + 4 + MAX_FRAME_BYTES;
+const MAX_WORDS = DP_KEY_WORDS - METADATA_WORD;
+const READ_BYTES = VNET_BYTES + PUNT_HEADER_BYTES + 4 * MAX_WORDS + 4 + MAX_FRAME_BYTES;
 const RECORD_HALVES = PORT_RECORD_BYTES / 4;
 const PUNTED = PORT_RECORD.punted * 2;
 const READ = PORT_RECORD.read * 2;
@@ -40,6 +53,7 @@ const ETHER_TYPE_AT = VNET_BYTES + 12;
 const VNET_F_NEEDS_CSUM = 1;
 const QUEUE_FULL = counterIndex("drop_punt_queue_full");
 const NO_PORT = counterIndex("drop_punt_no_port");
+const BAD_HEADER = counterIndex("drop_punt_bad_header");
 
 export class PuntPort {
   /** The ports' records as 32-bit words; the counts' low words are enough here. */
@@ -49,6 +63,9 @@ export class PuntPort {
   /** Ports that have punted since the queue was empty. */
   private readonly seen = new Set<number>();
   private readonly before = new Map<number, number>();
+  /** The packet's metadata, where it is aligned. */
+  private readonly metadata = new Int32Array(MAX_WORDS);
+  private readonly metadataBytes = new Uint8Array(this.metadata.buffer);
 
   constructor(private readonly punts: Punts, private readonly forwarder: Forwarder) {
     this.length = punts.ports * PORT_RECORD_BYTES;
@@ -100,8 +117,7 @@ export class PuntPort {
     const type = tagged ? (bytes[typeAt + 4]! << 8) | bytes[typeAt + 5]! : tpid;
     // Some host's daemon that sends on every interface it finds.
     if (type !== PUNT_ETHER_TYPE) return;
-    const port = bytes[header]! | (bytes[header + 1]! << 8) | (bytes[header + 2]! << 16) |
-      (bytes[header + 3]! << 24);
+    const port = word(bytes, header);
     if (port < 0 || port >= this.punts.ports) return;
     this.seen.add(port);
     Atomics.add(records, this.word(port, READ), 1);
@@ -109,7 +125,18 @@ export class PuntPort {
       forwarder.count(NO_PORT);
       return;
     }
-    const extra = PUNT_HEADER_BYTES + (tagged ? 4 : 0);
+    const words = bytes[header + PUNT_WORDS]!;
+    const metadataAt = PUNT_HEADER_BYTES + (tagged ? 4 : 0);
+    const extra = metadataAt + 4 * words;
+    const isKnown = bytes[header + PUNT_FORM] === PUNT_VERSION && words <= MAX_WORDS;
+    if (!isKnown || length < VNET_BYTES + extra) {
+      forwarder.count(BAD_HEADER);
+      return;
+    }
+    const recircId = word(bytes, header + PUNT_RECIRC_ID);
+    const decisions = bytes[header + PUNT_DECISIONS]! | (bytes[header + PUNT_DECISIONS + 1]! << 8);
+    const { metadata, metadataBytes } = this;
+    for (let i = 0; i < 4 * words; i++) metadataBytes[i] = bytes[header + metadataAt + i]!;
     // The virtio-net header goes down to the frame.
     bytes.copyWithin(at + extra, at, at + VNET_BYTES);
     lower(bytes, at + extra, extra);
@@ -117,7 +144,15 @@ export class PuntPort {
     if (tagged && pushVlan(frame, tpid, tci)) {
       frame.bytes[frame.offset + 14]! |= (tci >> 8) & 0x10;
     }
-    forwarder.forward(arena, port);
+    forwarder.decisions = (decisions & PUNT_DECIDED) === 0 ? 0 : decisions;
+    if ((decisions & PUNT_RESUME) !== 0 && words >= PUNT_RESUME_WORDS) {
+      const kept = words - PUNT_RESUME_WORDS;
+      const place = decisions & (PUNT_RESUME - 1);
+      const [flow, print] = [metadata[kept]!, metadata[kept + 1]!];
+      forwarder.resumeFlow(arena, port, recircId, metadata, kept, flow, print, place);
+    } else if (words === 0) forwarder.forward(arena, port);
+    else forwarder.forwardOn(arena, port, recircId, metadata, 0, words);
+    forwarder.decisions = 0;
   }
 
   /** Nothing waits: what was counted before and has not been read is lost. */
@@ -132,6 +167,11 @@ export class PuntPort {
       this.seen.delete(port);
     }
   }
+}
+
+/** As the machine has it. */
+function word(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 }
 
 /** Takes `by` off the virtio-net header's hdr_len and csum_start. */

@@ -13,7 +13,7 @@ import { eventually } from "../../support/eventually.ts";
 import { describePrivileged } from "../../support/privileged.ts";
 import { Seeded } from "../../support/seeded.ts";
 import { Bench } from "./bench.ts";
-import { openHostRig } from "./host-rig.ts";
+import { ONLY_USERSPACE, openHostRig } from "./host-rig.ts";
 import { RandomFlows } from "./random-flows.ts";
 import { randomPacket } from "./random-packets.ts";
 import type { Rig } from "./rig.ts";
@@ -30,9 +30,8 @@ describePrivileged("in the kernel and in userspace the same happens", [], () => 
   const rigs: Rig[] = [];
   const benches: Bench[] = [];
   beforeAll(async () => {
-    const long = [{ type: "trunc", maxLength: 0xffff }] as const;
     for (const open of [openEbpfDatapath, openUserspaceDatapath]) {
-      const rig = await openHostRig(open, long);
+      const rig = await openHostRig(open, ONLY_USERSPACE);
       rigs.push(rig);
       benches.push(await Bench.open(rig));
     }

@@ -3,9 +3,9 @@
  * however counters are shared between CPUs, with one VLAN tag or two; and every kind of action.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { type Plan, planActions } from "../../../src/fastpath/ebpf/action-plan.ts";
+import { type Plan, planActions, type PlanWorld } from "../../../src/fastpath/ebpf/action-plan.ts";
 import { assembleActions } from "../../../src/fastpath/ebpf/action-program.ts";
-import { KeyLayout, PARSED } from "../../../src/fastpath/ebpf/key-layout.ts";
+import { KeyLayout, METADATA, PARSED } from "../../../src/fastpath/ebpf/key-layout.ts";
 import { assembleEntry, assembleMain } from "../../../src/fastpath/ebpf/main-program.ts";
 import {
   closeMaps,
@@ -16,7 +16,7 @@ import {
 import { type Shards, shardsFor } from "../../../src/fastpath/ebpf/shards.ts";
 import { loadTcProgram, programInfo } from "../../../src/linux/bpf-program.ts";
 import { close } from "../../../src/linux/libc.ts";
-import { DP_KEY_WORDS, slot } from "../../../src/packet/layout.ts";
+import { DP_KEY_WORDS, slot, type SlotName } from "../../../src/packet/layout.ts";
 import { describePrivileged } from "../../support/privileged.ts";
 import { matchOf, set } from "./bench.ts";
 
@@ -24,6 +24,10 @@ const FLOWS = 16;
 /** The verifier gives up at a million. */
 const MOST_VERIFIED = 100_000;
 const TIMEOUT_MS = 60_000;
+const WORLD: PlanWorld = {
+  targetOf: () => ({ ifindex: 1, ingress: false }),
+  hasMeter: () => true,
+};
 
 /** The kernel's instructions for it, as many as it looked at. */
 function load(bytes: Uint8Array): number {
@@ -35,7 +39,7 @@ function load(bytes: Uint8Array): number {
   }
 }
 
-function layoutOf(name: (typeof PARSED)[number]): KeyLayout {
+function layoutOf(name: SlotName): KeyLayout {
   const bits = new Uint32Array(DP_KEY_WORDS);
   const { offset, bytes } = slot(name);
   new Uint8Array(bits.buffer).fill(0xff, offset, offset + bytes);
@@ -60,7 +64,7 @@ describePrivileged("the verifier", [], () => {
   }
 
   test("takes a key of each field", () => {
-    for (const name of PARSED) {
+    for (const name of [...PARSED, ...METADATA]) {
       expect(loadMain(layoutOf(name), shardsFor(4), 2)).toBeLessThan(MOST_VERIFIED);
     }
   }, TIMEOUT_MS);
@@ -68,7 +72,7 @@ describePrivileged("the verifier", [], () => {
   for (const cpus of [1, 4, 64]) {
     test(`takes a key of nothing and of everything, with ${cpus} CPUs`, () => {
       for (const vlanLimit of [1, 2] as const) {
-        for (const layout of [KeyLayout.empty(), KeyLayout.full()]) {
+        for (const layout of [KeyLayout.empty(), KeyLayout.full(), KeyLayout.widest()]) {
           expect(loadMain(layout, shardsFor(cpus), vlanLimit)).toBeLessThan(MOST_VERIFIED);
         }
       }
@@ -102,11 +106,11 @@ describePrivileged("the verifier", [], () => {
             out,
           ],
           matchOf(fields),
-          () => ({ ifindex: 1, ingress: false }),
+          WORLD,
         );
         expect(plan.kind).toBe("plan");
         const shards = shardsFor(cpus);
-        const { bytes } = assembleActions((plan as Plan).steps, { ...maps, ifindex: 1, shards });
+        const { bytes } = assembleActions(plan as Plan, { ...maps, ifindex: 1, shards });
         expect(load(bytes)).toBeLessThan(MOST_VERIFIED);
       }
     });

@@ -4,7 +4,7 @@
  */
 import { openEbpfDatapath } from "../../../src/fastpath/ebpf/datapath.ts";
 import { describePrivileged } from "../../support/privileged.ts";
-import { openHostRig } from "./host-rig.ts";
+import { ONLY_USERSPACE, openHostRig } from "./host-rig.ts";
 import type { Implementation } from "./rig.ts";
 import { datapathConformance } from "./suite.ts";
 
@@ -22,7 +22,7 @@ const ebpf = (
   open: () =>
     openHostRig(
       ({ logger }) => openEbpfDatapath({ logger, ...options }),
-      [{ type: "trunc", maxLength: 0xffff }],
+      ONLY_USERSPACE,
     ),
 });
 

@@ -12,12 +12,14 @@ import { ENCAP_CASES } from "./encap-cases.ts";
 import { NAT_CASES } from "./nat-cases.ts";
 import { NESTED_CASES } from "./nested-cases.ts";
 import { PORT_CASES } from "./port-cases.ts";
+import { RECIRCULATION_CASES } from "./recirculation-cases.ts";
 import type { Implementation, Rig } from "./rig.ts";
 
 const CASES: Readonly<Record<string, Case>> = {
   ...FLOW_CASES,
   ...ACTION_CASES,
   ...NESTED_CASES,
+  ...RECIRCULATION_CASES,
   ...ENCAP_CASES,
   ...CT_CASES,
   ...NAT_CASES,

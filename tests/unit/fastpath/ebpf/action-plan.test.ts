@@ -11,7 +11,7 @@ const TARGETS = new Map([
   [2, { ifindex: 12, ingress: true }],
 ]);
 const plan = (actions: readonly DpAction[], match = TCP4) =>
-  planActions(actions, match, (port) => TARGETS.get(port));
+  planActions(actions, match, { targetOf: (port) => TARGETS.get(port), hasMeter: (id) => id < 9 });
 const out = (port: number): DpAction => ({ type: "output", port });
 const words = ({ args }: Plan, n: number) => [...new Uint32Array(args.buffer).subarray(0, n)];
 
@@ -51,7 +51,10 @@ describe("plans", () => {
     ["ports of an unknown protocol", [set("tp_src", 1n), out(1)], matchOf({ eth_type: "0x800" })],
     ["a tag that may not be there", [{ type: "pop_vlan" }, out(1)]],
     ["a tag of a rare kind", [{ type: "push_vlan", tpid: 0x9100, tci: 1 }, out(1)]],
-    ["truncation", [{ type: "trunc", maxLength: 64 }, out(1)]],
+    [
+      "a cut before a change",
+      [{ type: "trunc", maxLength: 64 }, out(1), set("eth_dst", 1n), out(2)],
+    ],
     ["the controller", [{ type: "userspace", userdata: 1 }]],
     ["a list that is too long", Array.from({ length: 65 }, () => out(1))],
   ];
@@ -63,7 +66,7 @@ describe("plans", () => {
 
   test("a queue is a number that goes with the packet", () => {
     const { args, steps } = plan([set("skb_priority", 0x10002n), out(1)]) as Plan;
-    expect(steps[0]).toEqual({ kind: "note", at: 0, field: "priority" });
+    expect(steps[0]).toEqual({ kind: "note", at: 0, field: "priority", state: false });
     expect(new Uint32Array(args.buffer)[0]).toBe(0x10002);
   });
 
@@ -90,14 +93,15 @@ describe("plans", () => {
   test("every plan assembles", () => {
     const map = { name: "m", fd: 1 };
     const shards = { count: 2, own: true };
-    const maps = { ifindex: 5, ports: map, portCounts: map, counts: map, arguments: map, shards };
-    const { steps } = plan([
+    const counts = { portCounts: map, counts: map, shards };
+    const maps = { ifindex: 5, ports: map, state: map, arguments: map, programs: map, ...counts };
+    const made = plan([
       set("nw_dst", 1n),
       set("tp_dst", 2n),
       out(1),
       { type: "push_vlan", tpid: 0x88a8, tci: 5 },
       out(2),
     ]) as Plan;
-    expect(assembleActions(steps, maps).bytes.length % 8).toBe(0);
+    expect(assembleActions(made, maps).bytes.length % 8).toBe(0);
   });
 });

@@ -1,6 +1,12 @@
 /** Which matches the programs can read, and how keys are laid out for them. */
 import { describe, expect, test } from "bun:test";
-import { kernelMask, KeyLayout } from "../../../../src/fastpath/ebpf/key-layout.ts";
+import {
+  demandOf,
+  kernelMask,
+  KeyLayout,
+  maskShape,
+  STATEFUL,
+} from "../../../../src/fastpath/ebpf/key-layout.ts";
 import { slot } from "../../../../src/packet/layout.ts";
 import { matchOf } from "../../../conformance/datapath/bench.ts";
 
@@ -37,12 +43,36 @@ describe("key layout", () => {
 
   test("fields that programs do not read stay in userspace", () => {
     expect(kernelMask(matchOf({ nd_target: "fd00::1" }))).toBeUndefined();
-    expect(kernelMask(matchOf({ ct_state: "+trk" }))).toBeUndefined();
+    expect(kernelMask(matchOf({ nsh_ttl: "3" }))).toBeUndefined();
   });
 
   test("metadata that must be zero is zero on every packet: nothing to look at", () => {
     expect(bits({ pkt_mark: "0", recirc_id: "0" }).every((word) => word === 0)).toBe(true);
-    expect(kernelMask(matchOf({ pkt_mark: "5" }))).toBeUndefined();
+  });
+
+  test("metadata with a value makes the layout one of packets that recirculate", () => {
+    const layout = KeyLayout.empty().with(bits({ pkt_mark: "5" }));
+    expect(layout.has("pkt_mark")).toBe(true);
+    expect(layout.isStateful).toBe(true);
+    expect(KeyLayout.full().isStateful).toBe(false);
+  });
+
+  test("a mask's metadata counts in layouts that have it", () => {
+    const match = matchOf({ recirc_id: "0", nw_proto: "6" });
+    const shape = maskShape(match)!;
+    expect(demandOf(match, shape)).toBe(shape.headers);
+    const plain = KeyLayout.empty().with(shape.headers);
+    const mask = (layout: KeyLayout) => {
+      const packed = new DataView(new ArrayBuffer(layout.bytes));
+      layout.pack(shape.bits, shape.bits, 0, packed);
+      return new Uint8Array(packed.buffer).toHex();
+    };
+    expect(mask(plain)).toBe("ff00000000000000");
+    expect(mask(plain.with(STATEFUL))).toBe("ffffffffff00000000000000".padEnd(32, "0"));
+  });
+
+  test("packets of other types than Ethernet are not read", () => {
+    expect(kernelMask(matchOf({ packet_type: "(1,0x800)" }))).toBeUndefined();
   });
 
   test("the full layout is what the documentation says", () => {

@@ -7,7 +7,11 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { type Plan, planActions } from "../../../../src/fastpath/ebpf/action-plan.ts";
+import {
+  type Plan,
+  planActions,
+  type PlanWorld,
+} from "../../../../src/fastpath/ebpf/action-plan.ts";
 import { assembleActions } from "../../../../src/fastpath/ebpf/action-program.ts";
 import type { Assembled } from "../../../../src/fastpath/ebpf/assembler.ts";
 import { disassemble } from "../../../../src/fastpath/ebpf/disassembler.ts";
@@ -30,6 +34,7 @@ const MAPS = {
   flows: map("flows"),
   programs: map("programs"),
   arguments: map("arguments"),
+  state: map("state"),
 };
 const main = (fields: Parameters<typeof matchOf>[0]) =>
   assembleMain(KeyLayout.empty().with(kernelMask(matchOf(fields))!), MAPS, 2);
@@ -41,6 +46,10 @@ const NORMAL = {
   eth_type: "0x800",
   vlan_tci: "0x0/0x1fff",
 };
+const WORLD: PlanWorld = {
+  targetOf: (port) => ({ ifindex: 10 + port, ingress: false }),
+  hasMeter: () => true,
+};
 const ROUTED = planActions(
   [
     set("eth_dst", 1n),
@@ -50,14 +59,14 @@ const ROUTED = planActions(
     { type: "output", port: 2 },
   ],
   matchOf({ eth_type: "0x800" }),
-  (port) => ({ ifindex: 10 + port, ingress: false }),
+  WORLD,
 ) as Plan;
 
 const LISTINGS: Readonly<Record<string, () => Assembled>> = {
   "entry": () => assembleEntry(7, MAPS.programs),
   "main-normal": () => main(NORMAL),
   "main-acl": () => main({ ...NORMAL, ip_src: "10.0.0.1", nw_proto: "6", tcp_dst: "80" }),
-  "action-route": () => assembleActions(ROUTED.steps, MAPS),
+  "action-route": () => assembleActions(ROUTED, MAPS),
 };
 
 describe("listings", () => {
