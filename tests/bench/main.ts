@@ -20,7 +20,14 @@ import { type Forwarder, type ForwarderName, FORWARDERS, startForwarder } from "
 import { describeMachine } from "./machine.ts";
 import { markdown, type Samples, summarise } from "./report.ts";
 import { quietMoment } from "./quiet.ts";
-import { type Effort, FlowNumbers, MEASUREMENTS, quantile } from "./rows.ts";
+import {
+  type Effort,
+  FlowNumbers,
+  type Measurement,
+  MEASUREMENTS,
+  quantile,
+  TURNS,
+} from "./rows.ts";
 
 const args = process.argv.slice(2);
 const { values } = parseArgs({
@@ -71,6 +78,51 @@ const forwarders: Forwarder[] = [];
 const problems: string[] = [];
 const idleBefore: number[] = [];
 
+/** Waits for a quiet moment, and says what went wrong instead of failing. */
+async function attempt<T>(
+  name: string,
+  row: string,
+  run: () => Promise<T>,
+): Promise<T | undefined> {
+  idleBefore.push(await quietMoment(waitMs));
+  try {
+    return await run();
+  } catch (error) {
+    const text = `${name}, ${row}: ${error instanceof Error ? error.message : error}`;
+    problems.push(text);
+    console.error(text);
+    return undefined;
+  }
+}
+
+/** One round of a measurement: what each forwarder has in each row. */
+async function measureAll(
+  measurement: Measurement,
+): Promise<ReadonlyMap<ForwarderName, Readonly<Record<string, number>>>> {
+  const taken = new Map<ForwarderName, Readonly<Record<string, number>>>();
+  const [head] = measurement.rows;
+  if ("measure" in measurement) {
+    for (const forwarder of forwarders) {
+      const measure = () => measurement.measure(forwarder, effort);
+      taken.set(forwarder.name, await attempt(forwarder.name, head!.title, measure) ?? {});
+    }
+    return taken;
+  }
+  const all = new Map<ForwarderName, number[]>();
+  for (let turn = 0; turn < TURNS; turn++) {
+    for (const forwarder of forwarders) {
+      const sample = () => measurement.sample(forwarder, effort, TURNS);
+      const some = await attempt(forwarder.name, head!.title, sample) ?? [];
+      all.set(forwarder.name, [...all.get(forwarder.name) ?? [], ...some]);
+    }
+  }
+  for (const [name, values] of all) {
+    const rows = measurement.rows.map((row) => [row.name, quantile(values, row.quantile)] as const);
+    taken.set(name, Object.fromEntries(rows));
+  }
+  return taken;
+}
+
 /** Ctrl-C: tidy up, as after a failure. */
 process.once("SIGINT", () => {
   void sandbox.dispose().finally(() => process.exit(130));
@@ -91,24 +143,14 @@ try {
   for (let round = 1; round <= rounds; round++) {
     for (const measurement of measured) {
       const [head] = measurement.rows;
+      const taken = await measureAll(measurement);
       const shown: string[] = [];
       for (const forwarder of forwarders) {
-        idleBefore.push(await quietMoment(waitMs));
-        let taken: Readonly<Record<string, number>> = {};
-        try {
-          taken = await measurement.measure(forwarder, effort);
-        } catch (error) {
-          const text = `${forwarder.name}, ${head!.title}: ${
-            error instanceof Error ? error.message : error
-          }`;
-          problems.push(text);
-          console.error(text);
-        }
         const values: string[] = [];
         for (const { name, unit } of measurement.rows) {
           const byForwarder = samples.get(name) ?? new Map<ForwarderName, number[]>();
           samples.set(name, byForwarder);
-          const value = taken[name] ?? Number.NaN;
+          const value = taken.get(forwarder.name)?.[name] ?? Number.NaN;
           byForwarder.set(forwarder.name, [...byForwarder.get(forwarder.name) ?? [], value]);
           if (Number.isFinite(value)) values.push(`${value.toFixed(value < 100 ? 3 : 0)} ${unit}`);
         }

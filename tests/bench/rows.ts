@@ -47,11 +47,25 @@ export interface Row {
 }
 
 /** What gives the values of one row or of several at once. */
-export interface Measurement {
+export interface Whole {
   readonly rows: readonly Row[];
   /** Row name → value. A row that means nothing for this forwarder is left out. */
   measure(forwarder: Forwarder, effort: Effort): Promise<Readonly<Record<string, number>>>;
 }
+
+/**
+ * Times so short that the machine's mood of the second decides: all forwarders are sampled in many short
+ * turns, so that each meets the same moods, and a row is a quantile of all samples of a round.
+ */
+export interface Sampled {
+  readonly rows: readonly (Row & { readonly quantile: number })[];
+  sample(forwarder: Forwarder, effort: Effort, turns: number): Promise<readonly number[]>;
+}
+
+export type Measurement = Whole | Sampled;
+
+/** Turns of a round that forwarders are sampled in. */
+export const TURNS = 10;
 
 /** Offered where processor time is compared: what every forwarder sustains. */
 const OFFERED = 50_000;
@@ -60,7 +74,7 @@ const WINDOW = 256;
 /** New flows a measurement at most: with those of the round before within the usual flow limit. */
 const NEW_FLOWS = 80_000;
 
-function packets(name: string, size: number, flows: number): Measurement {
+function packets(name: string, size: number, flows: number): Whole {
   const flowText = flows === 1 ? "1 flow" : `${flows.toLocaleString("en")} flows`;
   return {
     rows: [{ name, title: `${size} B, ${flowText}`, unit: "kpps" }],
@@ -74,7 +88,7 @@ function packets(name: string, size: number, flows: number): Measurement {
   };
 }
 
-function throughAccessList(name: string, flows: number, title: string): Measurement {
+function throughAccessList(name: string, flows: number, title: string): Whole {
   const plain = packets(name, 64, flows);
   return {
     rows: [{ name, title: `64 B, ${title}, 100 rules in 3 tables`, unit: "kpps" }],
@@ -92,15 +106,15 @@ export function quantile(values: readonly number[], q: number): number {
   return below + (above - below) * (place - Math.floor(place));
 }
 
-async function roundTrip(
-  forwarder: Forwarder,
-  effort: Effort,
-): Promise<Readonly<Record<string, number>>> {
-  const { from, to } = forwarder;
-  const result = await ping(from.ns, to.ip, { count: effort.pings, intervalSec: 0.003 });
+async function roundTrips(
+  { from, to }: Forwarder,
+  { pings }: Effort,
+  turns: number,
+): Promise<readonly number[]> {
+  const count = Math.ceil(pings / turns);
+  const result = await ping(from.ns, to.ip, { count, intervalSec: 0.003 });
   // The first finds no flow yet.
-  const rtts = result.rttsMs.slice(1);
-  return { "rtt-median": quantile(rtts, 0.5), "rtt-p99": quantile(rtts, 0.99) };
+  return result.rttsMs.slice(1);
 }
 
 async function machineTime(
@@ -164,17 +178,17 @@ async function newFlows(
   });
 }
 
-function firstPacket(
+function firstPackets(
   forwarder: Forwarder,
   { pings, numbers }: Effort,
-): Promise<Readonly<Record<string, number>>> {
+  turns: number,
+): Promise<readonly number[]> {
   return underRules(forwarder, everyFlowIsNew(), async () => {
-    const count = Math.round(pings / 2);
+    const count = Math.ceil(pings / 2 / turns);
     const first = numbers.take(count);
     const job = { mode: "one", seconds: 0, count, pauseMs: 3, first } as const;
     const report = await generate(forwarder, { ...job, receiver: receiverOf(forwarder) });
-    const took = report.tookMs ?? [];
-    return { "first-packet": quantile(took, 0.5), "first-packet-p99": quantile(took, 0.99) };
+    return report.tookMs ?? [];
   });
 }
 
@@ -240,17 +254,27 @@ export const MEASUREMENTS: readonly Measurement[] = [
   },
   {
     rows: [
-      { name: "rtt-median", title: "ping RTT, median", unit: "ms" },
-      { name: "rtt-p99", title: "ping RTT, p99", unit: "ms" },
+      { name: "rtt-median", title: "ping RTT, median", unit: "ms", quantile: 0.5 },
+      { name: "rtt-p99", title: "ping RTT, p99", unit: "ms", quantile: 0.99 },
     ],
-    measure: roundTrip,
+    sample: roundTrips,
   },
   {
     rows: [
-      { name: "first-packet", title: "first packet of a flow, one way, median", unit: "ms" },
-      { name: "first-packet-p99", title: "first packet of a flow, one way, p99", unit: "ms" },
+      {
+        name: "first-packet",
+        title: "first packet of a flow, one way, median",
+        unit: "ms",
+        quantile: 0.5,
+      },
+      {
+        name: "first-packet-p99",
+        title: "first packet of a flow, one way, p99",
+        unit: "ms",
+        quantile: 0.99,
+      },
     ],
-    measure: firstPacket,
+    sample: firstPackets,
   },
   {
     rows: [
