@@ -25,8 +25,6 @@ export interface TunnelDeviceOptions {
 export interface TunnelDeviceRow {
   /** Its IFLA_INFO_KIND. */
   readonly link: string;
-  /** Linux has the mode since then. */
-  readonly since: string;
   /** Outer headers that it sends and receives. */
   readonly families: "ipv4" | "both";
   /** Bits of a key. */
@@ -52,7 +50,6 @@ const GRE = { collectMetadata: [18, "flag"] } as const satisfies AttributeTable;
 export const TUNNEL_DEVICES: Readonly<Record<TunnelDeviceKind, TunnelDeviceRow>> = {
   vxlan: {
     link: "vxlan",
-    since: "4.3",
     families: "both",
     keyBits: 24,
     data: ({ udpPort, gbp }) =>
@@ -66,7 +63,6 @@ export const TUNNEL_DEVICES: Readonly<Record<TunnelDeviceKind, TunnelDeviceRow>>
   },
   geneve: {
     link: "geneve",
-    since: "4.4",
     families: "both",
     keyBits: 24,
     data: ({ udpPort }) =>
@@ -74,7 +70,6 @@ export const TUNNEL_DEVICES: Readonly<Record<TunnelDeviceKind, TunnelDeviceRow>>
   },
   gre: {
     link: "gretap",
-    since: "4.3",
     families: "ipv4",
     keyBits: 32,
     data: () => encodeAttributes(GRE, { collectMetadata: true }),

@@ -160,6 +160,7 @@ export class SolovsSwitch implements RunningSwitch {
     const left: string[] = [];
     for (const link of await this.ns.links()) {
       if (link.linkinfo?.info_kind === "tun") left.push(`tap device ${link.ifname}`);
+      if (/_sys(_\d+)?$/.test(link.ifname)) left.push(`tunnel device ${link.ifname}`);
       if (link.promiscuity > 0) left.push(`${link.ifname} is promiscuous`);
       const programs = this.ns.inside(() => tcxPrograms(link.ifindex));
       if (programs > 0) left.push(`${programs} tcx program(s) on ${link.ifname}`);

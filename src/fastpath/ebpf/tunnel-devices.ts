@@ -28,7 +28,6 @@ const isDeviceKind = (kind: TunnelKind): kind is TunnelDeviceKind =>
 
 /** The device that carries the tunnel port; undefined: the process does. */
 export function tunnelTargetOf({ tunnel, wire }: DpPortSpec): TunnelTarget | undefined {
-  if (process.env["SOLOVS_KTUN"] === undefined) return undefined;
   if (!tunnel || !wire || !isDeviceKind(tunnel)) return undefined;
   if (wire.gpe || wire.sequence || (tunnel === "gre" && !wire.ipv4)) return undefined;
   return { kind: tunnel, udpPort: wire.udpPort, gbp: wire.gbp };
