@@ -20,7 +20,7 @@ import { ONLY_USERSPACE, openHostRig } from "./host-rig.ts";
 import { Conversation, type Side } from "./random-connections.ts";
 import type { Rig } from "./rig.ts";
 
-const ROUNDS = Number(process.env.SOLOVS_CT_ROUNDS ?? 8);
+const ROUNDS = Number(process.env.SOLOVS_CT_ROUNDS ?? 6);
 const PACKETS = 120;
 const MARK = { value: 7, mask: 0xff };
 const LABEL = { value: new Uint8Array(16).fill(0x5a), mask: new Uint8Array(16).fill(0x0f) };
@@ -163,7 +163,8 @@ describePrivileged("connections in the kernel and in userspace are the same", []
       for (let n = 0; n < PACKETS; n++) {
         const talk = r.pick(talks);
         const { from, data } = talk.packet();
-        if (r.next(20) === 0) data[data.length - 1]! ^= r.next(2);
+        // The header's checksum; programs do not look at layer 4's (docs/ebpf.md, "Connections").
+        if (!scene.v6 && r.next(20) === 0) data[24]! ^= 1;
         const outs = [];
         for (const bench of benches) {
           bench.wires[from]!.send({ data });

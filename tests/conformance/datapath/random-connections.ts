@@ -44,7 +44,8 @@ export class Conversation {
   /** What arrived at the second side; `ends` as `endsOf` says. */
   arrived(ends: string): void {
     const [, a, aPort, b, bPort] = /^(\S+):(\d+) (\S+):(\d+)/.exec(ends)!;
-    this.seen = { a: a!, b: b!, aPort: Number(aPort), bPort: Number(bPort) };
+    const short = (address: string): string => address.replace(/^fd00::0+/, "fd00::");
+    this.seen = { a: short(a!), b: short(b!), aPort: Number(aPort), bPort: Number(bPort) };
   }
 
   private segment(from: Side, ends: Ends): Uint8Array {
