@@ -26,6 +26,10 @@ export async function makeEnd(
   if (way === "bridge") {
     await sw.addBridge("br-phy");
     await sw.clients.vsctl("add-port br-phy cable");
+    // Behind stock's cable the host's stack is awake, and would answer for the bridge's address.
+    if (sw.kind === "stock") {
+      await sw.ns.must(["sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1"]);
+    }
   }
   await sw.ns.ip(`addr add 172.16.0.${n}/24 dev ${device}`);
   await sw.ns.must(["sysctl", "-qw", `net.ipv6.conf.${device}.disable_ipv6=0`]);
