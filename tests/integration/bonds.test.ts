@@ -1,6 +1,7 @@
 /**
  * A bond of two cables between two switches in two namespaces, solovs and itself or stock Open
- * vSwitch: LACP agrees, TCP goes through, and a ping goes on when one of the cables is cut.
+ * vSwitch: LACP agrees, TCP goes through, and a ping goes on when one of the cables is cut. BFD and
+ * CFM on one of the cables.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { eventually } from "../support/eventually.ts";
@@ -102,4 +103,39 @@ describePrivileged("a bond to stock Open vSwitch", [...SWITCH_TOOLS, ...STOCK_TO
       for (const { sw } of [ours, theirs]) await sw.clients.vsctl("del-port br0 bond0");
     }, 120_000);
   }
+
+  test("BFD and CFM: both ends see the cable, and that nothing comes by it any more", async () => {
+    const both = [ours, theirs];
+    const fast = "bfd:enable=true bfd:min_tx=100 bfd:min_rx=100";
+    const status = async (end: End, what: string): Promise<string> =>
+      (await end.sw.clients.vsctl(`get Interface c1 ${what}`)).trim();
+    for (const [i, { sw }] of both.entries()) {
+      const cfm = `cfm_mpid=${i + 1} other_config:cfm_interval=100`;
+      await sw.clients.vsctl(`add-port br0 c1 -- set Interface c1 ${fast} ${cfm}`);
+    }
+    await eventually("both are up", async () => {
+      const states = await Promise.all(both.map((end) => status(end, "bfd_status:remote_state")));
+      const faults = await Promise.all(both.map((end) => status(end, "cfm_fault")));
+      return states.every((each) => each === "up") && faults.every((each) => each === "false");
+    }, { timeoutMs: 30_000 });
+    expect(await status(ours, "cfm_remote_mpids")).toBe("[2]");
+    expect(await status(theirs, "cfm_remote_mpids")).toBe("[1]");
+    expect(await ours.sw.clients.appctl("bfd/show", "c1")).toContain("RX Interval: Approx 100ms");
+    // The link stays; what comes in does not get to the switch.
+    await theirs.sw.clients.vsctl("set Interface c1 bfd:enable=false");
+    await eventually(
+      "ours misses theirs",
+      async () => await status(ours, "bfd_status:state") === "down",
+      { timeoutMs: 30_000 },
+    );
+    expect(await status(ours, "bfd_status:forwarding")).toBe('"false"');
+    expect(await status(ours, "cfm_fault")).toBe("false");
+    await theirs.sw.clients.vsctl("clear Interface c1 cfm_mpid");
+    await eventually(
+      "CFM misses it, too",
+      async () => await status(ours, "cfm_fault_status") === "[recv]",
+      { timeoutMs: 30_000 },
+    );
+    for (const { sw } of both) await sw.clients.vsctl("del-port br0 c1");
+  }, 90_000);
 });
