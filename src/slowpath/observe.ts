@@ -90,7 +90,23 @@ const PACKET_IN_BYTES = 512;
 
 export { type Capture, type CapturedPacket, CaptureError } from "../fastpath/capture.ts";
 
+/** A bond as it is now. */
+export interface BondReading {
+  readonly bridge: string;
+  readonly port: string;
+  readonly mode: string;
+  readonly lacp: "negotiated" | "configured" | "off";
+  readonly members: readonly {
+    readonly name: string;
+    /** Packets go by it. */
+    readonly enabled: boolean;
+    /** The one where all goes by one. */
+    readonly active: boolean;
+  }[];
+}
+
 export interface Observe {
+  bonds(): readonly BondReading[];
   ports(): readonly PortReading[];
   devices(): readonly DeviceReading[];
   vocabulary(): Vocabulary;
@@ -118,6 +134,7 @@ export function openObserve({ bridges, devices }: ObserveContext): OpenObserve {
       for (const watch of watchers.get(bridge.name) ?? []) watch(bridge);
     },
     ports: () => [...bridges().values()].flatMap(readPorts),
+    bonds: () => [...bridges().values()].flatMap(readBonds),
     devices: () => readDevices(bridges().values(), devices),
     vocabulary,
     capture(bridgeName, portName, filter) {
@@ -169,6 +186,23 @@ function viewOf(bridge: Bridge, { reason, packet, key, tableId, cookie }: Packet
     bytes: packet.data.length,
   };
 }
+
+const readBonds = (bridge: Bridge): BondReading[] =>
+  [...bridge.bundles].flatMap(({ name, bond }) => {
+    if (bond === undefined) return [];
+    const members = [...bond.members.values()].map((member) => ({
+      name: member.port.name,
+      enabled: member.enabled,
+      active: bond.active === member,
+    }));
+    return [{
+      bridge: bridge.name,
+      port: name,
+      mode: bond.settings.mode,
+      lacp: bond.lacpStatus,
+      members: members.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    }];
+  });
 
 function readPorts(bridge: Bridge): PortReading[] {
   return [...bridge.ports.values()].map((port) => {

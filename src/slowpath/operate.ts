@@ -178,7 +178,7 @@ export function openOperate(context: OperateContext): Operate {
         mods.forEach((mod, i) => guarded(i, () => apply(bridge, mod)));
       });
       await bridge.settle();
-      return bridge.tables.size;
+      return bridge.tables.shown;
     },
     checkFlow(name, text) {
       const names = namesOf(find(name));

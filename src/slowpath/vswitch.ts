@@ -315,7 +315,7 @@ function viewOf(bridge: Bridge): BridgeView {
       dpPort: port.dpPort,
       linkUp: port.linkUp,
     })),
-    flows: bridge.tables.size,
+    flows: bridge.tables.shown,
     controllers: bridge.services.overview(),
   };
 }

@@ -3,12 +3,14 @@
  * the switch made of it. A port that could not be set up is there with its error.
  */
 import { z } from "zod";
+import type { BondReading } from "../../slowpath/observe.ts";
 import { type OutlineRow, printOutline } from "../../db/outline.ts";
 import type { Row, Table } from "../../db/table.ts";
 import type { Datum } from "../../db/values/datum.ts";
 import { HttpProblem } from "../problem.ts";
-import { tableOf } from "../rows/find.ts";
+import { entityTag, rowOf, tableOf } from "../rows/find.ts";
 import type { HttpSource } from "../source.ts";
+import { collection } from "./collection.ts";
 import { operation } from "./route.ts";
 import { acceptHeader, TEXT, wantsText } from "./running.ts";
 
@@ -35,6 +37,14 @@ const portSchema = z.object({
   vlanMode: z.string().nullable(),
   tag: z.number().int().nullable(),
   trunks: z.array(z.number().int()),
+  /** The UUID of its QoS. */
+  qos: z.string().nullable(),
+  /** Null: one interface, or not running. */
+  bond: z.object({
+    mode: z.string(),
+    lacp: z.enum(["negotiated", "configured", "off"]),
+    members: z.array(z.object({ name: z.string(), enabled: z.boolean(), active: z.boolean() })),
+  }).nullable(),
   interfaces: z.array(interfaceSchema),
 });
 
@@ -64,6 +74,7 @@ const byName = (a: { readonly name: string }, b: { readonly name: string }): num
 export function readBridges(source: HttpSource): Bridges {
   const { replica } = source;
   const running = new Map(source.vswitch.bridges().map((view) => [view.name, view]));
+  const bonds = source.vswitch.observe.bonds();
   const bridges = [...replica.rows("Bridge").values()].map((row): Bridge => {
     const view = running.get(row.name);
     const controllers = row.controller.flatMap((uuid) => {
@@ -81,7 +92,9 @@ export function readBridges(source: HttpSource): Bridges {
       protocols: [...row.protocols],
       flows: view?.flows ?? null,
       controllers,
-      ports: row.ports.flatMap((uuid) => readPort(source, uuid)).sort(byName),
+      ports: row.ports.flatMap((uuid) =>
+        readPort(source, uuid, bonds.filter(({ bridge }) => bridge === row.name))
+      ).sort(byName),
     };
   });
   return { bridges: bridges.sort(byName) };
@@ -91,7 +104,11 @@ export function readBridge(source: HttpSource, name: string): Bridge | undefined
   return readBridges(source).bridges.find((bridge) => bridge.name === name);
 }
 
-function readPort({ replica }: HttpSource, uuid: string): Port[] {
+function readPort(
+  { replica }: HttpSource,
+  uuid: string,
+  bonds: readonly BondReading[],
+): Port[] {
   const row = replica.rows("Port").get(uuid);
   if (!row) return [];
   const interfaces = row.interfaces.flatMap((id): Interface[] => {
@@ -111,8 +128,13 @@ function readPort({ replica }: HttpSource, uuid: string): Port[] {
       statistics: Object.fromEntries(one.statistics),
     }];
   });
+  const bond = bonds.find(({ port }) => port === row.name);
   return [{
     name: row.name,
+    qos: row.qos ?? null,
+    bond: bond === undefined
+      ? null
+      : { mode: bond.mode, lacp: bond.lacp, members: bond.members.map((each) => ({ ...each })) },
     vlanMode: row.vlan_mode ?? null,
     tag: row.tag ?? null,
     trunks: [...row.trunks],
@@ -120,7 +142,7 @@ function readPort({ replica }: HttpSource, uuid: string): Port[] {
   }];
 }
 
-export const listBridges = operation({
+export const listBridges = collection("bridges", {
   tag: "Bridges",
   summary: "All bridges with their ports",
   headers: acceptHeader,
@@ -155,10 +177,17 @@ function outlineOf({ database }: HttpSource): string {
 export const showBridge = operation({
   tag: "Bridges",
   summary: "One bridge with its ports",
+  description: "The ETag is that of the bridge's own configuration.",
   response: bridgeSchema,
   handle({ source, params: { name = "" } }) {
     const bridge = readBridge(source, name);
-    if (bridge) return { json: bridge };
+    if (bridge) {
+      const table = tableOf(source.database, "Bridge");
+      return {
+        json: bridge,
+        headers: { etag: entityTag(source.database, table, rowOf(table, name)) },
+      };
+    }
     throw new HttpProblem(404, `There is no bridge ${JSON.stringify(name)}.`);
   },
 });

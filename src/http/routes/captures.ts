@@ -4,6 +4,7 @@ import { CaptureError } from "../../slowpath/observe.ts";
 import { CAPTURE_LIMITS, pcapFile, type RunningCapture } from "../captures.ts";
 import { HttpProblem } from "../problem.ts";
 import { toInstant } from "./names.ts";
+import { collection } from "./collection.ts";
 import { caller, operation, queryInteger } from "./route.ts";
 
 const tag = "Captures";
@@ -40,7 +41,7 @@ const shown = (capture: RunningCapture): CaptureJson => ({
   most: { seconds: capture.spec.seconds, packets: capture.spec.packets },
 });
 
-export const listCaptures = operation({
+export const listCaptures = collection("captures", {
   tag,
   summary: "Captures, running and ended",
   response: z.object({ captures: z.array(captureSchema) }),

@@ -7,10 +7,11 @@ import { CommandError } from "../../slowpath/unixctl.ts";
 import { HttpProblem } from "../problem.ts";
 import type { HttpSource } from "../source.ts";
 import { operation, type Output, queryInteger } from "./route.ts";
+import { isWhole, linesQuery, pagedLines } from "./collection.ts";
 import { acceptHeader, TEXT, wantsText } from "./running.ts";
 
 /** Runs a command. Its errors are the request's. */
-async function command(
+export async function command(
   { commands }: HttpSource,
   name: string,
   words: readonly string[],
@@ -88,18 +89,20 @@ export const listConntrack = operation({
   tag: "Switch",
   summary: "Tracked connections",
   headers: acceptHeader,
-  query: z.strictObject({ zone, limit: queryInteger(1, 100_000).default(1000) }),
+  query: z.strictObject({ zone, ...linesQuery }),
   response: conntrackSchema,
   alsoAnswers: TEXT,
   async handle(call): Promise<Output> {
-    const { zone, limit } = call.query;
+    const { zone } = call.query;
     const only = zone === undefined ? [] : [`zone=${zone}`];
-    if (wantsText(call)) {
+    if (wantsText(call) && isWhole(call.query)) {
       return { text: await command(call.source, "dpctl/dump-conntrack", only) };
     }
     const text = await command(call.source, "dpctl/dump-conntrack", ["-m", ...only]);
-    const lines = text.split("\n").filter((line) => line.trim() !== "");
-    return { json: { connections: lines.slice(0, limit), total: lines.length } };
+    const all = text.split("\n").filter((line) => line.trim() !== "");
+    const { lines, total } = pagedLines(all, call.query);
+    if (wantsText(call)) return { text: lines.map((line) => `${line}\n`).join("") };
+    return { json: { connections: lines, total } };
   },
 });
 

@@ -1,7 +1,7 @@
 /** `/api/v1/devices`: the host's network interfaces, for whoever wants to attach one to a bridge. */
 import { z } from "zod";
 import { addressesByDevice, reachOf } from "../reach.ts";
-import { operation } from "./route.ts";
+import { collection } from "./collection.ts";
 
 export const devicesSchema = z.object({
   devices: z.array(z.object({
@@ -26,7 +26,7 @@ export const devicesSchema = z.object({
 });
 export type DevicesJson = z.infer<typeof devicesSchema>;
 
-export const listDevices = operation({
+export const listDevices = collection("devices", {
   tag: "Switch",
   summary: "The host's network interfaces",
   response: devicesSchema,

@@ -5,6 +5,8 @@
 import { z } from "zod";
 import { ifMatchHeader, refuseUnlessMatch, tagOf } from "../entity-tag.ts";
 import { HttpProblem } from "../problem.ts";
+import { command } from "./commands.ts";
+import { collection, isWhole, linesQuery, pagedLines } from "./collection.ts";
 import { type Call, operation, type Output, queryFlag, queryInteger } from "./route.ts";
 import { acceptHeader, bridgeOf, operated, TEXT, wantsText } from "./running.ts";
 
@@ -144,7 +146,7 @@ function textsOf(body: z.infer<typeof flowsBody>): string[] {
 }
 
 export const flowCountSchema = z.object({
-  flows: z.number().int().describe("How many flows the bridge has now, its own hidden ones too."),
+  flows: z.number().int().describe("How many flows the bridge has now."),
 });
 
 const TAKES = "ovs-ofctl's text, a flow a line; `#` begins a comment.";
@@ -254,7 +256,7 @@ export const macsSchema = z.object({
   })),
 });
 
-export const listMacs = operation({
+export const listMacs = collection("macs", {
   tag: "Switch",
   summary: "MAC addresses that a bridge has learned",
   headers: acceptHeader,
@@ -280,7 +282,7 @@ export const connectionsSchema = z.object({
   })),
 });
 
-export const listConnections = operation({
+export const listConnections = collection("connections", {
   tag: "Switch",
   summary: "OpenFlow connections of a bridge",
   response: connectionsSchema,
@@ -303,12 +305,12 @@ export const listDatapathFlows = operation({
     table: queryInteger(0, 254).optional().describe("Only those made from one flow: its table,"),
     priority: queryInteger(0, 0xffff).optional().describe("its priority"),
     match: z.string().max(4000).optional().describe("and its match, as GET …/flows says it."),
-    limit: queryInteger(1, 200_000).default(1000),
+    ...linesQuery,
   }),
   response: datapathFlowsSchema,
   alsoAnswers: TEXT,
   async handle(call): Promise<Output> {
-    const { bridge, limit, table, priority, match } = call.query;
+    const { bridge, table, priority, match } = call.query;
     if (bridge !== undefined) bridgeOf({ ...call, params: { name: bridge } });
     const { operate } = call.source.vswitch;
     const of = table === undefined || priority === undefined || match === undefined
@@ -317,10 +319,15 @@ export const listDatapathFlows = operation({
     if (of !== undefined && bridge === undefined) {
       throw new HttpProblem(400, "A flow is one of a bridge: say bridge=… too.");
     }
+    if (wantsText(call) && of === undefined && isWhole(call.query)) {
+      return bridge === undefined
+        ? { text: await command(call.source, "dpctl/dump-flows", []) }
+        : { text: await command(call.source, "dpif/dump-flows", [bridge]) };
+    }
     const flows = await operated(() => operate.datapathFlows(bridge, of));
-    const shown = flows.slice(0, limit);
-    if (wantsText(call)) return { text: shown.map((line) => `${line}\n`).join("") };
-    return { json: { flows: shown, total: flows.length } };
+    const { lines, total } = pagedLines(flows, call.query);
+    if (wantsText(call)) return { text: lines.map((line) => `${line}\n`).join("") };
+    return { json: { flows: lines, total } };
   },
 });
 
@@ -329,6 +336,11 @@ export const countersSchema = z.object({ counters: z.record(z.string(), z.number
 export const listCounters = operation({
   tag: "Switch",
   summary: "Counters of datapath, cache and connections, with every reason for a drop",
+  headers: acceptHeader,
   response: countersSchema,
-  handle: ({ source }) => ({ json: { counters: source.vswitch.operate.counters() } }),
+  alsoAnswers: TEXT,
+  async handle(call): Promise<Output> {
+    if (wantsText(call)) return { text: await command(call.source, "coverage/show", []) };
+    return { json: { counters: call.source.vswitch.operate.counters() } };
+  },
 });

@@ -1,6 +1,7 @@
 /** Groups and meters of a bridge, as JSON and as `ovs-ofctl` text. */
 import { z } from "zod";
 import { ifMatchHeader, refuseUnlessMatch, tagOf } from "../entity-tag.ts";
+import { collection } from "./collection.ts";
 import { acceptHeader, bridgeOf, operated, TEXT, wantsText } from "./running.ts";
 import { type Call, operation, type Output } from "./route.ts";
 
@@ -38,7 +39,7 @@ const metersTag = (call: Of): string =>
 const metersUnchanged = (call: Of): void =>
   refuseUnlessMatch(call.header("if-match"), () => metersTag(call), "The meters");
 
-export const listGroups = operation({
+export const listGroups = collection("groups", {
   tag,
   summary: "Groups of a bridge",
   headers: acceptHeader,
@@ -113,7 +114,7 @@ export const metersSchema = z.object({
   })),
 });
 
-export const listMeters = operation({
+export const listMeters = collection("meters", {
   tag,
   summary: "Meters of a bridge",
   headers: acceptHeader,

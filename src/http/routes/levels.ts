@@ -3,7 +3,9 @@ import { z } from "zod";
 import { LOG_LEVELS } from "../../log/log.ts";
 import { HttpProblem } from "../problem.ts";
 import type { HttpSource } from "../source.ts";
-import { operation } from "./route.ts";
+import { command } from "./commands.ts";
+import { operation, type Output } from "./route.ts";
+import { acceptHeader, TEXT, wantsText } from "./running.ts";
 
 const tag = "Switch";
 const level = z.enum(LOG_LEVELS);
@@ -16,8 +18,13 @@ const levelsOf = ({ log }: HttpSource) =>
 export const listLogLevels = operation({
   tag,
   summary: "Log level of each module",
+  headers: acceptHeader,
   response: levelsSchema,
-  handle: ({ source }) => ({ json: { levels: levelsOf(source) } }),
+  alsoAnswers: TEXT,
+  async handle(call): Promise<Output> {
+    if (wantsText(call)) return { text: await command(call.source, "vlog/list", []) };
+    return { json: { levels: levelsOf(call.source) } };
+  },
 });
 
 export const changeLogLevels = operation({

@@ -28,7 +28,9 @@ function bridgeOf(
 }
 
 /** A bridge's ports are looked for in this bridge alone. */
-function portOf(call: Call): { bridge: Row; table: Table; row: Row } {
+export function portOf(
+  call: Call,
+): { bridge: Row; table: Table; row: Row; readonly interfaces: readonly string[] } {
   const { database } = call.source;
   const { table: bridges, row: bridge } = bridgeOf(call);
   const table = tableOf(database, "Port");
@@ -37,7 +39,13 @@ function portOf(call: Call): { bridge: Row; table: Table; row: Row } {
   for (const uuid of (bridge.fields[index] as Datum).keys) {
     const row = table.rows.get(String(uuid));
     if (row !== undefined && (nameOf(table, row) === port || uuid === port)) {
-      return { bridge, table, row };
+      const interfaces = interfacesOf(call, table, row);
+      return {
+        bridge,
+        table,
+        row,
+        interfaces: interfaces.rows.map((each) => nameOf(interfaces.table, each)),
+      };
     }
   }
   const name = nameOf(bridges, bridge);

@@ -70,6 +70,7 @@ import {
   removeRow,
   showRow,
 } from "./tables.ts";
+import { listPortQueues } from "./queues.ts";
 import { showStatistics, showStatisticsHistory, streamStatistics } from "./statistics.ts";
 import { showStatus } from "./status.ts";
 import { createToken, listTokens, removeToken } from "./tokens.ts";
@@ -127,6 +128,7 @@ const TABLE: readonly Line[] = [
   ["operator", "DELETE", "/api/v1/bridges/:name", removeBridge],
   ["operator", "POST", "/api/v1/bridges/:name/ports", createPort],
   ["reader", "GET", "/api/v1/bridges/:name/ports/:port", showPort],
+  ["reader", "GET", "/api/v1/bridges/:name/ports/:port/queues", listPortQueues],
   ["operator", "PATCH", "/api/v1/bridges/:name/ports/:port", changePort],
   ["operator", "DELETE", "/api/v1/bridges/:name/ports/:port", removePort],
 

@@ -4,6 +4,7 @@ import { LONGEST_TOKEN_DAYS } from "../auth/access.ts";
 import { roleSchema } from "../auth/roles.ts";
 import type { Token } from "../auth/store.ts";
 import { HttpProblem } from "../problem.ts";
+import { collection } from "./collection.ts";
 import { instant, toInstant } from "./names.ts";
 import { caller, operation } from "./route.ts";
 
@@ -33,7 +34,7 @@ const shown = ({ id, user, name, role, createdMs, expiresMs, seenMs }: Token) =>
   lastUsed: seenMs === null ? null : toInstant(seenMs),
 });
 
-export const listTokens = operation({
+export const listTokens = collection("tokens", {
   tag,
   summary: "Your tokens; for an admin, everybody's",
   response: tokensSchema,

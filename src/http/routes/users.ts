@@ -4,6 +4,7 @@ import { roleSchema } from "../auth/roles.ts";
 import type { User } from "../auth/store.ts";
 import { instant, newPassword, toInstant, userName } from "./names.ts";
 import { ifMatchHeader, refuseUnlessMatch, tagOf } from "../entity-tag.ts";
+import { collection } from "./collection.ts";
 import { type Call, operation } from "./route.ts";
 
 const tag = "Users";
@@ -30,7 +31,7 @@ export const showUser = operation({
   },
 });
 
-export const listUsers = operation({
+export const listUsers = collection("users", {
   tag,
   summary: "All users",
   response: usersSchema,

@@ -203,6 +203,11 @@ export class FlowTables {
     return this.store.tables.reduce((sum, { classifier }) => sum + classifier.size, 0);
   }
 
+  /** Rules that connections are shown. */
+  get shown(): number {
+    return this.store.tables.reduce((sum, t) => sum + t.classifier.size - t.hidden, 0);
+  }
+
   // Change
 
   /**

@@ -262,6 +262,8 @@ test("the picture has every bridge, port and host once, and a patch as one line"
   const port = (name: string, type = "", options = {}) => ({
     name,
     vlanMode: null,
+    qos: null,
+    bond: null,
     tag: null,
     trunks: [],
     interfaces: [one(name, type, options)],

@@ -134,8 +134,8 @@ describe("what is wrong is refused, and nothing changes", () => {
 test("what else can be seen", async () => {
   const macs = await it.ask("GET", "/bridges/br0/macs", undefined, { accept: "text/plain" });
   expect(macs.text).toStartWith(" port  VLAN  MAC                Age\n");
-  expect((await it.ask("GET", "/bridges/br0/macs")).json).toEqual({ macs: [] });
-  expect((await it.ask("GET", "/bridges/br0/connections")).json).toEqual({ connections: [] });
+  expect((await it.ask("GET", "/bridges/br0/macs")).json).toMatchObject({ macs: [], total: 0 });
+  expect((await it.ask("GET", "/bridges/br0/connections")).json).toMatchObject({ connections: [] });
   expect((await it.ask("GET", "/datapath/flows")).json).toEqual({ flows: [], total: 0 });
   expect((await it.ask("GET", "/counters")).json.counters).toBeObject();
   expect((await it.ask("GET", "/logs/levels")).json.levels.http).toBe("info");

@@ -32,6 +32,7 @@ const POLICY: Readonly<Record<string, "anyone" | Role>> = {
   "DELETE /api/v1/bridges/:name": "operator",
   "POST /api/v1/bridges/:name/ports": "operator",
   "GET /api/v1/bridges/:name/ports/:port": "reader",
+  "GET /api/v1/bridges/:name/ports/:port/queues": "reader",
   "PATCH /api/v1/bridges/:name/ports/:port": "operator",
   "DELETE /api/v1/bridges/:name/ports/:port": "operator",
   "GET /api/v1/bridges/:name/flows": "reader",

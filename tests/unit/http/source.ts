@@ -172,6 +172,7 @@ export function vswitchOf(changed: Partial<Vswitch> = {}): Vswitch {
     }),
     observe: {
       ports: () => [],
+      bonds: () => [],
       devices: () => [],
       capture: () => {
         throw new CaptureError("there are no devices here");
