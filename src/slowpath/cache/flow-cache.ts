@@ -22,6 +22,7 @@ import type { FlowKey, Match } from "../../packet/key.ts";
 import type { Clock } from "../clock.ts";
 import type { FrozenState } from "../pipeline/frozen.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
+import { Replays } from "../pipeline/replay.ts";
 import { type InheritanceOptions, inheritFlows } from "./inheritance.ts";
 import { Megaflow, Megaflows } from "./megaflows.ts";
 import { DatapathMeters } from "./meters.ts";
@@ -74,6 +75,7 @@ export class FlowCache {
   /** How long the last round took. */
   roundMs = 0;
   private readonly references: References;
+  private readonly replays = new Replays();
   private readonly meters: DatapathMeters;
   private readonly upcalls: Upcalls;
   private readonly tracing: Tracing;
@@ -96,6 +98,7 @@ export class FlowCache {
     this.log = log;
     this.inheritance = { datapath, attachment, defer, datapathNow, now: () => clock.now() };
     this.references = new References(new Punts(clock), new RecirculationIds(clock));
+    const { replays } = this;
     this.meters = new DatapathMeters(datapath);
     this.flows = new Megaflows(datapath, clock, this.references, datapathNow, options.flowLog);
     this.revalidator = new Revalidator(
@@ -103,6 +106,7 @@ export class FlowCache {
       log,
       this.flows,
       this.references,
+      replays,
       attachment,
       defer,
       this.limits,
@@ -114,6 +118,7 @@ export class FlowCache {
       log,
       this.flows,
       this.references,
+      replays,
       attachment,
       defer,
       () => Math.min(this.limits.flowLimit, datapath.maxFlows),
@@ -293,6 +298,7 @@ export class FlowCache {
       ...named("upcall", this.upcalls.counters),
       ...named("megaflow", this.flows.counters),
       ...named("revalidator", this.revalidator.counters),
+      ...named("replay", this.replays.counters),
       ["megaflow_now", this.flows.size],
       ["punts_now", this.references.punts.size],
       ["recirculations_now", this.references.recirculations.size],

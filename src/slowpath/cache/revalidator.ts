@@ -26,6 +26,7 @@ import type { Logger } from "../../log/log.ts";
 import type { Clock } from "../clock.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import type { FlowTables, TablesChange } from "../pipeline/tables.ts";
+import type { Replays } from "../pipeline/replay.ts";
 import { translate } from "../pipeline/translate.ts";
 import type { MacTable } from "../bridge/learning.ts";
 import type { BundleModel } from "../pipeline/model.ts";
@@ -82,6 +83,7 @@ export class Revalidator {
     private readonly log: Logger,
     private readonly flows: Megaflows,
     private readonly references: References,
+    private readonly replays: Replays,
     private readonly attachment: (dpPort: number, key: FlowKey) => Attachment | undefined,
     private readonly defer: (run: () => void) => void,
     readonly limits: RevalidatorLimits,
@@ -89,17 +91,20 @@ export class Revalidator {
 
   /** Ports or configuration changed: any megaflow may be wrong. */
   everythingChanged(): void {
+    this.replays.clear();
     this.changes.everything();
     this.schedule();
   }
 
   tablesChanged(tables: FlowTables, changes: readonly TablesChange[]): void {
+    this.replays.clear();
     if (this.flows.size === 0) return;
     this.changes.tables(tables, changes);
     this.schedule();
   }
 
   macChanged(macs: MacTable<BundleModel>, vlan: number, mac: number): void {
+    this.replays.clear();
     if (this.flows.size === 0) return;
     this.changes.mac(macs, vlan, mac);
     this.schedule();
@@ -237,7 +242,7 @@ export class Revalidator {
       return this.drop(flow);
     }
     this.counters.retranslated++;
-    const { key, scratch, references } = this;
+    const { key, scratch, references, replays } = this;
     // Of packets that belong to no port: they come up again and say so again.
     if (!flow.bridge) return this.invalidate(flow);
     this.flows.pipelineKey(flow, key);
@@ -245,7 +250,9 @@ export class Revalidator {
     if (!from || from.bridge !== flow.bridge || from.port.ofport !== flow.ofport) {
       return this.invalidate(flow);
     }
-    const translation = translate({ bridge: flow.bridge, key, ...references, scratch });
+    const { bridge } = flow;
+    const translation = replays.find(bridge, key) ??
+      translate({ bridge, key, ...references, scratch, replays });
     if (translation.error === "no recirculation context" || translation.uncacheable) {
       references.release(translation);
       return this.invalidate(flow);

@@ -32,6 +32,7 @@ import { credit } from "../pipeline/effects.ts";
 import type { FrozenState } from "../pipeline/frozen.ts";
 import type { BridgeModel, PortModel } from "../pipeline/model.ts";
 import { deliver, type Punt } from "../pipeline/punt.ts";
+import type { Replays } from "../pipeline/replay.ts";
 import { Scratch } from "../pipeline/xlate.ts";
 import { translate, type Translation } from "../pipeline/translate.ts";
 import { type Megaflow, type Megaflows, toPipelineKey } from "./megaflows.ts";
@@ -117,6 +118,7 @@ export class Upcalls {
     private readonly log: Logger,
     private readonly flows: Megaflows,
     private readonly references: References,
+    private readonly replays: Replays,
     /** The bridge and port behind a datapath port; which tunnel, the packet's metadata says. */
     private readonly attachment: (dpPort: number, key: FlowKey) => Attachment | undefined,
     /** Runs its argument in a later turn, soon. */
@@ -284,12 +286,14 @@ export class Upcalls {
     }
     this.counters.translated++;
     const { bridge, port } = from;
-    const { key, scratch, references } = this;
+    const { key, scratch, references, replays } = this;
     toPipelineKey(dpKey, port.ofport, key);
-    const translation = translate({
+    const translation = replays.find(bridge, key) ?? translate({
       bridge,
       key,
-      ...references,
+      punts: references.punts,
+      recirculations: references.recirculations,
+      replays,
       scratch,
       learns: true,
       packetLength: packet.data.length,

@@ -41,6 +41,40 @@ import { bundle, multipath } from "./spread.ts";
 import { popTag, pushTag } from "./tags.ts";
 import type { Xlate } from "./xlate.ts";
 
+/** Actions that do the same to all packets for which the notes of a translation hold (replay.ts). */
+const LIKE_ACTIONS: ReadonlySet<Action["type"]> = new Set<Action["type"]>([
+  "output",
+  "output_reg",
+  "output_trunc",
+  "enqueue",
+  "set_field",
+  "move",
+  "set_vlan_vid",
+  "set_vlan_pcp",
+  "push_vlan",
+  "pop_vlan",
+  "set_eth_src",
+  "set_eth_dst",
+  "set_ipv4_src",
+  "set_ipv4_dst",
+  "set_ip_dscp",
+  "set_ip_ecn",
+  "set_ip_ttl",
+  "set_tp_src",
+  "set_tp_dst",
+  "dec_ttl",
+  "set_queue",
+  "pop_queue",
+  "resubmit",
+  "goto_table",
+  "note",
+  "exit",
+  "meter",
+  "clear_actions",
+  "write_actions",
+  "write_metadata",
+]);
+
 /** Runs a list in some way: as it is, or over a copy of the packet (clone.ts). */
 export type ListRunner = (x: Xlate, actions: readonly ThawAction[], isLast: boolean) => void;
 
@@ -70,6 +104,7 @@ export function runActions(
       continue;
     }
     x.tracer?.action(x.bridge, action);
+    if (x.notes && !LIKE_ACTIONS.has(action.type)) x.unlike();
     if (action.type === "check_pkt_larger" && x.supports("check_pkt_len")) {
       return checkPacketLarger(x, action, actions.slice(i + 1));
     }

@@ -19,6 +19,7 @@ export function bondRefusal(
   port: PortModel,
   vlan: number,
 ): string | undefined {
+  x.unlike();
   const { key, mask } = x;
   const isMulticast = (key.bytes[AT.ethDst]! & 1) !== 0;
   const verdict = from.bond!.admits(port, isMulticast);
@@ -46,6 +47,7 @@ export function bondRefusal(
 
 /** By the member that the bond chooses; the key has the tags that the packet leaves with. */
 export function outputToBond(x: Xlate, bond: BondModel): void {
+  x.unlike();
   const { key } = x;
   const tci = u16(key, AT.vlanTci);
   const vlan = tci & VLAN_CFI ? tci & VLAN_VID : 0;

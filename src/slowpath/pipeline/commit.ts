@@ -62,6 +62,7 @@ export function commit(x: Xlate): void {
   let changed = encaps;
   for (let i = 0; i < DP_KEY_WORDS && !changed; i++) changed = key.words[i] !== base.words[i];
   if (!changed) return;
+  x.gather();
 
   commitEncap(x);
   if (isEthernet(key) && isEthernet(base)) set(x, ETHERNET);
@@ -115,6 +116,7 @@ function setSlot(x: Xlate, name: SlotName, offset: number, bytes: number): void 
  */
 export function setKind(x: Xlate, name: "eth_type" | "nw_proto", value: bigint): void {
   commit(x);
+  x.gather();
   const { offset, bytes } = slot(name);
   x.mask.bytes.fill(0xff, offset, offset + bytes);
   for (let i = 0; i < bytes; i++) {

@@ -15,6 +15,7 @@ export interface ControllerCopy {
 
 /** A copy of the packet, as it is now, to the controllers. */
 export function sendToController(x: Xlate, copy: ControllerCopy): void {
+  x.unlike();
   x.commit();
   // OpenFlow 1.3.5 §5.4: what a table-miss rule sends has the reason "no match".
   const reason = copy.reason === "action" && x.rule?.isTableMiss ? "explicit_miss" : copy.reason;

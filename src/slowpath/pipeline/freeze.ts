@@ -18,6 +18,7 @@ import type { HashRequest, Xlate } from "./xlate.ts";
 
 /** Translation stops after the present action. */
 export function triggerFreeze(x: Xlate): void {
+  x.unlike();
   x.exit = true;
   x.freezing = true;
 }

@@ -36,7 +36,10 @@ export function runTable(
     return;
   }
   x.table = lookup.table;
-  if (lookup.swaps) swapTuple(x);
+  if (lookup.swaps) {
+    x.unlike();
+    swapTuple(x);
+  }
   const found = search(x, lookup);
   if (lookup.swaps) swapTuple(x);
   x.tracer?.enterTable(x.bridge, lookup.table, found);
@@ -83,7 +86,9 @@ export function search(x: Xlate, { port, asPipeline, mayPacketIn }: Lookup): Tab
   let rule: Rule | undefined;
   for (let table = x.table; table < USER_TABLES || table === x.table; table++) {
     x.table = table;
-    rule = tables.lookup(table, key, x.mask);
+    if (x.notes?.begin(key, x.initial, x.mask) === false) x.unlike();
+    rule = tables.lookup(table, key, x.looked);
+    x.notes?.found(tables, table, rule);
     const outranks = rule && !tables.isConjunctive(table) ? rule.priority : -1;
     x.effect({ type: "lookup", tables, table, rule, pristine, outranks });
     if (rule || !asPipeline || tables.missSetting(table) !== "continue") break;

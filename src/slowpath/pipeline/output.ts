@@ -115,6 +115,7 @@ export function outputToPort(x: Xlate, ofport: number, options: OutputOptions): 
     if (options.truncates) x.complain("Cannot truncate output to patch port");
     return crossPatch(x, port, options.isLast ?? false);
   }
+  if (port.tunnel) x.unlike();
   const tos = x.key.bytes[AT.nwTos]!;
   markQueue(x, port);
   if (port.tunnel) {

@@ -23,6 +23,7 @@ const TUNNEL = [...SLOTS.values()].filter(({ name }) => name.startsWith("tun_"))
 
 export function crossPatch(x: Xlate, out: PortModel, isLast: boolean): void {
   const { bridge, port } = out.patchPeer!;
+  x.unlike();
   lookOn(x, out, "out");
   x.effect({ type: "patch", out: out.patchStats, in: port.patchStats });
   const { key, mask } = x;

@@ -3,7 +3,7 @@ import type { ActionOf, Subfield } from "../../openflow/actions/types.ts";
 import { formatSubfield } from "../../openflow/text/subfield.ts";
 import { clearTunnelOption, setTunnelOption, tunnelIndex } from "../../openflow/tunnel-fields.ts";
 import type { Prerequisite } from "../../packet/fields.ts";
-import { type Field, slot } from "../../packet/layout.ts";
+import { DP_KEY_BYTES, type Field, slot } from "../../packet/layout.ts";
 import { formatField } from "../../packet/text.ts";
 import {
   AT,
@@ -108,6 +108,7 @@ export function loadSubfield(x: Xlate, subfield: Subfield, value: bigint): void 
 export function lookAtSubfield(x: Xlate, subfield: Subfield): bigint {
   const place = placed(x, subfield);
   if (!place) return 0n;
+  x.notes?.decide(x.mask);
   lookSubfield(x.mask, place);
   return readSubfield(x.key, place);
 }
@@ -130,8 +131,7 @@ export function move(x: Xlate, { source, destination }: ActionOf<"move">): void 
     from && into && has(key, mask, destination.field.prerequisite) &&
     has(key, mask, source.field.prerequisite)
   ) {
-    lookSubfield(mask, from);
-    lookSubfield(mask, into);
+    lookAtMove(x, from, into);
     if (isNumeric(from.field) && isNumeric(into.field)) {
       writeNumber(key, into, readNumber(key, from));
     } else writeSubfield(key, into, readSubfield(key, from));
@@ -139,6 +139,19 @@ export function move(x: Xlate, { source, destination }: ActionOf<"move">): void 
   }
   reportSubfield(x, into ?? destination);
 }
+
+/** What is copied into a register decides nothing until somebody looks there. */
+function lookAtMove({ mask, notes }: Xlate, from: Subfield, into: Subfield): void {
+  if (notes && into.field.offset >= DP_KEY_BYTES && !into.field.variable && isPlain(from.field)) {
+    notes.hasCopies = true;
+    return lookSubfield(notes.copied, from);
+  }
+  notes?.decide(mask);
+  lookSubfield(mask, from);
+  lookSubfield(mask, into);
+}
+
+const isPlain = ({ offset, variable }: Field): boolean => offset < DP_KEY_BYTES && !variable;
 
 export function push(x: Xlate, { subfield }: ActionOf<"stack_push">): void {
   x.stack.push({ value: lookAtSubfield(x, subfield), bytes: Math.ceil(subfield.bits / 8) });

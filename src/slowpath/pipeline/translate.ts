@@ -30,7 +30,7 @@
 import type { DpAction } from "../../fastpath/actions.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import { FlowKey } from "../../packet/key.ts";
-import { FIELDS } from "../../packet/layout.ts";
+import { DP_KEY_WORDS, FIELDS } from "../../packet/layout.ts";
 import { runActions, runActionSet } from "./actions.ts";
 import { AT, inPort, isIp, lookBytes, u32 } from "./bits.ts";
 import { clearTunnel, lookTunnel } from "../tunnels/metadata.ts";
@@ -44,6 +44,7 @@ import { runFound, search } from "./lookup.ts";
 import { isMirrorOutput, mirrorIngress } from "./mirror.ts";
 import type { BridgeModel, PortModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
+import type { Replays } from "./replay.ts";
 import { mayReceive } from "./receive.ts";
 import { lookOn } from "./look-on.ts";
 import { finishSampling, sampleIngress } from "./sampling.ts";
@@ -77,6 +78,8 @@ export interface TranslationInput {
   readonly packetLength?: number;
   /** The packet, if what is in it counts: protocols of the switch's own get it. */
   readonly packet?: Uint8Array;
+  /** Where what was decided is kept for packets alike. */
+  readonly replays?: Replays | undefined;
   /** Whoever translates often passes one; never to a translation inside another. */
   readonly scratch?: Scratch;
 }
@@ -121,6 +124,7 @@ export function translate(input: TranslationInput): Translation {
   const { bridge, key, packetOut, tracer } = input;
   const scratch = input.scratch ?? new Scratch();
   const mask = startMask(key, scratch.mask);
+  const isPlain = packetOut === undefined && !input.resumes && !tracer;
   const x = new Xlate({
     bridge,
     key,
@@ -133,6 +137,7 @@ export function translate(input: TranslationInput): Translation {
     learns: input.learns === true,
     packetLength: input.packetLength ?? 0,
     packet: input.packet,
+    notes: isPlain ? input.replays?.notes(bridge, key) : undefined,
   });
   tracer?.enter("bridge", `bridge("${bridge.name}")`);
   run(x, input);
@@ -143,11 +148,17 @@ export function translate(input: TranslationInput): Translation {
     x.actions.filter(({ type }) => type === "output").length > MANY_OUTPUTS;
   if (x.oversized || many) x.slow.add("action");
   const looked = tracer && mask.clone();
+  const { notes } = x;
+  if (notes) {
+    scratch.read.words.set(mask.words);
+    x.gather();
+    for (let i = 0; i < DP_KEY_WORDS; i++) mask.words[i]! |= notes.copied.words[i]!;
+  }
   bridge.finishTunnel?.(key, mask);
   // A trace of what failed shows all that was looked at until then.
-  if (!x.error || !tracer) finishMask(x, key);
+  if (!x.error || !tracer) finishMask(x.key, mask, key);
   const actions = x.error ? [] : withoutLastClone(x.actions);
-  return {
+  const translation: Translation = {
     actions: actions.length === 0 ? dropOf(x) : actions,
     mask,
     effects: x.effects,
@@ -162,6 +173,8 @@ export function translate(input: TranslationInput): Translation {
     traced: tracer && x.key.clone(),
     tracedMask: looked,
   };
+  if (notes) input.replays!.keep(notes, bridge, key, x.initial, scratch.read, x.key, translation);
+  return translation;
 }
 
 function startMask(key: FlowKey, mask: FlowKey): FlowKey {
@@ -200,6 +213,7 @@ function run(x: Xlate, { key, packetOut, resumes }: TranslationInput): void {
   } else {
     if (u32(key, AT.ctState) & CT_TRACKED) x.conntracked = true;
     const from = x.port(inPort(key));
+    if (from?.tunnel) x.unlike();
     if (from?.tunnel) x.effect({ type: "patch", out: undefined, in: from.patchStats });
     if (x.bridge.receiveTunnel?.(x.key, x.mask) === false) {
       x.congested = true;

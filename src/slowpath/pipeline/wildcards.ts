@@ -15,7 +15,6 @@ import {
   VLAN_VID,
 } from "./bits.ts";
 import { MAX_LABELS } from "./mpls.ts";
-import type { Xlate } from "./xlate.ts";
 
 /** The tunnel's slots are side by side. */
 const TUNNEL_WORD = slot("tun_id").offset / 4;
@@ -26,10 +25,10 @@ const ICMP = 1;
 const ICMPV6 = 58;
 
 /**
- * `original`: the packet's key as it came up. Bits of headers that the packet did not have, and that
+ * `key`: the packet's key at the end, `original`: as it came up. Bits of headers that the packet did not have, and that
  * actions gave it, do not count: the Ethernet type and the presence of a tag tell such packets apart.
  */
-export function finishMask({ key, mask }: Xlate, original: FlowKey): void {
+export function finishMask(key: FlowKey, mask: FlowKey, original: FlowKey): void {
   const { bytes, words } = mask;
   // Loops: these are short, and this runs for each packet that comes up.
   for (let i = DP_KEY_WORDS; i < KEY_WORDS; i++) words[i] = 0;

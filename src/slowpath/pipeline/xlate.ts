@@ -18,6 +18,7 @@ import type { Recirculations, StackEntry, ThawAction, Unroll } from "./frozen.ts
 import type { Learned } from "./learn.ts";
 import type { BridgeModel, BundleModel, Feature, PortModel } from "./model.ts";
 import type { PuntNumbers } from "./punt.ts";
+import type { Notes } from "./replay.ts";
 import type { Rule } from "./rule.ts";
 import { SamplingState } from "./sampling.ts";
 import type { Tracer } from "./tracer.ts";
@@ -90,6 +91,9 @@ export class Scratch {
   readonly initial: Uint32Array = new Uint32Array(KEY_WORDS);
   /** The translation's mask, valid until the next one. */
   readonly mask: FlowKey = new FlowKey();
+  /** While notes are taken: what lookups looked at, and what was read besides. */
+  readonly looked: FlowKey = new FlowKey();
+  readonly read: FlowKey = new FlowKey();
 }
 
 export interface XlateInput {
@@ -104,6 +108,7 @@ export interface XlateInput {
   readonly learns: boolean;
   readonly packetLength: number;
   readonly packet: Uint8Array | undefined;
+  readonly notes?: Notes | undefined;
 }
 
 export class Xlate {
@@ -123,6 +128,10 @@ export class Xlate {
   readonly key: FlowKey;
   readonly base: FlowKey;
   readonly mask: FlowKey;
+  /** Where lookups note what they looked at: apart from the mask while `notes` are taken. */
+  looked: FlowKey;
+  /** What is needed to decide like this again; undefined: nobody wants to, or it cannot be. */
+  notes: Notes | undefined;
   /** The packet's key as it enters the tables; after a thaw there is none that says it all. */
   readonly initial: Uint32Array;
   thawed = false;
@@ -194,6 +203,9 @@ export class Xlate {
     this.base = scratch.base;
     this.initial = scratch.initial;
     this.mask = input.mask;
+    this.notes = input.notes;
+    this.looked = input.notes ? scratch.looked : input.mask;
+    if (input.notes) scratch.looked.words.fill(0);
     this.puntNumbers = input.punts;
     this.recirculations = input.recirculations;
     this.inPacketOut = input.inPacketOut;
@@ -213,6 +225,22 @@ export class Xlate {
   /** There is a packet, whose drop is worth an error. */
   get inPacket(): boolean {
     return this.learns;
+  }
+
+  /** The decision depends on more than notes can say. */
+  unlike(): void {
+    if (!this.notes) return;
+    this.notes.decide(this.mask);
+    this.notes = undefined;
+    this.gather();
+    this.looked = this.mask;
+  }
+
+  /** Somebody reads the mask: what lookups looked at belongs there. */
+  gather(): void {
+    if (this.looked === this.mask) return;
+    const { words } = this.mask;
+    for (let i = 0; i < KEY_WORDS; i++) words[i]! |= this.looked.words[i]!;
   }
 
   /** Does the datapath have the feature? They all do, unless it was taken away. */

@@ -25,6 +25,8 @@ export function terminates<P>(
   mac: Uint8Array,
 ): number | undefined {
   if (!tunnels.native || tunnels.network.addressesOf(port.name).length === 0) return undefined;
+  // What is learned here is learned of each packet.
+  x.unlike();
   const { key, mask } = x;
   if (tunnels.listens) look(mask, key);
   const found = tunnels.listening(key, port.name, mac);

@@ -12,7 +12,7 @@ import { RecirculationIds } from "../../../../src/slowpath/cache/recirculation.t
 import { References } from "../../../../src/slowpath/cache/references.ts";
 import { translate } from "../../../../src/slowpath/pipeline/translate.ts";
 import { withTags } from "../../../../src/slowpath/pipeline/wildcards.ts";
-import { AT, build, packetKey, scene } from "./scenes.ts";
+import { AT, build, describeEffect, packetKey, scene } from "./scenes.ts";
 
 /** `other` with the looked-at bits of `key`, made a packet again; undefined where that cannot be. */
 function agreeing(key: FlowKey, mask: FlowKey, other: FlowKey): FlowKey | undefined {
@@ -80,30 +80,3 @@ describe("megaflows", () => {
     expect(compared).toBeGreaterThan(500);
   }, 60_000);
 });
-
-function describeEffect(effect: ReturnType<typeof translate>["effects"][number]): unknown {
-  switch (effect.type) {
-    case "rule":
-    case "fin":
-      return [effect.type, effect.rule.table, effect.rule.priority];
-    case "lookup":
-      return [effect.type, effect.table, effect.rule?.priority];
-    case "learn":
-      return [effect.type, effect.vlan, effect.mac, effect.port, effect.gratuitousArp];
-    case "group":
-      return [effect.type, effect.id, effect.bucket];
-    case "taught":
-    case "untaught":
-      return effect.type;
-    case "watch":
-      return [effect.type, effect.id];
-    case "bond":
-      return [effect.type, effect.bucket];
-    case "patch":
-    case "header":
-    case "touch":
-    case "mirror":
-    case "netflow":
-      return effect.type;
-  }
-}

@@ -7,6 +7,7 @@ import type { FieldName } from "../../../../src/packet/fields.ts";
 import { FlowKey } from "../../../../src/packet/key.ts";
 import { FIELDS, slot } from "../../../../src/packet/layout.ts";
 import { ManualClock } from "../../../../src/slowpath/clock.ts";
+import type { Effect } from "../../../../src/slowpath/pipeline/effects.ts";
 import type { VlanConfig } from "../../../../src/slowpath/pipeline/model.ts";
 import type { GroupModBody } from "../../../../src/slowpath/pipeline/groups.ts";
 import { type Fields, type FlowOptions, LabBridge, LabPort, out, resubmit, set } from "./lab.ts";
@@ -321,4 +322,25 @@ export function build({ flows, last, vlans, learned, fragMode, patched }: Scene)
     for (const options of flows) peer.add({ ...options, priority: 3 - options.priority! });
   }
   return bridge;
+}
+
+/** What tells effects apart. */
+export function describeEffect(effect: Effect): unknown {
+  switch (effect.type) {
+    case "rule":
+    case "fin":
+      return [effect.type, effect.rule.table, effect.rule.priority];
+    case "lookup":
+      return [effect.type, effect.table, effect.rule?.priority];
+    case "learn":
+      return [effect.type, effect.vlan, effect.mac, effect.port, effect.gratuitousArp];
+    case "group":
+      return [effect.type, effect.id, effect.bucket];
+    case "watch":
+      return [effect.type, effect.id];
+    case "bond":
+      return [effect.type, effect.bucket];
+    default:
+      return effect.type;
+  }
 }
