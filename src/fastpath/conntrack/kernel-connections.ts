@@ -120,10 +120,10 @@ export class KernelConnections {
     if (expiry > table.expiry(conn)) table.setExpiry(conn, expiry);
   }
 
+  /** The connection is no longer the programs'; what they have noted since `judge` is nobody's. */
   withdraw(conn: number, nowMs: number): void {
     const slot = this.slotOf(conn);
     if (slot < 0) return;
-    this.pull(conn, nowMs);
     const { table } = this;
     const record = table.words(conn);
     const base = table.base(conn);
@@ -292,6 +292,7 @@ export class KernelConnections {
       const slot = this.cursor;
       this.cursor = (this.cursor + 1) % this.slots;
       if (records.generation(slot) === 0 || records.idleMs(slot, nowMs) < IDLE_MS) continue;
+      this.pull(this.conns[slot]!, nowMs);
       this.withdraw(this.conns[slot]!, nowMs);
     }
   }

@@ -2,6 +2,9 @@
  * Connections as records in the memory that the programs share (kernel-record.ts), there and back.
  * Who gets a slot when: kernel-connections.ts.
  */
+import { CS_DST_NAT, CS_ESTABLISHED, CS_REPLY_DIR, CS_SRC_NAT, CS_TRACKED } from "./types.ts";
+import { T_DST, T_META, T_PORTS, T_SRC, TCP } from "./tuple.ts";
+import { after, ALLOWED, establish, PACKED, PEER_WORDS, SENT, windowShift } from "./tcp.ts";
 import { swap32 } from "../../packet/extract.ts";
 import type { Admission } from "./admission.ts";
 import {
@@ -30,9 +33,6 @@ import {
   CF_SRC_NAT,
   type ConnTable,
 } from "./table.ts";
-import { after, ALLOWED, establish, PACKED, PEER_WORDS, SENT, windowShift } from "./tcp.ts";
-import { T_DST, T_META, T_PORTS, T_SRC, TCP } from "./tuple.ts";
-import { CS_DST_NAT, CS_ESTABLISHED, CS_REPLY_DIR, CS_SRC_NAT, CS_TRACKED } from "./types.ts";
 
 const WORDS = RECORD_BYTES / 4;
 const TICK_MS = 2 ** TICK_SHIFT / 1e6;

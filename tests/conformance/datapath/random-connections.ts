@@ -16,8 +16,13 @@ export class Conversation {
   /** As the second side knows the ends; undefined until something of the first has reached it. */
   private seen: Ends | undefined;
 
-  constructor(private readonly r: Seeded, private readonly ends: Ends) {
-    this.kind = r.pick(["tcp", "tcp", "tcp", "udp", "icmp"]);
+  /** `narrow`: TCP, with small windows that are often reached, missed, and closed. */
+  constructor(
+    private readonly r: Seeded,
+    private readonly ends: Ends,
+    private readonly narrow: boolean,
+  ) {
+    this.kind = narrow ? "tcp" : r.pick(["tcp", "tcp", "tcp", "udp", "icmp"]);
     this.shifts = [r.pick([undefined, 0, 2, 7]), r.pick([undefined, 3, 7])];
     this.next = [r.next(2) === 0 ? 0xffff_f000 : 1000, 500_000];
   }
@@ -53,15 +58,17 @@ export class Conversation {
     const to = 1 - from as Side;
     const seq = next[from];
     const ack = next[to];
-    const window = r.pick([0, 1, 500, 8000, 65535]);
+    const window = r.pick(this.narrow ? [0, 0, 1, 100] : [0, 1, 500, 8000, 65535]);
     if (!open[from] && r.next(10) > 0) {
       open[from] = true;
       next[from] = seq + 1 >>> 0;
       const shift = shifts[from];
       const options = shift === undefined ? {} : { options: scaling(shift) };
       const flags = from === 0 ? SYN : SYN | ACK;
-      return tcp(ends, flags, { seq, ack: from === 0 ? 0 : ack, window: 8000, ...options });
+      const first = this.narrow ? 100 : 8000;
+      return tcp(ends, flags, { seq, ack: from === 0 ? 0 : ack, window: first, ...options });
     }
+    if (this.narrow) return this.narrowly(from, ends, window);
     const length = r.pick([0, 0, 1, 100, 1400]);
     switch (r.next(24)) {
       case 0:
@@ -86,5 +93,17 @@ export class Conversation {
         next[from] = seq + length >>> 0;
         return tcp(ends, ACK | r.pick([0, 8]), { seq, ack, window }, length);
     }
+  }
+
+  /** Data at the edges of windows; what is out of them does not count as sent. */
+  private narrowly(from: Side, ends: Ends, window: number): Uint8Array {
+    const { r, next } = this;
+    const seq = next[from];
+    const ack = next[1 - from as Side];
+    const off = r.pick([0, 0, 0, 0, -1, 1, 100, 101, 12_800, 12_801, -100, -12_900, 70_000]);
+    const ackOff = r.pick([0, 0, 0, -1, 67_035, 67_036, -67_034, -67_035, -67_036, -70_000]);
+    const length = r.pick([0, 1, 1, 100, 101]);
+    if (off === 0 && ackOff === 0) next[from] = seq + length >>> 0;
+    return tcp(ends, ACK, { seq: seq + off >>> 0, ack: ack + ackOff >>> 0, window }, length);
   }
 }

@@ -211,7 +211,11 @@ test("an answered question is not worth it; what ends is withdrawn", () => {
   expect(rig.entries.map.size).toBe(4);
   const { slot: at } = rig.entries.find(rig.tuple(tcp, C_ORIGINAL))!;
   const state = rig.table.base(tcp) + C_STATE + 2;
-  rig.packet(tcp, NOW, () => rig.table.words(tcp)[state]! += 3);
+  rig.packet(tcp, NOW, () => {
+    rig.table.words(tcp)[state]! += 3;
+    rig.table.setExpiry(tcp, NOW + 900);
+  });
+  expect(rig.table.expiry(tcp)).toBe(NOW + 900);
   expect(rig.words[common(at, COMMON.generation)]).toBe(0);
   rig.table.remove(conn);
   expect(rig.entries.map.size).toBe(0);
