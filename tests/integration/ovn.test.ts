@@ -4,6 +4,7 @@
  * The stages are those in which OVN needs more and more of a switch.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { eventually } from "../support/eventually.ts";
 import { iperf, ping, reaches } from "../support/hosts.ts";
 import { Sandbox } from "../support/netns.ts";
 import { addWorkload, Chassis, OVN_TOOLS, OvnCentral, type Workload } from "../support/ovn.ts";
@@ -108,6 +109,62 @@ describePrivileged("OVN on one chassis", TOOLS, () => {
     expect(chassis.openFlowErrors()).toEqual([]);
   }, 40_000);
 
+  test("what an ACL drops is told of, by packet-ins that a meter bounds", async () => {
+    await central.nbctl([
+      ..."meter-add few drop 5 pktps 5 -- --log --name=told --severity=warning".split(" "),
+      ..."--meter=few acl-add ls0 to-lport 1000".split(" "),
+      'outport == "b" && udp',
+      "drop",
+    ]);
+    await central.sync();
+    // Resolves the address, so that each datagram leaves.
+    expect(await reaches(a.ns, b.ip, 10_000)).toBe(true);
+    const send = `for i in $(seq 200); do echo x > /dev/udp/${b.ip}/9; done`;
+    await a.ns.must(["bash", "-c", send]);
+    const told = (): number => chassis.log().split('name="told"').length - 1;
+    await eventually("the log tells of it", () => told() > 0, { timeoutMs: 20_000 });
+    expect(told()).toBeLessThan(200);
+    await central.nbctl("acl-del ls0");
+    expect(chassis.openFlowErrors()).toEqual([]);
+  }, 40_000);
+
+  test("port security: a port speaks with its own addresses only", async () => {
+    await central.nbctl(["lsp-set-port-security", "a", "02:00:00:00:0a:01 10.1.0.1"]);
+    await a.ns.ip("addr add 10.1.0.99/24 dev eth0");
+    await central.sync();
+    expect(await reaches(a.ns, b.ip, 10_000)).toBe(true);
+    const forged = ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "0.5", "-I", "10.1.0.99", b.ip];
+    expect((await a.ns.run(forged)).code).not.toBe(0);
+    await a.ns.ip("addr del 10.1.0.99/24 dev eth0");
+    await central.nbctl(["lsp-set-port-security", "a"]);
+    expect(chassis.openFlowErrors()).toEqual([]);
+  }, 40_000);
+
+  test(
+    "IPv6: the router's advertisements give a host its address, and lead to another",
+    async () => {
+      await central.nbctl([
+        ..."-- set logical_router_port lr0-ls0".split(" "),
+        'networks="10.1.0.254/24","fd01::1/64"',
+        "ipv6_ra_configs:address_mode=slaac",
+        "ipv6_ra_configs:send_periodic=false",
+        ..."-- lsp-set-addresses a".split(" "),
+        "02:00:00:00:0a:01 10.1.0.1 fd01::ff:fe00:a01",
+      ]);
+      await central.sync();
+      // With IPv6 on again, it asks for a router.
+      await a.ns.must(["sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=0"]);
+      await eventually("an address of the router's prefix", async () => {
+        const addresses = await a.ns.must(["ip", "-6", "addr", "show", "dev", "eth0"]);
+        return /inet6 fd01::ff:fe00:a01\/64 scope global (?!tentative)/.test(addresses);
+      }, { timeoutMs: 30_000 });
+      expect(await reaches(a.ns, "fd01::1", 10_000)).toBe(true);
+      await a.ns.ip("route replace default via 10.1.0.254");
+      expect(chassis.openFlowErrors()).toEqual([]);
+    },
+    60_000,
+  );
+
   test("load balancer: a virtual address leads to a member", async () => {
     await central.nbctl("lb-add lb0 10.9.9.9:80 10.2.0.1:8080 tcp -- ls-lb-add ls0 lb0");
     await central.sync();
@@ -172,12 +229,13 @@ describePrivileged("OVN on one chassis", TOOLS, () => {
 
 describePrivileged("OVN on two chassis, Geneve between them", TOOLS, () => {
   let sandbox: Sandbox;
+  let central: OvnCentral;
   const switches: RunningSwitch[] = [];
   const chassis: Chassis[] = [];
   const workloads: Workload[] = [];
 
   /** A switch with an uplink in a bridge, whose own port has the address that tunnels end at. */
-  const addChassis = async (central: OvnCentral, n: number): Promise<void> => {
+  const addChassis = async (n: number): Promise<void> => {
     const ns = await sandbox.netns(`sw${n}`);
     const sw = await startSwitch(sandbox, ns);
     switches.push(sw);
@@ -196,9 +254,9 @@ describePrivileged("OVN on two chassis, Geneve between them", TOOLS, () => {
 
   beforeAll(async () => {
     sandbox = await Sandbox.create();
-    const central = await OvnCentral.start(sandbox);
-    await addChassis(central, 1);
-    await addChassis(central, 2);
+    central = await OvnCentral.start(sandbox);
+    await addChassis(1);
+    await addChassis(2);
     await central.nbctl([
       ..."ls-add ls0 -- lsp-add ls0 a -- lsp-set-addresses a".split(" "),
       "02:00:00:00:0b:01 10.3.0.1",
@@ -230,4 +288,60 @@ describePrivileged("OVN on two chassis, Geneve between them", TOOLS, () => {
     const { gbitPerSec } = await iperf({ ns: b.ns, ip: b.ip }, a.ns);
     expect(gbitPerSec).toBeGreaterThan(0.01);
   }, 40_000);
+
+  test("gateways: BFD in the tunnels says which chassis are there, and who serves", async () => {
+    await central.nbctl([
+      ..."lr-add lr0 -- lrp-add lr0 lr0-ls0 02:00:00:00:ff:01 10.3.0.254/24".split(" "),
+      ..."-- lsp-add ls0 ls0-lr0 -- lsp-set-type ls0-lr0 router".split(" "),
+      ..."-- lsp-set-addresses ls0-lr0 router".split(" "),
+      ..."-- lsp-set-options ls0-lr0 router-port=lr0-ls0".split(" "),
+      ..."-- ls-add public -- lrp-add lr0 lr0-public 02:00:00:00:ff:03 172.20.0.1/24".split(" "),
+      ..."-- lsp-add public public-lr0 -- lsp-set-type public-lr0 router".split(" "),
+      ..."-- lsp-set-addresses public-lr0 router".split(" "),
+      ..."-- lsp-set-options public-lr0 router-port=lr0-public".split(" "),
+      ..."-- lrp-set-gateway-chassis lr0-public chassis1 20".split(" "),
+      ..."-- lrp-set-gateway-chassis lr0-public chassis2 10".split(" "),
+      ..."-- set nb_global . options:bfd-min-tx=200 options:bfd-min-rx=200".split(" "),
+    ]);
+    await central.sync();
+    const state = async ({ clients }: RunningSwitch): Promise<string> => {
+      const tunnel = (await clients.vsctl(
+        "--bare --columns=name find Interface type=geneve",
+      )).trim();
+      return (await clients.vsctl(`--if-exists get Interface ${tunnel} bfd_status:state`)).trim();
+    };
+    const serves = async (): Promise<string> => {
+      const port = "find port_binding logical_port=cr-lr0-public";
+      const uuid = (await central.sbctl(`--bare --columns=chassis ${port}`)).trim();
+      return uuid === "" ? "" : (await central.sbctl(`get chassis ${uuid} name`)).trim();
+    };
+    await eventually(
+      "both see each other",
+      async () => (await Promise.all(switches.map(state))).every((each) => each === "up"),
+      {
+        timeoutMs: 30_000,
+      },
+    );
+    await eventually("the first serves", async () => await serves() === "chassis1", {
+      timeoutMs: 20_000,
+    });
+    // Whoever sees nobody claims nothing: a third chassis would have to tell which of the two is gone.
+    await switches[0]!.ns.ip("link set uplink down");
+    await eventually(
+      "they miss each other",
+      async () => (await Promise.all(switches.map(state))).every((each) => each !== "up"),
+      {
+        timeoutMs: 30_000,
+      },
+    );
+    await switches[0]!.ns.ip("link set uplink up");
+    await eventually(
+      "they are back",
+      async () => (await Promise.all(switches.map(state))).every((each) => each === "up"),
+      {
+        timeoutMs: 30_000,
+      },
+    );
+    expect(chassis[1]!.openFlowErrors()).toEqual([]);
+  }, 120_000);
 });
