@@ -217,6 +217,12 @@ export interface Datapath {
   ports(): ReadonlyMap<number, DpPort>;
   portStats(portNo: number): DpPortStats | undefined;
 
+  /**
+   * True: more flows and packets are given at once, and who carries them out need not be woken for each;
+   * false: that was all.
+   */
+  holds?(on: boolean): void;
+
   /** Adds the flow, or replaces the flow of that id, its statistics kept. */
   putFlow(flow: DpFlow): void;
   deleteFlow(id: number): void;

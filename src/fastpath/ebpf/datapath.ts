@@ -271,6 +271,10 @@ class EbpfDatapath implements Datapath {
     this.kernel.flows.setVlanLimit(limit);
   }
 
+  holds(on: boolean): void {
+    this.user.holds?.(on);
+  }
+
   barrier(): Promise<void> {
     if (this.left) return Promise.resolve();
     this.kernel.flows.flush();

@@ -10,7 +10,7 @@ import type { CommandRoom } from "./commands.ts";
 import { RingWriter } from "./ring.ts";
 import { CTL_BACKLOG, CTL_WORKER_SLEEPING, type SharedState } from "./shared.ts";
 
-const MANY = 16;
+const MANY = 32;
 
 export class CommandQueue implements CommandRoom {
   private readonly ring: RingWriter;

@@ -380,6 +380,10 @@ class UserspaceDatapath implements Datapath {
     return isChanged;
   }
 
+  holds(on: boolean): void {
+    for (const link of this.links) link.holds(on);
+  }
+
   async barrier(): Promise<void> {
     const { links } = this;
     if (links.length === 1) return await this.owner.barrier();

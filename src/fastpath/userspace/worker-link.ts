@@ -170,8 +170,8 @@ export class WorkerLink {
     this.barriers.refuseAll(error);
   }
 
-  /** Of several upcalls, the answers to the last wake the worker. */
-  private readonly follows = (more: boolean): void => this.commands.holds(more);
+  /** More commands follow at once, until it is said that they do not: they wake the worker together. */
+  readonly holds = (on: boolean): void => this.commands.holds(on);
 
   private receive(message: WorkerMessage): void {
     if (message === 0) return this.turn();
@@ -195,7 +195,7 @@ export class WorkerLink {
     this.turnScheduled = false;
     if (this.closed) return;
     const { listeners, logger } = this.context;
-    this.upcallErrors += this.upcalls.deliver(UPCALLS_PER_TURN, listeners, logger, this.follows);
+    this.upcallErrors += this.upcalls.deliver(UPCALLS_PER_TURN, listeners, logger, this.holds);
     this.barriers.pass();
     const { control } = this.shared;
     Atomics.store(control, CTL_MAIN_SLEEPING, 1);

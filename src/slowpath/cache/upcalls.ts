@@ -222,12 +222,14 @@ export class Upcalls {
     this.defer(() => {
       this.refilling = false;
       this.budget = BATCH;
+      this.datapath.holds?.(true);
       while (this.budget > 0) {
         const upcall = this.queue.shift();
         if (!upcall) break;
         this.budget--;
         this.handle(upcall);
       }
+      this.datapath.holds?.(false);
       if (this.queue.size > 0) this.refill();
     });
   }
