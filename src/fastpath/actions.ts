@@ -224,6 +224,25 @@ export type DpAction =
   /** Ends the packet and counts it under its reason. */
   | { readonly type: "drop"; readonly reason: DropReason };
 
+/** True if `test` is of some action, in nested lists too. */
+export function someAction(
+  actions: readonly DpAction[],
+  test: (action: DpAction) => boolean,
+): boolean {
+  return actions.some((action) => {
+    if (test(action)) return true;
+    switch (action.type) {
+      case "clone":
+      case "sample":
+        return someAction(action.actions, test);
+      case "check_pkt_len":
+        return someAction(action.greater, test) || someAction(action.lessEqual, test);
+      default:
+        return false;
+    }
+  });
+}
+
 /** Equal in all that a datapath or a reader can see. */
 export function sameActions(a: readonly DpAction[], b: readonly DpAction[]): boolean {
   return a.length === b.length && a.every((action, i) => same(action, b[i]));

@@ -81,6 +81,8 @@ export interface Punts {
   /** The ports' records: a mapped array, `ports` of them. */
   readonly recordsFd: number;
   readonly ports: number;
+  /** Meters (engine/shared-meters.ts): a mapped array. */
+  readonly metersFd: number;
 }
 
 /** How a port with a program is opened. */

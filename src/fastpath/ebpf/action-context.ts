@@ -22,6 +22,7 @@ import type { PuntTarget, RareDrop } from "./punt.ts";
 export interface ActionMaps extends PuntTarget, CountMaps {
   readonly arguments: MapReference;
   readonly programs: MapReference;
+  readonly meters: MapReference;
   /** Made when the first program asks for them; throws a SystemError. Absent: programs track nothing. */
   readonly connections?: () => ConnectionMaps;
 }

@@ -47,7 +47,7 @@ export type Step =
   /** Arguments: tag protocol u16 in network order, tci u16. */
   | { readonly kind: "push_vlan"; readonly at: number }
   | { readonly kind: "pop_vlan" }
-  /** Arguments: a label stack entry, the new Ethernet type, both in network order. */
+  /** Arguments: a label stack entry u32, the new Ethernet type u16, both in network order. */
   | { readonly kind: "push_mpls"; readonly at: number }
   /** Argument: the new Ethernet type u16 in network order. */
   | { readonly kind: "pop_mpls"; readonly at: number }
@@ -78,10 +78,12 @@ export type Step =
   | { readonly kind: "ct_clear" }
   /** Argument: number of the meter u32. */
   | { readonly kind: "meter"; readonly at: number }
-  /** Argument: length u32. Last in its list, or its lists do nothing but send. */
+  /** Argument: length u32. Last in its list. */
   | {
     readonly kind: "check_length";
     readonly at: number;
+    /** What says how long the packet is without padding. */
+    readonly network: "ipv4" | "ipv6" | "frame";
     readonly greater: readonly Step[];
     readonly lessEqual: readonly Step[];
   };

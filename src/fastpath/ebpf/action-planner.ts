@@ -14,11 +14,12 @@
  */
 import type { Match } from "../../packet/key.ts";
 import { FIELDS, slot } from "../../packet/layout.ts";
-import type { DpAction, DpTunnel } from "../actions.ts";
+import { type DpAction, type DpTunnel, someAction } from "../actions.ts";
+import { MAX_DECISIONS } from "../punts.ts";
 import type { HashedNetwork, KernelActions, PlanWorld, Step, TunnelTarget } from "./action-plan.ts";
 import { ArgumentWriter } from "./argument-writer.ts";
 import { ctStep } from "./ct-plan.ts";
-import { looksAt, pinned, placeOf } from "./field-place.ts";
+import { type FieldPlace, looksAt, pinned, placeOf } from "./field-place.ts";
 import { optionBytes, type SetTunnelStep, tunnelArguments } from "./tunnel-step.ts";
 
 const TAG_PRESENT = 0x1000;
@@ -41,6 +42,10 @@ interface Known {
   mpls: boolean;
   /** Its network layer is the match's. */
   network: boolean;
+  /** Tags have come or gone. */
+  retagged: boolean;
+  /** So many have come that others than the process looks at may be in front of the network layer. */
+  deeper: boolean;
   /** Where tunnel ports send it. */
   tunnel?: DpTunnel;
 }
@@ -66,7 +71,7 @@ export class ActionPlanner {
   constructor(private readonly match: Match, private readonly world: PlanWorld) {}
 
   plan(actions: readonly DpAction[]): KernelActions {
-    this.stateful = recirculates(actions) || actions.some(({ type }) => type === "ct");
+    this.stateful = someAction(actions, ({ type }) => type === "recirc" || type === "ct");
     const steps = this.list(actions, this.known(), true, 0);
     if (!steps) return this.refusal!;
     const { args, plain, protocol, samples, stateful } = this;
@@ -98,6 +103,8 @@ export class ActionPlanner {
       untagged: !isTagged && (outer & TAG_PRESENT) !== 0,
       mpls: isMpls(ethType) && looksAt(this.match, "mpls_lse0"),
       network: true,
+      retagged: false,
+      deeper: false,
     };
   }
 
@@ -141,8 +148,20 @@ export class ActionPlanner {
         again = { kind: "recirculate", at: this.args.big(action.id) };
         continue;
       }
+      if (action.type === "clone") {
+        if (!isLast || again) {
+          if (!this.sendAll(action.actions, known, sends)) return undefined;
+          continue;
+        }
+        if (!this.flush(sends, steps, false)) return undefined;
+        const inner = this.list(action.actions, known, true, depth + 1);
+        if (!inner) return undefined;
+        steps.push(...inner);
+        continue;
+      }
       if (action.type === "ct") {
         if (again || depth > 0) return this.refuse("tracks a copy");
+        if (this.samples.length > 0) return this.refuse("samples and tracks");
         const first = steps.length === 0 && sends.length === 0;
         if (!this.flush(sends, steps, false)) return undefined;
         const step = ctStep(actions, i, first, this.args);
@@ -167,6 +186,27 @@ export class ActionPlanner {
     // What is behind the last output shows nowhere.
     while (last && steps.length > 0 && !shows(steps.at(-1)!)) steps.pop();
     return steps;
+  }
+
+  /** A list that works on a copy, and does nothing but send. */
+  private sendAll(actions: readonly DpAction[], known: Known, sends: Send[]): true | undefined {
+    let limit = NO_LIMIT;
+    for (const action of actions) {
+      if (action.type === "trunc") {
+        limit = action.maxLength;
+        continue;
+      }
+      if (action.type === "clone") {
+        if (!this.sendAll(action.actions, known, sends)) return undefined;
+        continue;
+      }
+      if (action.type !== "output") return this.refuse("changes a copy and goes on");
+      const send = this.send(action.port, limit, known);
+      if (!send) return undefined;
+      sends.push(send);
+      limit = NO_LIMIT;
+    }
+    return true;
   }
 
   private send(port: number, limit: number, known: Known): Send | undefined {
@@ -212,8 +252,8 @@ export class ActionPlanner {
   private step(
     action: DpAction,
     known: Known,
-    _last: boolean,
-    _depth: number,
+    last: boolean,
+    depth: number,
   ): Step | typeof NOTHING | undefined {
     switch (action.type) {
       case "set":
@@ -224,12 +264,15 @@ export class ActionPlanner {
         const low = tci & ~TAG_PRESENT;
         const at = this.args.add(Uint8Array.of(tpid >>> 8, tpid & 255, low & 255, low >>> 8));
         known.tags++;
+        known.deeper ||= !known.untagged;
         known.untagged = false;
+        known.retagged = true;
         return { kind: "push_vlan", at };
       }
       case "pop_vlan":
         if (known.tags === 0) return this.refuse("takes off a tag that may not be there");
         known.tags--;
+        known.retagged = true;
         return { kind: "pop_vlan" };
       case "ct_clear":
         return this.stateful ? { kind: "ct_clear" } : NOTHING;
@@ -241,9 +284,75 @@ export class ActionPlanner {
       case "meter":
         if (!this.world.hasMeter(action.id)) return this.refuse("a meter that programs lack");
         return { kind: "meter", at: this.args.words(action.id) };
+      case "check_pkt_len":
+        return last
+          ? this.checkLength(action, known, depth)
+          : this.refuse("asks for a length and goes on");
+      case "sample":
+        return this.sample(action, depth);
+      case "push_mpls":
+      case "add_mpls":
+        return this.pushMpls(action, known);
+      case "pop_mpls":
+        return this.popMpls(action, known);
       default:
         return this.refuse(action.type);
     }
+  }
+
+  private checkLength(
+    action: ActionOf<"check_pkt_len">,
+    known: Known,
+    depth: number,
+  ): Step | undefined {
+    if (!known.network) return this.refuse("asks for the length of a changed packet");
+    const at = this.args.words(action.length);
+    const greater = this.list(action.greater, { ...known }, true, depth + 1);
+    const lessEqual = greater && this.list(action.lessEqual, { ...known }, true, depth + 1);
+    if (!lessEqual) return undefined;
+    const ethType = pinned(this.match, "eth_type");
+    if (ethType === undefined) {
+      return this.refuse("asks for the length of a packet of unknown type");
+    }
+    const network = ethType === 0x0800 ? "ipv4" : ethType === 0x86dd ? "ipv6" : "frame";
+    return { kind: "check_length", at, network, greater, lessEqual };
+  }
+
+  private sample(action: ActionOf<"sample">, depth: number): typeof NOTHING | undefined {
+    const { probability, actions } = action;
+    if (probability === 0) return NOTHING;
+    if (probability >>> 0 === 0xffff_ffff) return this.refuse("samples every packet");
+    // The process dices for those that are in there, or not, in an order of its own.
+    const nested = someAction(actions, ({ type }) => type === "sample");
+    if (depth > 0 || nested) return this.refuse("samples in a list");
+    if (this.samples.length === MAX_DECISIONS) return this.refuse("too many samples");
+    this.samples.push(this.args.words(probability));
+    return NOTHING;
+  }
+
+  private pushMpls(
+    action: ActionOf<"push_mpls"> | ActionOf<"add_mpls">,
+    known: Known,
+  ): Step | undefined {
+    if (known.retagged) return this.refuse("puts a label behind tags that have changed");
+    if (action.type === "add_mpls" && action.l2) return this.refuse("puts a label over Ethernet");
+    if (!isMpls(action.ethType)) return this.refuse("puts a label under another type");
+    const at = this.args.big(action.lse);
+    this.args.add(Uint8Array.of(action.ethType >>> 8, action.ethType));
+    this.plain = true;
+    known.mpls = true;
+    known.network = false;
+    return { kind: "push_mpls", at };
+  }
+
+  private popMpls({ ethType }: ActionOf<"pop_mpls">, known: Known): Step | undefined {
+    if (!known.mpls) return this.refuse("takes off a label that may not be there");
+    if (!known.untagged) return this.refuse("takes off a label behind a tag");
+    const at = this.args.add(Uint8Array.of(ethType >>> 8, ethType));
+    this.plain = true;
+    known.mpls = false;
+    known.network = false;
+    return { kind: "pop_mpls", at };
   }
 
   private set(action: ActionOf<"set">, known: Known): Step | undefined {
@@ -255,7 +364,11 @@ export class ActionPlanner {
       return { kind: "note", at: this.args.words(number), field, state: this.stateful };
     }
     const isFrame = name === "eth_src" || name === "eth_dst";
-    const place = isFrame || known.network ? placeOf(name, this.match) : undefined;
+    const place = isFrame || known.network
+      ? placeOf(name, this.match)
+      : known.mpls && name === "mpls_lse0"
+      ? LABEL
+      : undefined;
     if (!place) return this.refuse(`sets ${name}`);
     const { bytes, shift = 0, foreign = 0 } = place;
     const wideMask = widen(mask, bytes, shift);
@@ -273,6 +386,9 @@ export class ActionPlanner {
     if (!known.network) return this.refuse("hashes what lies behind an unknown header");
     const ethType = pinned(this.match, "eth_type");
     if (ethType === undefined) return this.refuse("hashes a packet of unknown type");
+    // Whether the third tag is one for the process depends on how many there are.
+    const isTag = ethType === 0x8100 || ethType === 0x88a8;
+    if (known.deeper || (isTag && known.retagged)) return this.refuse("hashes behind many tags");
     const network = HASHED.get(ethType) ?? "frame";
     let fragments = false;
     if (network === "ipv4" || network === "ipv6") {
@@ -288,6 +404,8 @@ export class ActionPlanner {
   }
 }
 
+/** Of a label that was pushed. */
+const LABEL: FieldPlace = { base: "l3", offset: 0, bytes: 4, checksum: "none" };
 const NW_FRAG = slot("nw_frag").offset;
 const HASHED: ReadonlyMap<number, HashedNetwork> = new Map([
   [0x0800, "ipv4"],
@@ -304,22 +422,6 @@ const NOTHING = Symbol("nothing");
 function shows(step: Step): boolean {
   return step.kind === "output" || step.kind === "recirculate" || step.kind === "meter" ||
     step.kind === "check_length" || step.kind === "ct";
-}
-
-function recirculates(actions: readonly DpAction[]): boolean {
-  return actions.some((action) => {
-    switch (action.type) {
-      case "recirc":
-        return true;
-      case "clone":
-      case "sample":
-        return recirculates(action.actions);
-      case "check_pkt_len":
-        return recirculates(action.greater) || recirculates(action.lessEqual);
-      default:
-        return false;
-    }
-  });
 }
 
 /** The slot's bytes, shifted, at the end of `width` bytes. */

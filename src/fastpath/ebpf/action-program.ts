@@ -32,6 +32,9 @@ import { MAX_RECIRCULATIONS, STATE_DEPTH, STATE_RECIRC_ID, stateOffset } from ".
 import { emitHandOn, emitPunt } from "./punt.ts";
 import { guard, hasGuards } from "./step-guards.ts";
 import { hash } from "./step-hash.ts";
+import { checkLength } from "./step-length.ts";
+import { meter } from "./step-meter.ts";
+import { popMpls, pushMpls } from "./step-mpls.ts";
 import { set } from "./step-set.ts";
 import { emitSetTunnel } from "./tunnel-step.ts";
 import { slot } from "../../packet/layout.ts";
@@ -116,10 +119,18 @@ function emitStep(context: ActionContext, step: Step, last: boolean): void {
     case "ct_clear":
       return emitCtClear(context);
     case "push_mpls":
+      return pushMpls(context, step.at);
     case "pop_mpls":
+      return popMpls(context, step.at);
     case "meter":
-    case "check_length":
-      throw new Error(`not there yet: ${step.kind}`);
+      return meter(context, step.at);
+    case "check_length": {
+      const less = asm.fresh("not_longer");
+      checkLength(context, step, less);
+      emitList(context, step.greater, true);
+      asm.label(less);
+      return emitList(context, step.lessEqual, true);
+    }
     default: {
       const never: never = step;
       throw new Error(`unknown step ${String(never)}`);

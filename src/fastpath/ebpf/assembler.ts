@@ -29,6 +29,7 @@ import {
   CLASS_LDX,
   CLASS_ST,
   CLASS_STX,
+  COMPARE_EXCHANGE,
   type Condition,
   CONDITIONS,
   encodeSlots,
@@ -198,6 +199,12 @@ export class Assembler {
   atomic(operation: Atomic, size: 32 | 64, dst: Register, at: number, src: Register): this {
     const opcode = CLASS_STX | MODE_ATOMIC | SIZES[size];
     return this.put(opcode, register(dst), register(src), offset(at), ATOMICS[operation]);
+  }
+
+  /** `r0 = cmpxchg((uN *)(dst + off), r0, src)`: what stood there is in r0 then, r0 as it was if it was stored. */
+  compareExchange(size: 32 | 64, dst: Register, at: number, src: Register): this {
+    const opcode = CLASS_STX | MODE_ATOMIC | SIZES[size];
+    return this.put(opcode, register(dst), register(src), offset(at), COMPARE_EXCHANGE);
   }
 
   /** `dst = &map` */

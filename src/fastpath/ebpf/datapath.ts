@@ -252,14 +252,16 @@ class EbpfDatapath implements Datapath {
 
   setMeter(id: number, meter: DpMeter): void {
     this.user.setMeter(id, meter);
+    if (!this.left) this.kernel.meters.set(id, meter);
   }
 
   deleteMeter(id: number): void {
     this.user.deleteMeter(id);
+    if (!this.left) this.kernel.meters.delete(id);
   }
 
   meterStats(id: number): DpMeterStats | undefined {
-    return this.user.meterStats(id);
+    return (this.left ? undefined : this.kernel.meters.stats(id)) ?? this.user.meterStats(id);
   }
 
   get traffic(): PortTraffic | undefined {

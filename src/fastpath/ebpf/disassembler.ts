@@ -19,6 +19,7 @@ import {
   CLASS_LDX,
   CLASS_ST,
   CLASS_STX,
+  COMPARE_EXCHANGE,
   CONDITIONS,
   decodeSlots,
   HELPERS,
@@ -122,6 +123,9 @@ function slotText(slot: Slot, at: number, labels: ReadonlyMap<number, string>): 
         : unknown;
     case CLASS_STX: {
       if (mode === MODE_MEM) return `*(u${size} *)(${place(dst, offset)}) = r${src}`;
+      if (mode === MODE_ATOMIC && immediate === COMPARE_EXCHANGE) {
+        return `r0 = cmpxchg_${size}(${place(dst, offset)}, r0, r${src})`;
+      }
       const atomic = nameIn(ATOMICS, immediate);
       if (mode !== MODE_ATOMIC || atomic === undefined) return unknown;
       return `lock *(u${size} *)(${place(dst, offset)}) ${SYMBOLS[atomic]} r${src}`;

@@ -85,6 +85,8 @@ export type Size = keyof typeof SIZES;
 
 /** Atomic operations, in the immediate. */
 export const ATOMICS = { add: 0x00, or: 0x40, and: 0x50, xor: 0xa0 } as const;
+/** The one that compares with r0, and leaves there what it found. */
+export const COMPARE_EXCHANGE = 0xf1;
 export type Atomic = keyof typeof ATOMICS;
 
 /** What the immediate of LD_IMM64 is, in its source register field. */

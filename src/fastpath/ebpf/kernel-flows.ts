@@ -16,7 +16,7 @@ import { loadTcProgram, programInfo } from "../../linux/bpf-program.ts";
 import { close, SystemError } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
 import { FlowKey, type Match } from "../../packet/key.ts";
-import type { DpAction } from "../actions.ts";
+import { type DpAction, someAction } from "../actions.ts";
 import type { DpFlow } from "../datapath.ts";
 import {
   MAIN_SLOT,
@@ -66,6 +66,8 @@ export interface KernelFlowsOptions {
   /** The maps of connections, made when they are asked for. */
   readonly connections?: () => ConnectionMaps;
   readonly targetOf: (port: number) => PortTarget | undefined;
+  /** Absent: programs can enforce all meters. */
+  readonly hasMeter?: (id: number) => boolean;
   readonly logger: Logger;
 }
 
@@ -95,7 +97,7 @@ export class KernelFlows {
   constructor(private readonly options: KernelFlowsOptions) {
     const { maps, puntIfindex, half } = options;
     this.held = options.held;
-    this.world = { targetOf: options.targetOf, hasMeter: () => false };
+    this.world = { targetOf: options.targetOf, hasMeter: options.hasMeter ?? (() => true) };
     this.masks = new KernelMasks(options.alwaysExact);
     this.shards = machineShards();
     const { connections } = options;
@@ -191,12 +193,24 @@ export class KernelFlows {
   /** A port has come, gone or changed: flows that send to it are looked at again. */
   portChanged(port: number): void {
     const sends = (actions: readonly DpAction[]): boolean =>
-      actions.some((action) => action.type === "output" && action.port === port);
+      someAction(actions, (action) => action.type === "output" && action.port === port);
     for (const [id, entry] of [...this.entries]) {
       const { actions } = entry;
       if (sends(actions)) this.put({ id, match: this.matchOf(entry), actions });
     }
     for (const flow of [...this.waiting.values()]) if (sends(flow.actions)) this.put(flow);
+  }
+
+  /**
+   * Programs can enforce a meter that they could not, or not any more. Flows that went to userspace
+   * for it stay there until they are put again.
+   */
+  meterChanged(meter: number): void {
+    const uses = (actions: readonly DpAction[]): boolean =>
+      someAction(actions, (action) => action.type === "meter" && action.id === meter);
+    for (const [id, entry] of [...this.entries]) {
+      if (uses(entry.actions)) this.put({ id, match: this.matchOf(entry), actions: entry.actions });
+    }
   }
 
   get isHeld(): boolean {

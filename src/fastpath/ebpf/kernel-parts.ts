@@ -28,6 +28,7 @@ import { Connections } from "./connections.ts";
 import { KernelFlows } from "./kernel-flows.ts";
 import { KeptFlows } from "./kept-flows.ts";
 import { assembleEntry } from "./main-program.ts";
+import { KernelMeters } from "./kernel-meters.ts";
 import { closeMaps, type DatapathMaps, MAX_KERNEL_PORTS } from "./maps.ts";
 import type { PinnedPort, PinnedState, Pins } from "./pins.ts";
 import { PortRecords } from "./port-records.ts";
@@ -60,6 +61,7 @@ export interface KernelPartsOptions {
 
 export class KernelParts implements KernelSide {
   readonly ports: PortRecords;
+  readonly meters: KernelMeters;
   readonly flows: KernelFlows;
   readonly punts: Punts;
   readonly connections: Connections;
@@ -77,8 +79,14 @@ export class KernelParts implements KernelSide {
 
   constructor(private readonly options: KernelPartsOptions) {
     const { maps, device, logger, adopted, pins, kept } = options;
+    this.meters = new KernelMeters(maps.meters, (id) => this.flows.meterChanged(id));
     this.ports = new PortRecords(maps.ports, maps.portCounts, machineShards());
-    this.punts = { fd: device.fd, recordsFd: maps.ports.fd, ports: MAX_KERNEL_PORTS };
+    this.punts = {
+      fd: device.fd,
+      recordsFd: maps.ports.fd,
+      ports: MAX_KERNEL_PORTS,
+      metersFd: maps.meters.fd,
+    };
     for (const port of adopted?.ports ?? []) {
       this.kept.set(port.name, port);
       this.pinned.set(port.portNo, port);
@@ -97,6 +105,7 @@ export class KernelParts implements KernelSide {
       held: adopted !== undefined,
       receives: (port) => this.receiving.has(port),
       targetOf: (port) => this.targets.get(port),
+      hasMeter: (id) => this.meters.canEnforce(id),
       connections: () => this.connections.maps,
       logger,
     });

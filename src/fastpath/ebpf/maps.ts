@@ -7,6 +7,7 @@
  *   counts     flow id and shard → counts (abi.ts)       "
  *   arguments  slot → arguments of an action program     "
  *   programs   slot → program; 0 is the main program     "
+ *   meters     meter → record (../engine/shared-meters.ts) "
  *   state      each CPU's packet state (packet-state.ts) "
  *   masks      the mask table, one value                 as long as the key's layout
  *   megaflows  masked key → flow id                      "
@@ -16,6 +17,8 @@
  * Those of a layout are replaced all at once, with the program that uses them. What is pinned: pins.ts.
  */
 import { BpfMap, type MapSpec } from "../../linux/bpf-map.ts";
+import { MAX_METERS } from "../engine/meters.ts";
+import { SHARED_METER_BYTES } from "../engine/shared-meters.ts";
 import { PORT_RECORD_BYTES } from "../punts.ts";
 import {
   ARGUMENT_BYTES,
@@ -46,6 +49,7 @@ export interface DatapathMaps {
   readonly arguments: BpfMap;
   readonly programs: BpfMap;
   readonly state: BpfMap;
+  readonly meters: BpfMap;
 }
 
 const array = (name: string, valueBytes: number, maxEntries: number) =>
@@ -98,6 +102,7 @@ export function openDatapathMaps(maxFlows: number, pins?: Pins): DatapathMaps {
       flows: keep(BpfMap.create(flowRecords(maxFlows))),
       counts: keep(BpfMap.create(flowCounts(maxFlows, count))),
       arguments: keep(BpfMap.create(array("solovs_args", ARGUMENT_BYTES, ARGUMENT_SLOTS))),
+      meters: keep(BpfMap.create(array("solovs_meters", SHARED_METER_BYTES, MAX_METERS))),
       state: keep(pins ? BpfMap.openPinned(pins.path("state"), STATE) : BpfMap.create(STATE)),
     };
   } catch (error) {

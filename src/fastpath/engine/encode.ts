@@ -50,7 +50,7 @@ import {
 } from "./opcodes.ts";
 
 /** Metadata that a `set` may change; tunnel metadata is changed as a whole. */
-const KEY_SLOTS: readonly SlotName[] = ["pkt_mark", "skb_priority"];
+const KEY_SLOTS: readonly SlotName[] = ["pkt_mark", "skb_priority", "dp_hash", "recirc_id"];
 /** Ethernet, IPv6, UDP and Geneve with all options that fit. */
 const MAX_TUNNEL_HEADER = 14 + 40 + 8 + 8 + 252;
 /** Lists in lists; a stack that deep is nobody's intention. */

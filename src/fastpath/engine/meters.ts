@@ -64,7 +64,15 @@ export function readMeterStats(stats: Float64Array, id: number, bands: number): 
   };
 }
 
+/** Meters elsewhere that go before a table's own. */
+export interface OtherMeters {
+  has(id: number): boolean;
+  run(id: number, packets: number, bytes: number, nowMs: number): number;
+}
+
 export class MeterTable {
+  /** Those that programs in the kernel use, too (shared-meters.ts). */
+  shared: OtherMeters | undefined;
   private readonly meters: (Meter | undefined)[] = [];
   /** After METER_REMARK: by how much the drop precedence grows. */
   level = 0;
@@ -87,6 +95,7 @@ export class MeterTable {
 
   /** What becomes of `packets` packets with `bytes` bytes together, on a millisecond clock. */
   run(id: number, packets: number, bytes: number, nowMs: number): number {
+    if (this.shared?.has(id)) return this.shared.run(id, packets, bytes, nowMs);
     const meter = this.meters[id];
     if (!meter) return METER_PASS;
     const { stats } = this;

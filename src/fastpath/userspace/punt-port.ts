@@ -22,6 +22,8 @@ import {
   raw,
 } from "../../linux/libc.ts";
 import { VNET_BYTES } from "../../packet/frame.ts";
+import { MAX_METERS } from "../engine/meters.ts";
+import { SHARED_METER_BYTES, SharedMeters } from "../engine/shared-meters.ts";
 import { DP_KEY_WORDS, METADATA_WORD } from "../../packet/layout.ts";
 import { pushVlan } from "../../packet/rewrite.ts";
 import {
@@ -52,6 +54,7 @@ const READ = PORT_RECORD.read * 2;
 const ETHER_TYPE_AT = VNET_BYTES + 12;
 const VNET_F_NEEDS_CSUM = 1;
 const QUEUE_FULL = counterIndex("drop_punt_queue_full");
+const METERS_BYTES = MAX_METERS * SHARED_METER_BYTES;
 const NO_PORT = counterIndex("drop_punt_no_port");
 const BAD_HEADER = counterIndex("drop_punt_bad_header");
 
@@ -60,6 +63,7 @@ export class PuntPort {
   private readonly records: Int32Array;
   private readonly address: number;
   private readonly length: number;
+  private readonly metersAt: number;
   /** Ports that have punted since the queue was empty. */
   private readonly seen = new Set<number>();
   private readonly before = new Map<number, number>();
@@ -71,6 +75,8 @@ export class PuntPort {
     this.length = punts.ports * PORT_RECORD_BYTES;
     this.address = mmap(this.length, PROT_READ | PROT_WRITE, MAP_SHARED, punts.recordsFd);
     this.records = new Int32Array(memoryAt(this.address, this.length));
+    this.metersAt = mmap(METERS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, punts.metersFd);
+    forwarder.meters.shared = new SharedMeters(memoryAt(this.metersAt, METERS_BYTES));
   }
 
   /** Forwards at most `budget` packets; whether more may wait. */
@@ -99,6 +105,8 @@ export class PuntPort {
 
   end(): void {
     munmap(this.address, this.length);
+    this.forwarder.meters.shared = undefined;
+    munmap(this.metersAt, METERS_BYTES);
   }
 
   private word(port: number, word: number): number {

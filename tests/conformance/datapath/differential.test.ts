@@ -4,19 +4,15 @@
  *
  * Random numbers come from `SOLOVS_SEED`; a failure names the round.
  */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import type { Packet } from "../../../src/fastpath/datapath.ts";
-import { openEbpfDatapath } from "../../../src/fastpath/ebpf/datapath.ts";
-import { openUserspaceDatapath } from "../../../src/fastpath/userspace/datapath.ts";
 import { plainFrames } from "../../../src/packet/vnet.ts";
 import { eventually } from "../../support/eventually.ts";
 import { describePrivileged } from "../../support/privileged.ts";
 import { Seeded } from "../../support/seeded.ts";
-import { Bench } from "./bench.ts";
-import { ONLY_USERSPACE, openHostRig } from "./host-rig.ts";
-import { RandomFlows } from "./random-flows.ts";
+import { METERS, RandomFlows } from "./random-flows.ts";
 import { randomPacket } from "./random-packets.ts";
-import type { Rig } from "./rig.ts";
+import { twoDatapaths } from "./two-datapaths.ts";
 
 const ROUNDS = 12;
 const PACKETS = 40;
@@ -27,18 +23,7 @@ const plain = ({ data, vnet }: Packet): string[] =>
   plainFrames(data, vnet).map((frame) => frame.toHex());
 
 describePrivileged("in the kernel and in userspace the same happens", [], () => {
-  const rigs: Rig[] = [];
-  const benches: Bench[] = [];
-  beforeAll(async () => {
-    for (const open of [openEbpfDatapath, openUserspaceDatapath]) {
-      const rig = await openHostRig(open, ONLY_USERSPACE);
-      rigs.push(rig);
-      benches.push(await Bench.open(rig));
-    }
-  });
-  afterAll(async () => {
-    for (const rig of rigs) await rig.close();
-  });
+  const benches = twoDatapaths();
 
   const seeds = new Seeded();
   for (let round = 0; round < ROUNDS; round++) {
@@ -56,9 +41,11 @@ describePrivileged("in the kernel and in userspace the same happens", [], () => 
         const flow = flows.flowFor(packet, ports[from]!, id);
         return flow && r.next(12) > 0 ? [flow] : [];
       });
+      flows.takeRounds().forEach((flow, i) => list.push({ ...flow, id: PACKETS + i }));
       const seen = [];
       for (const bench of benches) {
         await bench.reset();
+        METERS.forEach((meter, id) => bench.datapath.setMeter(id, meter));
         for (const flow of list) bench.install(flow);
         await bench.datapath.barrier();
         const began = new Map(ports.map((port) => [port, bench.datapath.portStats(port)!]));
@@ -94,7 +81,9 @@ describePrivileged("in the kernel and in userspace the same happens", [], () => 
             ...[txPackets - before.txPackets, txBytes - before.txBytes],
           ];
         });
-        seen.push({ out, stats, upcalls, hits, counted });
+        const meters = METERS.map((_, id) => bench.datapath.meterStats(id));
+        const drops = ["drop_meter", "recirculations"].map((name) => bench.counted(name));
+        seen.push({ out, stats, upcalls, hits, counted, meters, drops });
       }
       expect(seen[0]).toEqual(seen[1]!);
     });
@@ -103,6 +92,6 @@ describePrivileged("in the kernel and in userspace the same happens", [], () => 
   test("most of it happened in the kernel", () => {
     const all = benches[0]!.datapath.counters();
     const inKernel = (all["kernel_hits"] ?? 0) / ROUNDS / PACKETS / REPEATS;
-    expect(inKernel).toBeGreaterThan(0.4);
+    expect(inKernel).toBeGreaterThan(0.25);
   });
 });

@@ -3,6 +3,7 @@
  * however counters are shared between CPUs, with one VLAN tag or two; and every kind of action.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import type { DpAction } from "../../../src/fastpath/actions.ts";
 import { type Plan, planActions, type PlanWorld } from "../../../src/fastpath/ebpf/action-plan.ts";
 import { assembleActions } from "../../../src/fastpath/ebpf/action-program.ts";
 import { KeyLayout, METADATA, PARSED } from "../../../src/fastpath/ebpf/key-layout.ts";
@@ -115,6 +116,47 @@ describePrivileged("the verifier", [], () => {
       }
     });
   }
+
+  test("takes the actions that are not sets", () => {
+    const out = (port: number): DpAction => ({ type: "output", port });
+    const trunc = { type: "trunc", maxLength: 100 } as const;
+    const hash = { type: "hash", algorithm: "l4", basis: 1 } as const;
+    const wide = { type: "hash", algorithm: "sym_l4", basis: 1, wide: true } as const;
+    const recirc = { type: "recirc", id: 1 } as const;
+    const meter = { type: "meter", id: 1 } as const;
+    const sample = { type: "sample", probability: 5, actions: [] } as const;
+    const mpls = { type: "push_mpls", ethType: 0x8847, lse: 0x1140 } as const;
+    const ipv4 = { eth_type: "0x800", ip_frag: "no", vlan_tci: "0" };
+    const ipv6 = { ...ipv4, eth_type: "0x86dd" };
+    const label = { eth_type: "0x8847", mpls_bos: "1", vlan_tci: "0" };
+    const longer = {
+      type: "check_pkt_len",
+      length: 1500,
+      greater: [meter, out(1), recirc],
+      lessEqual: [set("eth_dst", 1n), { type: "clone", actions: [out(2)] }],
+    } as const;
+    const lists: readonly (readonly [typeof ipv4 | typeof label, readonly DpAction[]])[] = [
+      [ipv4, [out(1), hash, recirc]],
+      [ipv6, [wide, out(1), recirc]],
+      [ipv4, [meter, sample, sample, out(1), meter, trunc, out(2)]],
+      [ipv6, [longer]],
+      [ipv4, [{ ...longer, length: 60 }]],
+      [ipv4, [mpls, out(1), mpls, set("mpls_lse0", 1n), out(2)]],
+      [label, [{ type: "pop_mpls", ethType: 0x800 }, recirc, out(1)]],
+      [label, [wide, set("mpls_lse0", 1n), trunc, out(1)]],
+    ];
+    for (const cpus of [1, 4, 64]) {
+      for (const [fields, actions] of lists) {
+        const plan = planActions(actions, matchOf(fields), WORLD);
+        expect(plan).toMatchObject({ kind: "plan" });
+        const { bytes } = assembleActions(plan as Plan, {
+          ...maps,
+          ...{ ifindex: 1, shards: shardsFor(cpus) },
+        });
+        expect(load(bytes)).toBeLessThan(MOST_VERIFIED);
+      }
+    }
+  });
 
   test("takes a port's program", () => {
     expect(load(assembleEntry(8191, maps.programs).bytes)).toBeLessThan(MOST_VERIFIED);

@@ -3,10 +3,11 @@
  * agree in the mask, too, and in the actions.
  */
 import type { DpAction } from "../../../src/fastpath/actions.ts";
+import type { DpMeter } from "../../../src/fastpath/meters.ts";
 import type { DpFlow, Packet } from "../../../src/fastpath/datapath.ts";
 import { extract } from "../../../src/packet/extract.ts";
 import { Frame, VNET_BYTES } from "../../../src/packet/frame.ts";
-import { FlowKey } from "../../../src/packet/key.ts";
+import { FlowKey, type Match } from "../../../src/packet/key.ts";
 import { DP_KEY_WORDS, FIELDS, slot, type SlotName } from "../../../src/packet/layout.ts";
 import type { Seeded } from "../../support/seeded.ts";
 import { set } from "./bench.ts";
@@ -52,6 +53,17 @@ const SETTABLE: readonly (readonly [number, readonly SlotName[]])[] = [
 ];
 const ANY = EXTRA.filter((name) => name !== "tcp_flags" && name !== "mpls_lse1");
 
+/** Buckets that nothing flows into: what they do does not depend on time. */
+export const METERS: readonly DpMeter[] = [
+  { unit: "pktps", bands: [{ type: "drop", rate: 0, burst: 5 }] },
+  { unit: "kbps", bands: [{ type: "drop", rate: 0, burst: 4 }] },
+  {
+    unit: "kbps",
+    bands: [{ type: "drop", rate: 0, burst: 3 }, { type: "drop", rate: 1_000_000, burst: 5 }],
+  },
+  { unit: "pktps", bands: [{ type: "dscp_remark", rate: 0, burst: 2, precedenceLevel: 1 }] },
+];
+
 interface Kind {
   readonly mask: FlowKey;
   readonly actions: readonly DpAction[];
@@ -67,6 +79,8 @@ function look(mask: FlowKey, name: SlotName, r?: Seeded): void {
 export class RandomFlows {
   private readonly kinds = new Map<string, Kind>();
   private readonly known = new Set<string>();
+  private readonly rounds: Omit<DpFlow, "id">[] = [];
+  private nextRound = 1;
   private readonly frame = new Frame();
 
   constructor(private readonly r: Seeded, private readonly ports: readonly number[]) {}
@@ -107,24 +121,108 @@ export class RandomFlows {
     return mask;
   }
 
-  private randomActions(key: FlowKey): DpAction[] {
+  private randomActions(key: FlowKey, depth = 0): DpAction[] {
     const { r } = this;
     if (r.next(8) === 0) return [];
     const actions: DpAction[] = [];
     for (let n = 1 + r.next(5); n > 0; n--) actions.push(this.randomAction(key));
-    actions.push({ type: "output", port: r.pick(this.ports) });
+    actions.push(...this.randomEnd(key, depth));
     return actions;
+  }
+
+  /** What a list ends with: mostly an output. */
+  private randomEnd(key: FlowKey, depth: number): DpAction[] {
+    const { r } = this;
+    const output: DpAction = { type: "output", port: r.pick(this.ports) };
+    const trunc: DpAction = { type: "trunc", maxLength: 60 + r.next(60) };
+    const nested = (): DpAction[] => depth < 2 ? this.randomActions(key, depth + 1) : [output];
+    switch (r.next(10)) {
+      case 0:
+      case 1:
+        return [
+          {
+            type: "hash",
+            basis: r.next(1000),
+            ...r.pick(
+              [
+                { algorithm: "l4" },
+                { algorithm: "sym_l4" },
+                { algorithm: "sym_l4", wide: true },
+              ] as const,
+            ),
+          },
+          ...r.next(2) === 0 ? [set("pkt_mark", BigInt(r.next(1000)))] : [],
+          ...this.goRound(key, depth),
+        ];
+      case 2:
+        return [
+          output,
+          trunc,
+          { type: "output", port: r.pick(this.ports.filter((port) => port !== output.port)) },
+        ];
+      case 3:
+        return [{ type: "clone", actions: [output] }, { type: "clone", actions: nested() }];
+      case 4:
+        return [{
+          type: "check_pkt_len",
+          length: 60 + r.next(60),
+          greater: nested(),
+          lessEqual: nested(),
+        }];
+      case 5: {
+        const label = { type: "push_mpls", ethType: 0x8847, lse: r.next(1 << 30) } as const;
+        return [label, output, ...r.next(2) === 0 ? [label, output] : []];
+      }
+      default:
+        return [output];
+    }
+  }
+
+  /** The packet comes again, and finds a flow, or none. */
+  private goRound(key: FlowKey, depth: number): DpAction[] {
+    const { r } = this;
+    const id = this.nextRound++;
+    if (depth < 3 && r.next(4) > 0) {
+      const match: Match = { key: new FlowKey(), mask: new FlowKey() };
+      match.key.bytes.set(key.bytes.subarray(0, 4));
+      match.mask.bytes.fill(0xff, 0, 4);
+      look(match.mask, "recirc_id");
+      match.key.set(FIELDS.recirc_id, id);
+      if (r.next(3) === 0) look(match.mask, "eth_type");
+      match.key.set(FIELDS.eth_type, match.mask.get(FIELDS.eth_type) && key.get(FIELDS.eth_type));
+      const actions = this.randomActions(key, depth + 1);
+      this.rounds.push({ match, actions });
+    }
+    return [{ type: "recirc", id }];
+  }
+
+  /** Flows for packets that come again, since they were asked for. */
+  takeRounds(): readonly Omit<DpFlow, "id">[] {
+    return this.rounds.splice(0);
   }
 
   private randomAction(key: FlowKey): DpAction {
     const { r } = this;
     const output: DpAction = { type: "output", port: r.pick(this.ports) };
     const tagged = key.get(FIELDS.vlan_tci) !== 0;
-    switch (r.next(16)) {
+    switch (r.next(20)) {
       case 0:
       case 1:
       case 2:
         return output;
+      case 16:
+        return { type: "meter", id: r.next(METERS.length + 1) };
+      case 17:
+        // What is taken is as good as sure, or does not show.
+        return r.next(2) === 0
+          ? { type: "sample", probability: 0xffff_fffe, actions: [output] }
+          : { type: "sample", probability: 0x8000_0000, actions: [] };
+      case 18:
+        return key.get(FIELDS.eth_type) === 0x8847
+          ? { type: "pop_mpls", ethType: r.pick([0x8847, 0x800]) }
+          : output;
+      case 19:
+        return { type: "clone", actions: [output, { type: "trunc", maxLength: 70 }, output] };
       case 3:
         return { type: "push_vlan", tpid: r.pick([0x8100, 0x88a8]), tci: r.next(0x10000) };
       case 4:

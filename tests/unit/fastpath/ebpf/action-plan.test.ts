@@ -93,7 +93,7 @@ describe("plans", () => {
   test("every plan assembles", () => {
     const map = { name: "m", fd: 1 };
     const shards = { count: 2, own: true };
-    const counts = { portCounts: map, counts: map, shards };
+    const counts = { portCounts: map, counts: map, meters: map, shards };
     const maps = { ifindex: 5, ports: map, state: map, arguments: map, programs: map, ...counts };
     const made = plan([
       set("nw_dst", 1n),

@@ -35,6 +35,7 @@ const MAPS = {
   programs: map("programs"),
   arguments: map("arguments"),
   state: map("state"),
+  meters: map("meters"),
 };
 const main = (fields: Parameters<typeof matchOf>[0]) =>
   assembleMain(KeyLayout.empty().with(kernelMask(matchOf(fields))!), MAPS, 2);
