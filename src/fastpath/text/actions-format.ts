@@ -215,7 +215,8 @@ function formatSet(run: readonly SetAction[], types: Types): string {
     return `set(${header}(${texts.filter((text) => text !== undefined).join(",")}))`;
   }
   if (first.slot === "mpls_lse0" || isMplsSlot(first.slot)) {
-    return `set(mpls(${formatLse(numberOf(first.value))}))`;
+    const mask = isAll(first.mask, 0xff) ? undefined : numberOf(first.mask);
+    return `set(mpls(${formatLse(numberOf(first.value), mask)}))`;
   }
   if (first.slot.startsWith("nsh_")) return `set(nsh(${formatSetNsh(run)}))`;
   const word = Object.entries(NUMBERS).find(([, slot]) => slot === first.slot)?.[0] ?? first.slot;

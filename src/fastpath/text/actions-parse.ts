@@ -186,6 +186,8 @@ const SET_ORDER: readonly SlotName[] = [
   "tp_dst",
   "skb_priority",
   "pkt_mark",
+  "dp_hash",
+  "recirc_id",
 ];
 
 function scanSet(s: Scanner): DpAction[] {
