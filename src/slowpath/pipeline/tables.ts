@@ -205,7 +205,8 @@ export class FlowTables {
 
   /** Rules that connections are shown. */
   get shown(): number {
-    return this.store.tables.reduce((sum, t) => sum + t.classifier.size - t.hidden, 0);
+    return this.store.chosen(TABLE_ALL)
+      .reduce((sum, { classifier, hidden }) => sum + classifier.size - hidden, 0);
   }
 
   // Change

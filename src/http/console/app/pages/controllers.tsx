@@ -169,14 +169,16 @@ function RemoteTable({ rows, table, whose, may, onEdit, onChanged }: RemoteTable
           {rows.map((row) => {
             const status = (row["status"] ?? {}) as Readonly<Record<string, string>>;
             const connected = row["is_connected"] === true;
+            // One that waits has nobody to miss.
+            const waits = /^p(tcp|ssl|unix):/.test(String(row["target"]));
             return (
               <tr key={row._uuid}>
                 <td class="mono">{String(row["target"])}</td>
                 <td data-name={t("Bridge")}>{whose(row._uuid).join(", ")}</td>
                 <td data-name={t("State")}>
                   <span class="row tight">
-                    <Dot tone={connected ? "good" : "bad"} />
-                    {connected ? t("connected") : t("not connected")}
+                    <Dot tone={connected ? "good" : waits ? undefined : "bad"} />
+                    {connected ? t("connected") : waits ? t("waits") : t("not connected")}
                     {status["state"] && <Badge>{status["state"]}</Badge>}
                     {status["last_error"] && <span class="bad">{status["last_error"]}</span>}
                   </span>

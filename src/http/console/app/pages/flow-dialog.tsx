@@ -112,7 +112,12 @@ export function FlowDialog({ bridge, flow, rate, onEdit, onClose }: FlowDialogPr
       </dl>
       <section class="stack">
         <h3>{t("Datapath flows made from it ({n})", { n: made.data?.total ?? 0 })}</h3>
-        {made.data?.flows.map((line) => <pre class="block" key={line}>{line}</pre>)}
+        {made.data?.flows.map((line) => (
+          <div class="row" key={line}>
+            <Placement line={line} />
+            <pre class="block">{line}</pre>
+          </div>
+        ))}
         {made.data?.total === 0 && (
           <p class="quiet">
             {t("None now: no packet has met this flow within the last seconds.")}
@@ -122,4 +127,14 @@ export function FlowDialog({ bridge, flow, rate, onEdit, onClose }: FlowDialogPr
       </section>
     </Dialog>
   );
+}
+
+/** Where a datapath flow is done: `dp:ebpf` of its line. */
+function Placement({ line }: { readonly line: string }) {
+  const t = useTexts();
+  const place = /\bdp:(\w+)/.exec(line)?.[1];
+  if (place === undefined) return null;
+  return place === "ebpf"
+    ? <Badge tone="good">{t("in the kernel")}</Badge>
+    : <Badge>{t("in userspace")}</Badge>;
 }

@@ -83,8 +83,9 @@ export function History() {
   );
 }
 
+/** Who, and by which program: what it was told to do is in the comment. */
 const whoText = ({ author }: Summary): string =>
-  [author.user, author.command, author.who].filter(Boolean).join(" · ");
+  [author.user, author.command?.split(" ")[0], author.who].filter(Boolean).join(" · ");
 
 function RevisionRow(
   { revision, newest, may, onOpen }: {

@@ -10,6 +10,7 @@ import { placeText } from "../core/router.ts";
 import { useStore } from "../core/store.ts";
 import { Chart } from "../ui/chart.tsx";
 import { Badge, Card, Choice, Dot, Load, Spark, Waiting } from "../ui/parts.tsx";
+import { DropReasons } from "./drop-reasons.tsx";
 import { Problems } from "./problems.tsx";
 import { TopFlows } from "./top-flows.tsx";
 
@@ -29,6 +30,7 @@ export function Overview() {
       <div class="columns">
         <TopPorts reading={reading} />
         <TopFlows bridges={bridges.data.bridges} />
+        <DropReasons />
         <ControllerList bridges={bridges.data} />
         <About status={status.data} />
       </div>

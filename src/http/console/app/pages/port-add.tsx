@@ -3,13 +3,22 @@ import { useState } from "preact/hooks";
 import { part } from "../core/api.ts";
 import { useAction, useApp, useTexts } from "../core/app.ts";
 import { applyChange } from "../core/change.ts";
+import {
+  ALL_VLANS,
+  bondColumns,
+  NEW_BOND,
+  NEW_TUNNEL,
+  tunnelColumns,
+  vlanColumns,
+} from "../core/port-columns.ts";
 import { Check, Dialog, Pick, Text } from "../ui/form.tsx";
 import { Choice, Note } from "../ui/parts.tsx";
 import { type Device, DevicePicker, DeviceWarning, isRisky } from "./device-picker.tsx";
+import { BondFields } from "./port-bond.tsx";
+import { TunnelFields } from "./port-tunnel.tsx";
+import { VlanFields } from "./port-vlan.tsx";
 
 type Kind = "device" | "internal" | "patch" | "tunnel" | "bond";
-type Vlan = "all" | "access" | "trunk";
-const TUNNELS = ["vxlan", "geneve", "gre", "ip6gre", "erspan", "gtpu", "bareudp"] as const;
 const CONFIRM_SECONDS = 120;
 
 export interface AddPortProps {
@@ -24,14 +33,10 @@ export function AddPort({ bridge, bridges, onClose }: AddPortProps) {
   const [kind, setKind] = useState<Kind>("device");
   const [device, setDevice] = useState<Device>();
   const [name, setName] = useState("");
-  const [members, setMembers] = useState("");
   const [peerBridge, setPeerBridge] = useState(bridges.find((each) => each !== bridge) ?? "");
-  const [tunnel, setTunnel] = useState<(typeof TUNNELS)[number]>("vxlan");
-  const [remote, setRemote] = useState("");
-  const [key, setKey] = useState("");
-  const [vlan, setVlan] = useState<Vlan>("all");
-  const [tag, setTag] = useState("");
-  const [trunks, setTrunks] = useState("");
+  const [tunnel, setTunnel] = useState(NEW_TUNNEL);
+  const [bond, setBond] = useState(NEW_BOND);
+  const [vlan, setVlan] = useState(ALL_VLANS);
   const [confirm, setConfirm] = useState<boolean>();
   const [wrong, setWrong] = useState<string>();
   const { busy, run } = useAction();
@@ -39,11 +44,6 @@ export function AddPort({ bridge, bridges, onClose }: AddPortProps) {
   const confirming = confirm ?? risky;
   const peerName = `${name}-peer`.slice(-15);
 
-  const vlanColumns = (): Record<string, unknown> => {
-    if (vlan === "access") return { tag: Number(tag) };
-    if (vlan === "all" || trunks.trim() === "") return {};
-    return { trunks: trunks.split(",").map((each) => Number(each.trim())) };
-  };
   const body = (): Record<string, unknown> => {
     switch (kind) {
       case "device":
@@ -53,16 +53,9 @@ export function AddPort({ bridge, bridges, onClose }: AddPortProps) {
       case "patch":
         return { name, type: "patch", options: { peer: peerName } };
       case "tunnel":
-        return {
-          name,
-          type: tunnel,
-          options: { remote_ip: remote, ...(key !== "" && { key }) },
-        };
+        return { name, ...tunnelColumns(tunnel) };
       case "bond":
-        return {
-          name,
-          interfaces: members.split(",").map((each) => ({ name: each.trim() })),
-        };
+        return { name, ...bondColumns(bond) };
       default: {
         const never: never = kind;
         return never;
@@ -79,12 +72,14 @@ export function AddPort({ bridge, bridges, onClose }: AddPortProps) {
         await applyChange(app, t, {
           method: "POST",
           path: "/batch",
-          body: { operations: patchOperations(bridge, name, peerBridge, peerName, vlanColumns()) },
+          body: {
+            operations: patchOperations(bridge, name, peerBridge, peerName, vlanColumns(vlan)),
+          },
           said: t("{bridge} and {other} are joined.", { bridge, other: peerBridge }),
           confirmWithin,
         });
       } else {
-        const columns = { ...body(), ...vlanColumns() };
+        const columns = { ...body(), ...vlanColumns(vlan) };
         await applyChange(app, t, {
           method: "POST",
           path: `/bridges/${part(bridge)}/ports`,
@@ -142,77 +137,9 @@ export function AddPort({ bridge, bridges, onClose }: AddPortProps) {
           hint={t("Its end is called {name}.", { name: peerName })}
         />
       )}
-      {kind === "tunnel" && (
-        <div class="fields">
-          <Pick
-            name={t("Encapsulation")}
-            value={tunnel}
-            choices={TUNNELS.map((each) => [each, each] as const)}
-            onChange={setTunnel}
-          />
-          <Text
-            name={t("Remote address")}
-            value={remote}
-            onChange={setRemote}
-            mono
-            required
-            placeholder="192.0.2.1"
-            hint={t("or `flow`: actions set it")}
-          />
-          <Text
-            name={t("Key")}
-            value={key}
-            onChange={setKey}
-            mono
-            placeholder="0"
-            hint={t("VNI; empty: none; or `flow`")}
-          />
-        </div>
-      )}
-      {kind === "bond" && (
-        <Text
-          name={t("Devices")}
-          value={members}
-          onChange={setMembers}
-          mono
-          required
-          placeholder="eth1, eth2"
-          hint={t("at least two, separated by commas")}
-        />
-      )}
-      <div class="fields">
-        <Pick
-          name={t("VLANs")}
-          value={vlan}
-          choices={[
-            ["all", t("all (trunk)")],
-            ["access", t("one, untagged (access)")],
-            ["trunk", t("some (trunk)")],
-          ]}
-          onChange={setVlan}
-        />
-        {vlan === "access" && (
-          <Text
-            name={t("VLAN")}
-            type="number"
-            min={0}
-            max={4095}
-            value={tag}
-            onChange={setTag}
-            required
-          />
-        )}
-        {vlan === "trunk" && (
-          <Text
-            name={t("VLANs carried")}
-            value={trunks}
-            onChange={setTrunks}
-            placeholder="10, 20"
-            pattern="[0-9, ]+"
-            required
-          />
-        )}
-      </div>
+      {kind === "tunnel" && <TunnelFields value={tunnel} onChange={setTunnel} />}
+      {kind === "bond" && <BondFields value={bond} onChange={setBond} />}
+      <VlanFields value={vlan} onChange={setVlan} />
       {kind === "device" && <DeviceWarning device={device} />}
       <Check
         value={confirming}

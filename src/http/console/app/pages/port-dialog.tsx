@@ -11,6 +11,8 @@ import { Dialog } from "../ui/form.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Badge, Dot, Note, Spark } from "../ui/parts.tsx";
 import { RowEditor } from "../ui/row-editor.tsx";
+import { BondBadges, MemberBadge } from "./port-bond.tsx";
+import { PortQueues } from "./port-queues.tsx";
 import type { Port } from "./port-table.tsx";
 import { vlanText } from "./port-table.tsx";
 import { remedy } from "./problems.tsx";
@@ -91,6 +93,11 @@ export function PortDialog({ bridge, port, onClose }: PortDialogProps) {
         </>
       )}
     >
+      {port.bond !== null && (
+        <p class="row tight">
+          <BondBadges bond={port.bond} />
+        </p>
+      )}
       {port.interfaces.map((one) => {
         const history = recent.flatMap(({ ports }) =>
           ports.find((each) => each.bridge === bridge.name && each.name === one.name) ?? []
@@ -118,7 +125,10 @@ export function PortDialog({ bridge, port, onClose }: PortDialogProps) {
             </div>
             <dl class="facts">
               <dt>{t("Interface")}</dt>
-              <dd class="mono">{one.name}</dd>
+              <dd class="row tight">
+                <span class="mono">{one.name}</span>
+                {port.bond !== null && <MemberBadge bond={port.bond} name={one.name} />}
+              </dd>
               <dt>{t("Type")}</dt>
               <dd>{one.type || t("device of the host")}</dd>
               <dt>{t("Link")}</dt>
@@ -150,6 +160,7 @@ export function PortDialog({ bridge, port, onClose }: PortDialogProps) {
           </section>
         );
       })}
+      {port.qos !== null && <PortQueues bridge={bridge.name} port={port.name} />}
       <p class="row">
         <a href={placeText(["flows", bridge.name], { q: `in_port=${port.name}` })}>
           {t("Flows of packets that come in here")}

@@ -7,6 +7,7 @@ import { placeText } from "../core/router.ts";
 import { useStore } from "../core/store.ts";
 import type { Translate } from "../core/translate.ts";
 import { Dot } from "../ui/parts.tsx";
+import { BondBadges, MemberBadge } from "./port-bond.tsx";
 import { remedy } from "./problems.tsx";
 
 export type Port = Bridge["ports"][number];
@@ -89,6 +90,7 @@ function InterfaceRow({ port, one, href, now, onPick }: InterfaceRowProps) {
               <strong>{port.name}</strong>
             </a>
             {port.name !== one.name && <span class="quiet">/ {one.name}</span>}
+            {port.bond !== null && <MemberBadge bond={port.bond} name={one.name} />}
             <span class="faint">
               {one.error !== null || up
                 ? ""
@@ -101,7 +103,15 @@ function InterfaceRow({ port, one, href, now, onPick }: InterfaceRowProps) {
         <td class="number" data-name={t("OpenFlow")}>
           {one.ofport === null || one.ofport < 0 ? "–" : one.ofport}
         </td>
-        <td data-name={t("Type")}>{one.type || t("device")}</td>
+        <td data-name={t("Type")}>
+          {port.bond !== null && one.name === port.interfaces[0]?.name
+            ? (
+              <span class="row tight">
+                <BondBadges bond={port.bond} />
+              </span>
+            )
+            : one.type || t("device")}
+        </td>
         <td data-name={t("VLANs")}>{vlanText(port, t)}</td>
         <td class="mono" data-name={t("MAC")}>{one.mac ?? "–"}</td>
         <td class="number" data-name={t("Received")}>
