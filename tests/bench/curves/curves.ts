@@ -1,11 +1,19 @@
 /** What is measured as a function of how many there are. */
 import { readFileSync } from "node:fs";
-import { eventually } from "../../support/eventually.ts";
 import { must } from "../../support/exec.ts";
+import type { Clients } from "../../support/clients.ts";
 import type { Sandbox } from "../../support/netns.ts";
 import type { Forwarder } from "../forwarders.ts";
+import { quantile } from "../rows.ts";
 import { everyFlowIsNew, manyMasks, underRules } from "../rules.ts";
-import { type Offered, processorMs, rate, spawnGenerator } from "../traffic.ts";
+import {
+  generate,
+  type Offered,
+  processorMs,
+  rate,
+  receiverOf,
+  spawnGenerator,
+} from "../traffic.ts";
 
 export interface Point {
   readonly size: number;
@@ -26,6 +34,8 @@ export interface Curve {
   /** What sizes count. */
   readonly unit: string;
   readonly sizes: readonly number[];
+  /** The switch is killed in the end. */
+  readonly leavesMany?: boolean;
   measure(effort: CurveEffort): AsyncGenerator<Point>;
 }
 
@@ -35,8 +45,13 @@ const PORTS_A_CALL = 100;
 /** Offered while flows are brought in: little enough that few are lost. */
 const FILL_RATE = 20_000;
 const FILL_MS = 120_000;
+const FILL_LOOK_MS = 250;
+/** A switch that has not got more flows for so long has its reasons. */
+const STALL_MS = 6000;
 const IDLE_MS = 5000;
 const MASK_FLOWS = 8192;
+/** New flows, one every 3 ms, while the others are looked at again. */
+const NEW_MEANWHILE = 600;
 
 function switchOf({ clients, process, name }: Forwarder) {
   if (!clients || process === undefined) throw new Error(`${name} is no switch`);
@@ -124,22 +139,31 @@ async function lookupRate(
   return { kpps: perMs, micros: around * 1000 / packets };
 }
 
-/** Sends the flows round and round until so many are installed. */
+/**
+ * Sends the flows round and round until so many are installed, or the switch takes no more of them; how
+ * many there are.
+ */
 async function fill(forwarder: Forwarder, flows: number): Promise<number> {
   const { clients } = switchOf(forwarder);
   const job = { mode: "flood", flows, rate: FILL_RATE, seconds: FILL_MS / 1000 } as const;
   const generator = spawnGenerator(forwarder, job);
-  const count = async () =>
-    Number(/flows: (\d+)/.exec(await clients.appctl("dpctl/show"))?.[1] ?? 0);
   try {
-    await eventually(`${flows} flows`, async () => (await count()) >= 0.99 * flows, {
-      timeoutMs: FILL_MS,
-      everyMs: 200,
-    });
+    let most = 0;
+    for (let stalled = 0; most < 0.99 * flows && stalled < STALL_MS;) {
+      await Bun.sleep(FILL_LOOK_MS);
+      const there = await count(clients);
+      stalled = there > most ? 0 : stalled + FILL_LOOK_MS;
+      most = Math.max(most, there);
+    }
   } finally {
     await generator.stop();
   }
-  return await count();
+  return await count(clients);
+}
+
+/** Megaflows that are installed. */
+async function count(clients: Clients): Promise<number> {
+  return Number(/flows: (\d+)/.exec(await clients.appctl("dpctl/show"))?.[1] ?? 0);
 }
 
 async function* flows(
@@ -184,12 +208,59 @@ async function* masks(
   }
 }
 
+/**
+ * All flows idle, then all looked at again after a change of the rule that made them, and meanwhile packets
+ * of flows that nobody has seen, every 3 ms.
+ */
+async function* keeping({ forwarder, sizes }: CurveEffort): AsyncGenerator<Point> {
+  const { clients, process } = switchOf(forwarder);
+  await clients.vsctl(
+    "set Open_vSwitch . other_config:max-idle=3600000 other_config:flow-limit=400000 " +
+      "other_config:min-revalidate-pps=0",
+  );
+  for (const size of sizes) {
+    const found: Point[] = [];
+    await underRules(forwarder, everyFlowIsNew(), async () => {
+      const there = await fill(forwarder, size);
+      const idle = await idlePercent(process);
+      const job = { mode: "one", seconds: 0, count: NEW_MEANWHILE, pauseMs: 3 } as const;
+      const meanwhile = generate(forwarder, {
+        ...job,
+        first: 2 * size,
+        receiver: receiverOf(forwarder),
+      });
+      await Bun.sleep(200);
+      const [spent, started] = [processorMs(process), performance.now()];
+      const rule = everyFlowIsNew().split("\n").at(-1)!.replace(/,NORMAL$/, ",note:01,NORMAL");
+      await clients.ofctl("--strict", "mod-flows", "br0", rule);
+      await clients.flowsInForce();
+      const tookMs = performance.now() - started;
+      const cpuMs = processorMs(process) - spent;
+      const ways = (await meanwhile).tookMs ?? [];
+      found.push({
+        size,
+        values: {
+          "installed": there,
+          "idle, % of a CPU": idle,
+          "s until all were looked at": tookMs / 1000,
+          "processor µs a flow": cpuMs * 1000 / there,
+          "kept, % of the flows": await count(clients) * 100 / there,
+          "first packets meanwhile, median, ms": quantile(ways, 0.5),
+          "p99, ms": quantile(ways, 0.99),
+        },
+      });
+    });
+    yield* found;
+  }
+}
+
 export const CURVES: readonly Curve[] = [
   {
     name: "ports",
     title: "Ports",
     unit: "ports",
     sizes: [10, 100, 1000],
+    leavesMany: true,
     measure: ports,
   },
   {
@@ -198,6 +269,13 @@ export const CURVES: readonly Curve[] = [
     unit: "flows",
     sizes: [1000, 10_000, 100_000],
     measure: flows,
+  },
+  {
+    name: "keeping",
+    title: "Keeping megaflows true",
+    unit: "flows",
+    sizes: [20_000, 200_000],
+    measure: keeping,
   },
   {
     name: "masks",
