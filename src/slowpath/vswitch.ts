@@ -28,6 +28,7 @@ import type { Loggers } from "../log/log.ts";
 import { Backend, datapathTypes } from "./bridge/backend.ts";
 import { type Bridge, COMPATIBLE_VERSION } from "./bridge/bridge.ts";
 import { INTERFACE_TYPES } from "./bridge/outcome.ts";
+import { TUNNEL_TYPES } from "./tunnels/kinds.ts";
 import { formatDatapathId } from "./bridge/identity.ts";
 import { Reconciler } from "./bridge/reconciler.ts";
 import { tablesRestored } from "./bridge/restoring.ts";
@@ -166,7 +167,8 @@ class SlowPath implements Vswitch {
       selfConfined: options.selfConfined,
       facts: {
         datapathTypes: () => options.datapathTypes ?? datapathTypes(this.backend?.datapath),
-        interfaceTypes: options.interfaceTypes ?? INTERFACE_TYPES,
+        interfaceTypes: options.interfaceTypes ??
+          [...INTERFACE_TYPES, ...Object.keys(TUNNEL_TYPES)].sort(),
         versions: options.writesVersions === false ? undefined : {
           ovsVersion: COMPATIBLE_VERSION,
           dbVersion: DB_VERSION,

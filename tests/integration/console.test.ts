@@ -215,6 +215,33 @@ describePrivileged("console", [...SWITCH_TOOLS, "chromium"], () => {
     expect(browser.complaints).toEqual([]);
   }, 90_000);
 
+  test("the first page is there soon, and small", async () => {
+    const { page: fresh, context } = await browser.open();
+    await context.addCookies(await page.context().cookies());
+    await context.addInitScript(() => {
+      const look = setInterval(() => {
+        if (document.querySelector("main .card") === null) return;
+        clearInterval(look);
+        performance.mark("usable");
+      }, 5);
+    });
+    await fresh.goto(`${URL_}/`);
+    await fresh.locator("main .card").first().waitFor();
+    await fresh.waitForFunction(() => performance.getEntriesByName("usable").length > 0);
+    const { usable, bytes } = await fresh.evaluate(() => ({
+      usable: performance.getEntriesByName("usable")[0]!.startTime,
+      bytes: ["navigation", "resource"].flatMap((type) =>
+        performance.getEntriesByType(type) as PerformanceResourceTiming[]
+      ).reduce((sum, { transferSize }) => sum + transferSize, 0),
+    }));
+    console.log(`first page: usable after ${usable.toFixed(0)} ms, ${bytes} bytes transferred`);
+    // A second on a machine that does nothing else; what runs these tests does.
+    expect(usable).toBeLessThan(15_000);
+    expect(bytes).toBeGreaterThan(20_000);
+    expect(bytes).toBeLessThan(500_000);
+    await context.close();
+  }, 60_000);
+
   test("logging out ends the session", async () => {
     await page.getByRole("button", { name: "Your account" }).click();
     await page.getByRole("button", { name: "Log out" }).click();
