@@ -180,11 +180,12 @@ export class Backend {
   }
 
   private tune(otherConfig: ReadonlyMap<string, string>): void {
-    const { tuning, complaints } = wantedTuning(otherConfig);
-    const text = JSON.stringify([tuning, complaints]);
+    const { tuning, complaints, remarks } = wantedTuning(otherConfig);
+    const text = JSON.stringify([tuning, complaints, remarks]);
     if (text === this.tunedTo) return;
     this.tunedTo = text;
     for (const complaint of complaints) this.log.warn(complaint);
+    for (const remark of remarks) this.log.info(remark);
     const tuned = this.datapath.tune?.(tuning);
     tuned?.then((isIncomplete) => {
       if (isIncomplete) this.cache.purge();

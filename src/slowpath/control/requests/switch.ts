@@ -1,5 +1,4 @@
 /** What the switch is and how it is set (OpenFlow 1.3.5 §7.3.1, §7.3.2, §7.3.5.1). */
-import { OfError } from "../../../openflow/errors.ts";
 import { CAPABILITIES, type SwitchConfig } from "../../../openflow/messages/types.ts";
 import { OF10, OF12 } from "../../../openflow/version.ts";
 import { USER_TABLES } from "../../pipeline/tables.ts";
@@ -37,12 +36,12 @@ export function answerGetConfig(agent: Agent, xid: number): void {
 
 export function answerSetConfig(agent: Agent, request: SwitchConfig): void {
   const { bridge } = agent;
-  if (request.fragments === "reassemble") {
-    throw new OfError("OFPSCFC_BAD_FLAGS", 8, "this switch does not reassemble fragments");
-  }
   const mayChangeSwitch = agent.kind !== "primary" || agent.role !== "secondary";
-  if (mayChangeSwitch && request.fragments !== bridge.fragMode) {
-    bridge.setFragmentMode(request.fragments);
+  const { fragments } = request;
+  if (mayChangeSwitch && fragments !== bridge.fragMode) {
+    // As Open vSwitch: what is asked for besides is done, and the reply to a question tells the mode.
+    if (fragments !== "reassemble") bridge.setFragmentMode(fragments);
+    else agent.log.warn(`${bridge.name}: unsupported fragment handling mode ${fragments}`);
   }
   if (request.invalidTtlToController !== undefined) {
     const { primary, secondary } = agent.async.packet_in;

@@ -5,7 +5,11 @@ const of = (settings: Record<string, string>) => wantedTuning(new Map(Object.ent
 
 describe("tuning of the datapath", () => {
   test("one worker that sleeps and runs anywhere, unless told otherwise", () => {
-    expect(of({})).toEqual({ tuning: { workers: 1, cpus: [], busy: false }, complaints: [] });
+    expect(of({})).toEqual({
+      tuning: { workers: 1, cpus: [], busy: false },
+      complaints: [],
+      remarks: [],
+    });
   });
 
   test("a worker for each CPU of the mask", () => {
@@ -21,6 +25,21 @@ describe("tuning of the datapath", () => {
       .toEqual({ workers: 4, cpus: [], busy: true });
   });
 
+  test("what Open vSwitch has and this switch has no use for is told of", () => {
+    const { complaints, remarks } = of({
+      "n-handler-threads": "3",
+      "dpdk-init": "true",
+      "smc-enable": "false",
+    });
+    expect(complaints).toEqual([]);
+    expect(remarks).toEqual([
+      "other_config:n-handler-threads has no effect: this switch has nothing that it would set",
+      "other_config:dpdk-init has no effect: this switch has nothing that it would set",
+    ]);
+    expect(of({ "max-idle": "1500", "flow-limit": "9", "stats-update-interval": "1" }).remarks)
+      .toEqual([]);
+  });
+
   test("what cannot be understood counts as absent, and is told of", () => {
     for (
       const [key, value] of [
@@ -32,6 +51,8 @@ describe("tuning of the datapath", () => {
         ["n-rx-workers", "9"],
         ["n-rx-workers", "two"],
         ["rx-mode", "sleep"],
+        ["max-idle", "10s"],
+        ["flow-limit", "-1"],
       ] as const
     ) {
       const { tuning, complaints } = of({ [key]: value });
