@@ -103,7 +103,8 @@ class UserspaceDatapath implements Datapath {
   private readonly opening = new Set<number>();
   /** Removed ports that are being closed, rings that are being opened. */
   private readonly besides = new Besides();
-  private readonly liveFlows = new Set<number>();
+  /** By flow id. */
+  private readonly liveFlows = new Uint8Array(MAX_FLOWS);
   private readonly meters: WorkerMeters;
   readonly conntrack: RemoteConntrack;
   private tuning: Tuning = { workers: 1, cpus: [], busy: false };
@@ -255,8 +256,8 @@ class UserspaceDatapath implements Datapath {
     }
     const program = this.programOf(actions);
     const owned = this.isOwned(actions);
-    if (!this.liveFlows.has(id)) {
-      this.liveFlows.add(id);
+    if (this.liveFlows[id] === 0) {
+      this.liveFlows[id] = 1;
       for (const { shared } of this.links) shared.clearFlowStats(id);
     }
     const words = putFlowWords(match, program);
@@ -269,7 +270,8 @@ class UserspaceDatapath implements Datapath {
   }
 
   deleteFlow(id: number): void {
-    if (!this.liveFlows.delete(id)) return;
+    if (this.liveFlows[id] !== 1) return;
+    this.liveFlows[id] = 0;
     for (const link of this.links) {
       const room = link.room(2);
       if (!room) continue;

@@ -187,6 +187,7 @@ export class SharedState {
   }
 
   clearFlowStats(id: number): void {
-    this.flowStats.fill(0, id * FLOW_STATS_DOUBLES, (id + 1) * FLOW_STATS_DOUBLES);
+    const end = (id + 1) * FLOW_STATS_DOUBLES;
+    for (let at = id * FLOW_STATS_DOUBLES; at < end; at++) this.flowStats[at] = 0;
   }
 }

@@ -83,6 +83,8 @@ export class UpcallWriter {
 export class UpcallReader {
   private readonly ring: RingReader;
   private readonly keys = new KeyPool();
+  /** Upcalls that the last `deliver` handed out. */
+  delivered = 0;
 
   /** `origin`: the worker's number, which its packets keep. */
   constructor(private readonly shared: SharedState, private readonly origin = 0) {
@@ -104,9 +106,11 @@ export class UpcallReader {
     follows: (more: boolean) => void,
   ): number {
     let errors = 0;
+    this.delivered = 0;
     for (let n = 0; n < limit; n++) {
       const upcall = this.take();
       if (!upcall) break;
+      this.delivered++;
       follows(n + 1 < limit && !this.ring.isEmpty());
       for (const listener of listeners) {
         try {

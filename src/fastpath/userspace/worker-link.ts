@@ -198,13 +198,23 @@ export class WorkerLink {
     this.upcallErrors += this.upcalls.deliver(UPCALLS_PER_TURN, listeners, logger, this.holds);
     this.barriers.pass();
     const { control } = this.shared;
+    // Where upcalls come from, more come soon, and waking costs the worker more than a look costs us.
+    if (this.upcalls.delivered > 0) {
+      this.commands.drain();
+      return this.turnAgain();
+    }
     Atomics.store(control, CTL_MAIN_SLEEPING, 1);
     // Not before: of room that comes between a look at the ring and that word nobody would tell.
     this.commands.drain();
     if (this.upcalls.isEmpty() && !this.barriers.isPassed) return;
-    if (Atomics.compareExchange(control, CTL_MAIN_SLEEPING, 1, 0) === 1 && !this.turnScheduled) {
-      this.turnScheduled = true;
-      setImmediate(() => this.turn());
-    }
+    if (Atomics.compareExchange(control, CTL_MAIN_SLEEPING, 1, 0) === 1) this.turnAgain();
   }
+
+  private turnAgain(): void {
+    if (this.turnScheduled) return;
+    this.turnScheduled = true;
+    setImmediate(this.run);
+  }
+
+  private readonly run = (): void => this.turn();
 }

@@ -273,7 +273,8 @@ export class Classifier<T extends Classified> {
 
   private subtable(mask: FlowKey): Subtable<T> | undefined {
     // Whoever looks for a rule will often put one there next.
-    if (this.latest?.mask === mask) return this.latest;
+    const { latest } = this;
+    if (latest && (latest.mask === mask || latest.mask.equals(mask))) return latest;
     return this.latest = this.search(mask);
   }
 

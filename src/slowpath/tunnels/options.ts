@@ -85,8 +85,9 @@ export function maskOptions(map: OptionMap, options: Uint8Array, mask: FlowKey):
   }
 }
 
-function any({ bytes }: FlowKey, { offset, bytes: length }: Slot): boolean {
-  for (let i = offset; i < offset + length; i++) if (bytes[i] !== 0) return true;
+/** Slots of whole words. */
+function any({ words }: FlowKey, { offset, bytes: length }: Slot): boolean {
+  for (let i = offset / 4; i < (offset + length) / 4; i++) if (words[i] !== 0) return true;
   return false;
 }
 
