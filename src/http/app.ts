@@ -38,6 +38,8 @@ export interface AppOptions {
   readonly logger: Logger;
   /** Names, besides localhost, under which browsers may reach the server. */
   readonly hostNames?: readonly string[];
+  /** A body must have arrived this long after its headers; BODY_DEADLINE_MS unless set. */
+  readonly bodyDeadlineMs?: number;
   /** It is spoken to over TLS: cookies are for that alone. */
   readonly secure?: boolean;
 }
@@ -129,7 +131,7 @@ async function answer(c: AppContext, route: Route, options: AppOptions): Promise
       path,
       params: c.req.param() as Readonly<Record<string, string>>,
       query: readQuery(c.req.url, route.operation.query),
-      body: await readInput(c.req.raw, route),
+      body: await readInput(c.req.raw, route, options.bodyDeadlineMs),
       header,
       get signal() {
         return c.req.raw.signal;
@@ -220,11 +222,15 @@ function readQuery(url: string, schema: z.ZodType | undefined): unknown {
   return checked({ ...query }, schema, "query");
 }
 
-async function readInput(request: Request, { operation, method }: Route): Promise<unknown> {
+async function readInput(
+  request: Request,
+  { operation, method }: Route,
+  deadlineMs: number | undefined,
+): Promise<unknown> {
   const { body: schema, bodyText, bodyBinary, maxBodyBytes = DEFAULT_BODY_BYTES } = operation;
   if (method === "GET") return undefined;
-  if (bodyBinary !== undefined) return await readBytes(request, maxBodyBytes);
-  const text = await readBody(request, maxBodyBytes);
+  if (bodyBinary !== undefined) return await readBytes(request, maxBodyBytes, deadlineMs);
+  const text = await readBody(request, maxBodyBytes, deadlineMs);
   if (schema === undefined) {
     if (text === "") return undefined;
     throw new HttpProblem(400, "This takes no body.");

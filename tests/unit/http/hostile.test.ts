@@ -1,7 +1,10 @@
 /** Bytes that no decent client sends, and more connections than any should have: over real sockets. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
+import { createApp } from "../../../src/http/app.ts";
+import { HttpSource } from "../../../src/http/source.ts";
 import { TestDaemon } from "./daemon.ts";
+import { Bench } from "./source.ts";
 
 let it: TestDaemon;
 let port: number;
@@ -11,15 +14,15 @@ beforeAll(async () => {
 }, 20_000);
 afterAll(() => it.stop(), 20_000);
 
-const open = (): Promise<Socket> =>
+const open = (at: number): Promise<Socket> =>
   new Promise((resolve, reject) => {
-    const socket: Socket = connect(port, "127.0.0.1", () => resolve(socket));
+    const socket: Socket = connect(at, "127.0.0.1", () => resolve(socket));
     socket.on("error", reject);
   });
 
 /** Sends these bytes and gives the first line of what comes back; "" if the connection is closed. */
-async function first(text: string): Promise<string> {
-  const socket = await open();
+async function first(text: string, at = port): Promise<string> {
+  const socket = await open(at);
   try {
     return await new Promise<string>((resolve) => {
       socket.once("data", (data) => resolve(data.toString("latin1").split("\r\n")[0]!));
@@ -69,10 +72,69 @@ test.each([
   expect(await isAlive()).toBe(true);
 });
 
+const JSON_TYPE = { "content-type": "application/json" };
+
+test.each<[string, number, string, string, unknown, Record<string, string>]>([
+  ["wrong types: a number for a name", 400, "POST", "/bridges", { name: 7 }, {}],
+  ["wrong types: a text for a number", 400, "POST", "/bridges/brh/ports", {
+    name: "px",
+    tag: "x",
+  }, {}],
+  ["wrong types: a list for an object", 400, "PATCH", "/bridges/brh", [1], {}],
+  ["an unknown field", 400, "POST", "/bridges", { name: "brx", nosuch: 1 }, {}],
+  ["an unknown field of a batch", 400, "POST", "/batch", { operations: [{ op: "x" }] }, {}],
+  ["an unknown parameter", 400, "POST", "/bridges?nosuch=1", { name: "brx" }, {}],
+  ["no JSON", 400, "POST", "/bridges", '{"name":', {}],
+  ["a body too large", 413, "POST", "/bridges", { name: "x".repeat(70_000) }, {}],
+  ["flows too large", 413, "POST", "/bridges/brh/flows", "#".repeat((1 << 20) + 1), {}],
+  ["a bad token", 401, "POST", "/bridges", { name: "brx" }, { authorization: "Bearer solovs_x" }],
+  ["no bearer", 401, "DELETE", "/bridges/brh", undefined, { authorization: "Basic YTpi" }],
+  ["a path that is escaped", 404, "DELETE", "/bridges/..%2fbridges%2fbrh", undefined, {}],
+  ["a path with a NUL", 404, "DELETE", "/bridges/brh%00", undefined, {}],
+  ["another site's page", 403, "POST", "/bridges", { name: "brx" }, {
+    origin: "http://attacker.example",
+  }],
+  ["another site's page, as browsers say", 403, "DELETE", "/bridges/brh", undefined, {
+    "sec-fetch-site": "cross-site",
+  }],
+  ["a foreign host name", 421, "POST", "/bridges", { name: "brx" }, { host: "attacker.example" }],
+])("%s: %d, and nothing has changed", async (_, status, method, path, body, headers) => {
+  if ((await it.ask("GET", "/bridges/brh")).status === 404) {
+    expect((await it.ask("POST", "/bridges", { name: "brh" })).status).toBe(201);
+  }
+  const flows = async () => (await it.ask("GET", "/bridges/brh")).json.flows;
+  const before = [content(), await flows()];
+  const answer = await it.ask(method, path, body, { ...JSON_TYPE, ...headers });
+  expect([answer.status, answer.json?.status]).toEqual([status, status]);
+  expect(answer.json.detail).toBeString();
+  expect([content(), await flows()]).toEqual(before);
+});
+
+test("a body that does not come is given up, and others are served meanwhile", async () => {
+  const bench = await Bench.open();
+  const app = createApp({
+    source: new HttpSource(bench.parts),
+    access: bench.access,
+    logger: bench.log.logger("http"),
+    bodyDeadlineMs: 500,
+  });
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: (request) => app.fetch(request, { address: "127.0.0.1" }),
+  });
+  const head = `POST /api/v1/login HTTP/1.1\r\n${HOST}Content-Length: 100\r\n\r\n{`;
+  const slow = first(head, server.port);
+  expect((await fetch(`http://127.0.0.1:${server.port}/healthz`)).status).toBe(200);
+  expect(await slow).toMatch(/^HTTP\/1\.1 408/);
+  await server.stop(true);
+  bench.close();
+}, 20_000);
+
 test(
   "1,000 connections that say nothing, and 100 streams, keep nobody from being served",
   async () => {
-    const idle = await Promise.all(Array.from({ length: 1000 }, open));
+    const idle = await Promise.all(Array.from({ length: 1000 }, () => open(port)));
     const controller = new AbortController();
     const { signal } = controller;
     const streams = await Promise.all(
@@ -86,5 +148,5 @@ test(
     for (const socket of idle) socket.destroy();
     expect(await isAlive()).toBe(true);
   },
-  20_000,
+  120_000,
 );
