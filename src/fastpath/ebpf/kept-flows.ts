@@ -24,6 +24,23 @@ import { closeMaps, openPinnedFlows, openPinnedSettings } from "./maps.ts";
 import type { FlowMaps, Pins } from "./pins.ts";
 import { machineShards } from "./shards.ts";
 
+/** Its match is made of the packed key when it is asked for: of many flows all are kept for a while. */
+class KeptFlow implements InheritedFlow {
+  constructor(
+    readonly handle: number,
+    readonly stats: DpFlowStats,
+    private readonly layout: KeyLayout,
+    private readonly packed: DataView,
+    private readonly mask: FlowKey,
+  ) {}
+
+  get match(): Match {
+    const key = new FlowKey();
+    this.layout.unpack(this.packed, key.words);
+    return { key, mask: this.mask };
+  }
+}
+
 export class KeptFlows {
   private readonly records: FlowRecords;
 
@@ -70,10 +87,8 @@ export class KeptFlows {
       const packed = new DataView(keys.buffer, i * layout.bytes, layout.bytes);
       const mask = masks.get(packed.getUint32(layout.idAt, true));
       if (!mask) continue;
-      const match: Match = { key: new FlowKey(), mask };
-      layout.unpack(packed, match.key.words);
       const id = ids.getUint32(4 * i, true);
-      yield { match, handle: id, stats: this.stats(id) };
+      yield new KeptFlow(id, this.stats(id), layout, packed, mask);
     }
   }
 
