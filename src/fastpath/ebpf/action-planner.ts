@@ -149,7 +149,8 @@ export class ActionPlanner {
         continue;
       }
       if (action.type === "clone") {
-        if (!isLast || again) {
+        const sendsOnly = !someAction(action.actions, ({ type }) => !SENDS.has(type));
+        if (!isLast || again || sendsOnly) {
           if (!this.sendAll(action.actions, known, sends)) return undefined;
           continue;
         }
@@ -320,7 +321,6 @@ export class ActionPlanner {
 
   private sample(action: ActionOf<"sample">, depth: number): typeof NOTHING | undefined {
     const { probability, actions } = action;
-    if (probability === 0) return NOTHING;
     if (probability >>> 0 === 0xffff_ffff) return this.refuse("samples every packet");
     // The process dices for those that are in there, or not, in an order of its own.
     const nested = someAction(actions, ({ type }) => type === "sample");
@@ -404,6 +404,8 @@ export class ActionPlanner {
   }
 }
 
+/** Actions that leave the packet as it is. */
+const SENDS: ReadonlySet<DpAction["type"]> = new Set(["output", "trunc", "clone"] as const);
 /** Of a label that was pushed. */
 const LABEL: FieldPlace = { base: "l3", offset: 0, bytes: 4, checksum: "none" };
 const NW_FRAG = slot("nw_frag").offset;

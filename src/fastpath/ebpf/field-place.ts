@@ -59,7 +59,7 @@ export function placeOf(name: SlotName, match: Match): FieldPlace | undefined {
     case 0x0800:
       return ipv4Place(name) ?? portPlace(name, match);
     case 0x86dd:
-      return ipv6Place(name) ?? portPlace(name, match);
+      return ipv6Place(name) ?? neighbourPlace(name, match) ?? portPlace(name, match);
     default:
       return undefined;
   }
@@ -122,6 +122,24 @@ function ipv6Place(name: SlotName): FieldPlace | undefined {
     default:
       return undefined;
   }
+}
+
+/** ICMP's type or code, if the match knows all of it. */
+function lowByte({ key, mask }: Match, name: "tp_src" | "tp_dst"): number | undefined {
+  const at = slot(name).offset + 1;
+  return mask.bytes[at] === 0xff ? key.bytes[at] : undefined;
+}
+
+/** Of neighbour discovery; where its options are, no match says. */
+function neighbourPlace(name: SlotName, match: Match): FieldPlace | undefined {
+  if (name !== "nd_target" && name !== "nd_reserved") return undefined;
+  const type = lowByte(match, "tp_src");
+  const isNeighbour = pinned(match, "nw_proto") === ICMPV6 && lowByte(match, "tp_dst") === 0 &&
+    (type === 135 || type === 136);
+  if (!isNeighbour) return undefined;
+  return name === "nd_target"
+    ? { base: "l4", offset: 8, bytes: 16, checksum: "icmp" }
+    : { base: "l4", offset: 4, bytes: 4, checksum: "icmp" };
 }
 
 function portPlace(name: SlotName, match: Match): FieldPlace | undefined {

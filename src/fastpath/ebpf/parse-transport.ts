@@ -1,7 +1,7 @@
 /**
  * TCP, UDP, SCTP, ICMP, IGMP and ICMPv6, as instructions of the main program, with the same result as
- * `extract` (packet/extract.ts). Malformed headers go to the process, and neighbour discovery does
- * when some flow looks into it.
+ * `extract` (packet/extract.ts). Malformed headers go to the process, and neighbour discovery with more
+ * than one option, or a long one, does when some flow looks into it.
  *
  * Registers at `transport`: r7 14 bytes before layer 4, r8 the packet's end, r9 the IP protocol, r4
  * bytes of layer 4. All ways end at `parsed`.
@@ -9,7 +9,7 @@
 import { slot } from "../../packet/layout.ts";
 import { type Assembler, reg } from "./assembler.ts";
 import { type FrameStack, need } from "./frame-stack.ts";
-import { R10, R2, R3, R4, R7, R9 } from "./instructions.ts";
+import { R10, R2, R3, R4, R5, R7, R9 } from "./instructions.ts";
 import { copyWord, put } from "./parse-network.ts";
 
 /** Where layer 4 begins from r7. */
@@ -17,6 +17,8 @@ const L4 = 14;
 const W_TP = slot("tp_src").offset >> 2;
 const W_FLAGS = slot("tcp_flags").offset >> 2;
 
+/** What is in neighbour discovery, the link-layer addresses where ARP's are. */
+const NEIGHBOUR = ["arp_sha", "arp_tha", "nd_target", "nd_reserved", "nd_options_type"] as const;
 const ND_SOLICIT = 135;
 const ND_ADVERT = 136;
 
@@ -52,12 +54,35 @@ export function parseTransport(asm: Assembler, stack: FrameStack): void {
   // Type and code stand right-aligned in the two-byte port slots.
   asm.load(8, R3, R7, L4);
   put(asm, stack, W_TP, R3, 8, 1);
-  if (stack.layout.has("arp_sha") || stack.layout.has("arp_tha")) {
-    const other = asm.fresh("not_neighbour");
-    asm.jumpIf("ne", R9, 58, other);
-    asm.jumpIf("eq", R3, ND_SOLICIT, "punt").jumpIf("eq", R3, ND_ADVERT, "punt");
-    asm.label(other);
+  asm.load(8, R5, R7, L4 + 1);
+  put(asm, stack, W_TP, R5, 8, 3);
+  if (!NEIGHBOUR.some((name) => stack.layout.has(name))) return;
+  asm.jumpIf("ne", R9, 58, "parsed").jumpIf("ne", R5, 0, "parsed");
+  asm.jumpIf("eq", R3, ND_SOLICIT, "neighbour").jumpIf("ne", R3, ND_ADVERT, "parsed");
+  parseNeighbour(asm, stack);
+}
+
+/** RFC 4861 §4.3, §4.4 and §4.6.1: the target, and a link-layer address behind it. */
+function parseNeighbour(asm: Assembler, stack: FrameStack): void {
+  asm.label("neighbour").jumpIf("slt", R4, 24, "punt");
+  need(asm, L4 + 24);
+  copyWord(asm, stack, slot("nd_reserved").offset >> 2, L4 + 4);
+  for (let i = 0; i < 4; i++) {
+    copyWord(asm, stack, (slot("nd_target").offset >> 2) + i, L4 + 8 + 4 * i);
   }
-  asm.load(8, R3, R7, L4 + 1);
-  put(asm, stack, W_TP, R3, 8, 3);
+  asm.jumpIf("slt", R4, 32, "parsed").jumpIf("sge", R4, 40, "punt");
+  need(asm, L4 + 32);
+  // Eight bytes long, or it is not one of those two.
+  asm.load(8, R3, R7, L4 + 25).jumpIf("ne", R3, 1, "punt").load(8, R3, R7, L4 + 24);
+  for (const [type, name] of [[1, "arp_sha"], [2, "arp_tha"]] as const) {
+    const other = asm.fresh("other_option");
+    asm.jumpIf("ne", R3, type, other);
+    put(asm, stack, slot("nd_options_type").offset >> 2, R3, 8, slot("nd_options_type").offset & 3);
+    for (let i = 0; i < 6; i += 2) {
+      const at = slot(name).offset + i;
+      asm.load(16, R5, R7, L4 + 26 + i);
+      put(asm, stack, at >> 2, R5, 16, at & 3);
+    }
+    asm.jump("parsed").label(other);
+  }
 }

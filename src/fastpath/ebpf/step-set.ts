@@ -70,21 +70,27 @@ function followChecksums(asm: Assembler, rule: ChecksumRule, bytes: number): voi
       replaceIpv4(asm, bytes);
       return replacePseudo(asm, bytes, []);
     case "ipv6-address":
-      asm.mov(R1, reg(R10)).op("add", R1, OLD).mov(R2, bytes);
-      asm.mov(R3, reg(R10)).op("add", R3, NEW).mov(R4, bytes).mov(R5, 0).call("csum_diff");
-      asm.mov(R9, reg(R0));
+      difference(asm, bytes);
       return replacePseudo(asm, bytes, [[58, ICMP_CHECKSUM]]);
     case "tcp":
       return replaceLayer4(asm, TCP_CHECKSUM, bytes, bytes);
     case "udp":
       return replaceLayer4(asm, UDP_CHECKSUM, bytes, bytes | MARK_MANGLED_0);
     case "icmp":
-      return replaceLayer4(asm, ICMP_CHECKSUM, bytes, bytes);
+      if (bytes === 16) difference(asm, bytes);
+      return replaceLayer4(asm, ICMP_CHECKSUM, bytes, bytes === 16 ? 0 : bytes);
     default: {
       const never: never = rule;
       throw new Error(`unknown checksum rule ${String(never)}`);
     }
   }
+}
+
+/** r9 = what the sum over the field has changed by. */
+function difference(asm: Assembler, bytes: number): void {
+  asm.mov(R1, reg(R10)).op("add", R1, OLD).mov(R2, bytes);
+  asm.mov(R3, reg(R10)).op("add", R3, NEW).mov(R4, bytes).mov(R5, 0).call("csum_diff");
+  asm.mov(R9, reg(R0));
 }
 
 /** r3, r4: the field before and after, as 2 or 4 bytes in network order. */

@@ -181,6 +181,14 @@ export class Bench {
     return this.upcalls;
   }
 
+  /** A datapath that has the choice does these flows in the kernel. */
+  expectInKernel(...ids: readonly number[]): void {
+    for (const id of ids) {
+      const place = this.datapath.flowPlace?.(id);
+      if (place) expect([id, place]).toEqual([id, { place: "ebpf" }]);
+    }
+  }
+
   /** How far a counter has moved since the case began. */
   counted(name: string): number {
     return (this.datapath.counters()[name] ?? NaN) - (this.baseline[name] ?? 0);

@@ -38,11 +38,14 @@ const EXTRA: readonly SlotName[] = [
   "ipv6_label",
   "arp_sha",
   "arp_tha",
+  "nd_target",
+  "nd_reserved",
+  "nd_options_type",
   "mpls_lse0",
   "mpls_lse1",
 ];
 /** Slots that only userspace looks at. */
-const RARE: readonly SlotName[] = ["nd_target", "ipv6_exthdr", "pbb_tci"];
+const RARE: readonly SlotName[] = ["ipv6_exthdr", "pbb_tci"];
 
 /** Network layers' slots, by Ethernet type. */
 const SETTABLE: readonly (readonly [number, readonly SlotName[]])[] = [
@@ -51,7 +54,9 @@ const SETTABLE: readonly (readonly [number, readonly SlotName[]])[] = [
   [0x0806, ["nw_proto", "nw_src", "nw_dst", "arp_sha", "arp_tha"]],
   [0x8847, ["mpls_lse0"]],
 ];
-const ANY = EXTRA.filter((name) => name !== "tcp_flags" && name !== "mpls_lse1");
+const ANY = EXTRA.filter((name) =>
+  name !== "tcp_flags" && name !== "mpls_lse1" && name !== "nd_options_type"
+);
 
 /** Buckets that nothing flows into: what they do does not depend on time. */
 export const METERS: readonly DpMeter[] = [

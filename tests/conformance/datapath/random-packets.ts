@@ -8,8 +8,13 @@ const MACS = ["02:00:00:00:00:0a", "02:00:00:00:00:0b", "33:33:00:00:00:01", "ff
 const V4 = ["10.0.0.1", "10.0.0.2", "10.0.1.2", "192.168.7.9"];
 const V6 = ["fd00::1", "fd00::2", "fe80::1", "ff02::1:ff00:2"];
 
-/** Headers of two options: source link-layer address, and one that nobody knows. */
-const ND_OPTIONS = Uint8Array.of(1, 1, 2, 0, 0, 0, 0, 9, 99, 1, 0, 0, 0, 0, 0, 0);
+/** Link-layer addresses, an option that nobody knows, and a long one; one behind the other. */
+const ND_OPTIONS = [
+  [1, 1, 2, 0, 0, 0, 0, 9],
+  [2, 1, 2, 0, 0, 0, 0, 8],
+  [99, 1, 0, 0, 0, 0, 0, 0],
+  [1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+];
 
 function transport(r: Seeded, v6: boolean): Partial<FrameSpec> {
   const ports = { src: 1000 + r.next(3), dst: r.pick([53, 80, 443]) };
@@ -26,7 +31,8 @@ function transport(r: Seeded, v6: boolean): Partial<FrameSpec> {
       if (!v6) return { icmp: { type: r.pick([0, 8, 3]), code: r.next(3) } };
       const type = r.pick([128, 129, 135, 136]);
       const target = r.bytes(16);
-      const payload = new Uint8Array([...target, ...ND_OPTIONS]);
+      const options = Array.from({ length: r.next(3) }, () => r.pick(ND_OPTIONS)).flat();
+      const payload = new Uint8Array([...target, ...options]);
       return { icmpv6: { type, code: r.next(4) === 0 ? 1 : 0 }, payload };
     }
   }

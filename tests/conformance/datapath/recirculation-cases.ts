@@ -15,21 +15,13 @@ import { Frame } from "../../../src/packet/frame.ts";
 import type { FrameSpec } from "../../../src/packet/headers.ts";
 import { FIELDS } from "../../../src/packet/layout.ts";
 import { plainFrames } from "../../../src/packet/vnet.ts";
-import { type Bench, type Case, frameOf, output, set } from "./bench.ts";
+import { type Case, frameOf, output, set } from "./bench.ts";
 import { ONLY_USERSPACE } from "./host-rig.ts";
 import { partialUdp, superTcp } from "./offloads.ts";
 
 const recirc = (id: number): DpAction => ({ type: "recirc", id });
 const TO = (port: number) => frameOf({ udp: { src: 1000, dst: port } });
 const setPort = (port: number): DpAction => set("tp_dst", BigInt(port));
-
-/** Where a datapath that has a choice does the flow. */
-function inKernel(t: Bench, ...ids: readonly number[]): void {
-  for (const id of ids) {
-    const place = t.datapath.flowPlace?.(id);
-    if (place) expect(place).toEqual({ place: "ebpf" });
-  }
-}
 
 function keyOf(data: Uint8Array) {
   const frame = new Frame();
@@ -105,7 +97,7 @@ export const RECIRCULATION_CASES: Readonly<Record<string, Case>> = {
         const key = keyOf(data);
         const hash = [hashFiveTupleWithBasis, hashSymmetric, hashWide][i]!(key, 1234);
         expect([name, i, upcall!.key.get(FIELDS.dp_hash)]).toEqual([name, i, hash]);
-        inKernel(t, 1);
+        t.expectInKernel(1);
       }
     }
   },
@@ -126,7 +118,7 @@ export const RECIRCULATION_CASES: Readonly<Record<string, Case>> = {
     expect(t.datapath.flowStats(1).packets).toBe(1);
     expect(t.datapath.flowStats(2).packets).toBe(1);
     expect(t.datapath.portStats(t.a.port.portNo)!.rxPackets).toBeGreaterThan(0);
-    inKernel(t, 1, 2, 3);
+    t.expectInKernel(1, 2, 3);
   },
 
   "what was sent before and changed is right, on each round": async (t) => {
@@ -153,7 +145,7 @@ export const RECIRCULATION_CASES: Readonly<Record<string, Case>> = {
       b: [TO(53), TO(55), TO(53), TO(55)],
       c: [frameOf(), TO(54), frameOf(), TO(54)],
     });
-    inKernel(t, 1, 2, 3);
+    t.expectInKernel(1, 2, 3);
   },
 
   "outputs behind a recirculation see the packet as it was": async (t) => {
@@ -161,7 +153,7 @@ export const RECIRCULATION_CASES: Readonly<Record<string, Case>> = {
     await t.flow(2, { recirc_id: "1", nw_proto: "17" }, [setPort(9), output(t.c)]);
     t.send(frameOf());
     await t.expectOut({ b: [frameOf()], c: [TO(9)] });
-    inKernel(t, 1, 2);
+    t.expectInKernel(1, 2);
   },
 
   "a packet that the second flow's place cannot treat goes on with its hash and mark": async (
@@ -187,7 +179,7 @@ export const RECIRCULATION_CASES: Readonly<Record<string, Case>> = {
     t.send(frameOf());
     await t.expectOut({ b: [TO(54)], c: [TO(53)] });
     for (const id of [1, 2, 3]) expect(t.datapath.flowStats(id).packets).toBe(1);
-    inKernel(t, 1, 3);
+    t.expectInKernel(1, 3);
   },
 
   "a miss in the middle comes up with the packet as it is by then": async (t) => {
@@ -207,7 +199,7 @@ export const RECIRCULATION_CASES: Readonly<Record<string, Case>> = {
     expect(key.get(FIELDS.pkt_mark)).toBe(3);
     expect(key.get(FIELDS.in_port_oxm)).toBe(t.a.port.portNo);
     expect(key.get(FIELDS.vlan_vid) & 0xfff).toBe(7);
-    inKernel(t, 1);
+    t.expectInKernel(1);
   },
 
   "super-packets and unfinished checksums keep their offloads through rounds and hands": async (
@@ -226,6 +218,6 @@ export const RECIRCULATION_CASES: Readonly<Record<string, Case>> = {
     // A header in front ends offloads: it comes out cut.
     expect(frames(out["b"]).flat()).toEqual(frames([big]).flat());
     expect(frames(out["c"])).toEqual(frames([partial]));
-    inKernel(t, 1, 3);
+    t.expectInKernel(1, 3);
   },
 };

@@ -11,6 +11,7 @@ import { CT_CASES } from "./ct-cases.ts";
 import { ENCAP_CASES } from "./encap-cases.ts";
 import { NAT_CASES } from "./nat-cases.ts";
 import { NESTED_CASES } from "./nested-cases.ts";
+import { PLACE_CASES } from "./place-cases.ts";
 import { PORT_CASES } from "./port-cases.ts";
 import { RECIRCULATION_CASES } from "./recirculation-cases.ts";
 import type { Implementation, Rig } from "./rig.ts";
@@ -20,6 +21,7 @@ const CASES: Readonly<Record<string, Case>> = {
   ...ACTION_CASES,
   ...NESTED_CASES,
   ...RECIRCULATION_CASES,
+  ...PLACE_CASES,
   ...ENCAP_CASES,
   ...CT_CASES,
   ...NAT_CASES,

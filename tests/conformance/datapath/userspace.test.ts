@@ -39,6 +39,7 @@ const libpcap: Implementation = {
     "a super-packet stays one, tagged or not": PLAIN,
     "check_pkt_len asks of a super-packet how long its segments are": PLAIN,
     "checksums are finished and segments cut before a label goes on": PLAIN,
+    "lengths are asked for without padding, and of super-packets by segment": PLAIN,
     "super-packets and unfinished checksums keep their offloads through rounds and hands": PLAIN,
   },
   open: () => openHostRig(openUserspaceDatapath, [], { io: "libpcap" }),

@@ -42,7 +42,7 @@ describe("key layout", () => {
   });
 
   test("fields that programs do not read stay in userspace", () => {
-    expect(kernelMask(matchOf({ nd_target: "fd00::1" }))).toBeUndefined();
+    expect(kernelMask(matchOf({ ipv6_exthdr: "1" }))).toBeUndefined();
     expect(kernelMask(matchOf({ nsh_ttl: "3" }))).toBeUndefined();
   });
 
@@ -76,6 +76,7 @@ describe("key layout", () => {
   });
 
   test("the full layout is what the documentation says", () => {
-    expect(KeyLayout.full().bytes).toBe(112);
+    expect(KeyLayout.full().bytes).toBe(136);
+    expect(KeyLayout.widest().bytes).toBe(296);
   });
 });
