@@ -1,6 +1,7 @@
 /**
  * The assembled programs as reviewed text: the main program for a NORMAL switch's key and for ACLs,
- * and an action program. A change shows as a difference of instructions; after it was looked at:
+ * and an action program, with names for the places on their stacks and in the context. A change shows as a
+ * difference of instructions; after it was looked at:
  *
  *     SOLOVS_GOLDEN=write bun test tests/unit/fastpath/ebpf/listing.test.ts
  */
@@ -18,6 +19,7 @@ import { disassemble } from "../../../../src/fastpath/ebpf/disassembler.ts";
 import { kernelMask, KeyLayout } from "../../../../src/fastpath/ebpf/key-layout.ts";
 import { assembleEntry, assembleMain } from "../../../../src/fastpath/ebpf/main-program.ts";
 import { matchOf, set } from "../../../conformance/datapath/bench.ts";
+import { actionNames, annotate, entryNames, mainNames, type Names } from "./listing-names.ts";
 
 const GOLDEN = resolve(import.meta.dir, "../../../golden/ebpf");
 const map = (name: string) => ({ name, fd: 1 });
@@ -37,8 +39,12 @@ const MAPS = {
   state: map("state"),
   meters: map("meters"),
 };
-const main = (fields: Parameters<typeof matchOf>[0]) =>
-  assembleMain(KeyLayout.empty().with(kernelMask(matchOf(fields))!), MAPS, 2);
+/** A program and what stands where in it. */
+type Listed = readonly [Assembled, Names];
+const main = (fields: Parameters<typeof matchOf>[0]): Listed => {
+  const layout = KeyLayout.empty().with(kernelMask(matchOf(fields))!);
+  return [assembleMain(layout, MAPS, 2), mainNames(layout)];
+};
 
 const NORMAL = {
   in_port_oxm: "1",
@@ -63,18 +69,18 @@ const ROUTED = planActions(
   WORLD,
 ) as Plan;
 
-const LISTINGS: Readonly<Record<string, () => Assembled>> = {
-  "entry": () => assembleEntry(7, MAPS.programs),
+const LISTINGS: Readonly<Record<string, () => Listed>> = {
+  "entry": () => [assembleEntry(7, MAPS.programs), entryNames],
   "main-normal": () => main(NORMAL),
   "main-acl": () => main({ ...NORMAL, ip_src: "10.0.0.1", nw_proto: "6", tcp_dst: "80" }),
-  "action-route": () => assembleActions(ROUTED, MAPS),
+  "action-route": () => [assembleActions(ROUTED, MAPS), actionNames],
 };
 
 describe("listings", () => {
   for (const [name, assemble] of Object.entries(LISTINGS)) {
     test(name, () => {
-      const assembled = assemble();
-      const text = disassemble(assembled.bytes, assembled);
+      const [assembled, names] = assemble();
+      const text = annotate(disassemble(assembled.bytes, assembled), names);
       const path = `${GOLDEN}/${name}.txt`;
       if (process.env.SOLOVS_GOLDEN === "write") writeFileSync(path, text);
       expect(text).toBe(readFileSync(path, "utf8"));
