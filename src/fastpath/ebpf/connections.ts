@@ -40,9 +40,15 @@ export class Connections {
   private users: ((shared: SharedConnections) => void)[] = [];
 
   /** `adopt`: a process before may have left some. Throws a SystemError if they cannot be opened. */
-  constructor(private readonly pins: Pins | undefined, adopt: boolean) {
+  constructor(
+    private readonly pins: Pins | undefined,
+    adopt: boolean,
+    private readonly shards = machineShards().count,
+  ) {
     if (adopt && pins?.has(NAMES.connCounts)) {
-      this.open = openMaps((name, spec) => BpfMap.openPinned(pins.path(NAMES[name]), spec));
+      const open = (name: keyof OpenMaps, spec: MapSpec) =>
+        BpfMap.openPinned(pins.path(NAMES[name]), spec);
+      this.open = openMaps(shards, open);
     }
   }
 
@@ -56,7 +62,7 @@ export class Connections {
   get maps(): ConnectionMaps {
     if (this.open) return this.open;
     const { pins } = this;
-    const made = openMaps((_name, spec) => BpfMap.create(spec));
+    const made = openMaps(this.shards, (_name, spec) => BpfMap.create(spec));
     try {
       // The counts last: who finds them finds all.
       for (const name of Object.keys(NAMES) as (keyof OpenMaps)[]) {
@@ -90,7 +96,10 @@ export class Connections {
   }
 }
 
-function openMaps(open: (name: keyof OpenMaps, spec: MapSpec) => BpfMap): OpenMaps {
+function openMaps(
+  shards: number,
+  open: (name: keyof OpenMaps, spec: MapSpec) => BpfMap,
+): OpenMaps {
   const made: BpfMap[] = [];
   const keep = (name: keyof OpenMaps, spec: MapSpec): BpfMap => {
     const map = open(name, spec);
@@ -101,7 +110,7 @@ function openMaps(open: (name: keyof OpenMaps, spec: MapSpec) => BpfMap): OpenMa
     return {
       connEntries: keep("connEntries", CONNECTION_ENTRIES),
       connRecords: keep("connRecords", CONNECTION_RECORDS),
-      connCounts: keep("connCounts", countsSpec(machineShards().count)),
+      connCounts: keep("connCounts", countsSpec(shards)),
     };
   } catch (error) {
     for (const map of made) map.close();

@@ -145,7 +145,7 @@ export function probeKernel(): readonly Probe[] {
     {
       feature: "conntrack functions for programs",
       since: "6.1",
-      without: "connections are tracked in userspace, as for now with them",
+      without: "nothing is missed: they are not used",
       ...trackingFunctions(),
     },
     ...(Object.keys(TUNNEL_DEVICES) as TunnelDeviceKind[]).map(probeTunnel),
