@@ -11,7 +11,7 @@ import { R10, R7, R8 } from "./instructions.ts";
 import type { CountPlaces } from "./counting.ts";
 import type { KeyLayout } from "./key-layout.ts";
 
-const LOCALS = [
+export const LOCALS = [
   /** Bytes of the packet, a VLAN tag out of band counted. */
   "bytes",
   /** Pointer to the port's record. */

@@ -9,7 +9,7 @@ import {
   SHARD,
   TCP_FLAGS,
 } from "../../../../src/fastpath/ebpf/action-context.ts";
-import { FrameStack, type Local } from "../../../../src/fastpath/ebpf/frame-stack.ts";
+import { FrameStack, LOCALS } from "../../../../src/fastpath/ebpf/frame-stack.ts";
 import { type KeyLayout, PARSED } from "../../../../src/fastpath/ebpf/key-layout.ts";
 import { slot } from "../../../../src/packet/layout.ts";
 
@@ -21,20 +21,6 @@ const context = new Map([
   ...Object.entries(SKB).map(([name, at]) => [at, `skb ${name}`] as const),
   ...CB.map((name, i) => [SKB.cb + 4 * i, `cb: ${name}`] as const),
 ]);
-
-const LOCALS: readonly Local[] = [
-  "bytes",
-  "port",
-  "l3",
-  "l4",
-  "protocol",
-  "tcpFlags",
-  "pulled",
-  "scratch",
-  "shard",
-  "key2",
-  "masked",
-];
 
 /** r6 is the context, r10 the end of the stack. */
 export function mainNames(layout: KeyLayout): Names {
