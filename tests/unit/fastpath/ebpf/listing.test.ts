@@ -69,10 +69,22 @@ const ROUTED = planActions(
   WORLD,
 ) as Plan;
 
+const ROUND = planActions(
+  [
+    { type: "meter", id: 3 },
+    { type: "hash", algorithm: "sym_l4", basis: 5 },
+    { type: "recirc", id: 7 },
+  ],
+  matchOf({ eth_type: "0x800", ip_frag: "no" }),
+  WORLD,
+) as Plan;
+
 const LISTINGS: Readonly<Record<string, () => Listed>> = {
   "entry": () => [assembleEntry(7, MAPS.programs), entryNames],
   "main-normal": () => main(NORMAL),
   "main-acl": () => main({ ...NORMAL, ip_src: "10.0.0.1", nw_proto: "6", tcp_dst: "80" }),
+  "main-round": () => main({ recirc_id: "7", dp_hash: "0x5/0xff" }),
+  "action-round": () => [assembleActions(ROUND, MAPS), actionNames],
   "action-route": () => [assembleActions(ROUTED, MAPS), actionNames],
 };
 
