@@ -28,6 +28,7 @@ import type { MessageLog } from "../control/message-log.ts";
 import { Services } from "../control/services.ts";
 import type { FragmentMode, Switch, SwitchDescription } from "../control/switch.ts";
 import { BridgeExport } from "../export/bridge-export.ts";
+import { Snooping } from "../multicast/snooping.ts";
 import type { FrozenState } from "../pipeline/frozen.ts";
 import type {
   BundleModel,
@@ -43,6 +44,7 @@ import { lookTunnel, receiveEcn } from "../tunnels/metadata.ts";
 import { decodeOptions, maskOptions, optionsOf } from "../tunnels/options.ts";
 import { hasTunnel } from "../tunnels/ports.ts";
 import type { Backend } from "./backend.ts";
+import { DEFAULT_DESCRIPTION } from "./description.ts";
 import type { DpFeatures } from "./features.ts";
 import { MacTable } from "./learning.ts";
 import { OfportAllocator } from "./ofports.ts";
@@ -107,17 +109,6 @@ export interface BridgeSettings {
   readonly tableNames: ReadonlyMap<number, string>;
 }
 
-/** The Open vSwitch release that this switch is compatible with and says it is. */
-export const COMPATIBLE_VERSION = "3.1.0";
-
-export const DEFAULT_DESCRIPTION: SwitchDescription = {
-  manufacturer: "Nicira, Inc.",
-  hardware: "Open vSwitch",
-  software: COMPATIBLE_VERSION,
-  serial: "None",
-  datapath: "None",
-};
-
 export class Bridge implements Switch, BondHost, LivenessHost {
   readonly name: string;
   readonly runDir: string;
@@ -134,6 +125,7 @@ export class Bridge implements Switch, BondHost, LivenessHost {
   readonly backend: Backend;
   readonly bonds: Bonds;
   readonly liveness: Sessions;
+  readonly snooping: Snooping;
   readonly packetBuffers: number;
   readonly inUserspace: boolean;
   datapathId = 0n;
@@ -208,6 +200,7 @@ export class Bridge implements Switch, BondHost, LivenessHost {
     const logs = options.protocolLogs ?? { bond: log, lacp: log, bfd: log, cfm: log };
     this.bonds = new Bonds(this, clock, logs.bond, logs.lacp);
     this.liveness = new Sessions(this, clock, logs);
+    this.snooping = new Snooping(clock, () => backend.changed());
   }
 
   get bundles(): Iterable<Bundle> {
@@ -293,6 +286,7 @@ export class Bridge implements Switch, BondHost, LivenessHost {
     this.liveness.detached(port);
     if (bundle.members.length === 0) {
       this.bundlesByName.delete(bundle.name);
+      this.snooping.detached(bundle);
       // Other bridges have learned these addresses through this one.
       this.macs.flushBundle(bundle, this.options.forgetElsewhere);
     } else this.macs.flushBundle(bundle);
@@ -324,6 +318,7 @@ export class Bridge implements Switch, BondHost, LivenessHost {
     bundle.vlan = vlan;
     bundle.protected = isProtected;
     this.macs.flushBundle(bundle);
+    this.snooping.flushBundle(bundle);
     this.backend.changed();
   }
 
@@ -488,6 +483,7 @@ export class Bridge implements Switch, BondHost, LivenessHost {
   close(): void {
     this.bonds.close();
     this.liveness.close();
+    this.snooping.close();
     this.keptFlows.close();
     this.services.close();
     for (const end of this.ends) end();

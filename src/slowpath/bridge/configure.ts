@@ -10,6 +10,7 @@ import { protocolVersions } from "../control/versions.ts";
 import { bondSettings, lacpMemberSettings, lacpSettings } from "../bonds/settings.ts";
 import { bfdSettings } from "../liveness/bfd-settings.ts";
 import { cfmSettings } from "../liveness/cfm-settings.ts";
+import { floodSettings, snoopingSettings } from "../multicast/settings.ts";
 import { readExportConfig } from "../export/config.ts";
 import { policingOf } from "../qos/policing.ts";
 import type { Bridge } from "./bridge.ts";
@@ -62,6 +63,7 @@ export async function configureBridge(
   configureMirrors(bridge, want, context);
   configureTables(bridge, want, context);
   await bridge.exports.configure(readExportConfig(context.replica, want.row, say));
+  bridge.snooping.configure(snoopingSettings(want.row));
   const otherConfig = want.row.other_config;
   const aging = Number(otherConfig.get("mac-aging-time") ?? 300);
   bridge.macs.setAging(Number.isFinite(aging) ? aging : 300);
@@ -128,6 +130,9 @@ async function configurePort(
     const { config, problems } = vlanConfig(port.row);
     for (const problem of problems) say(problem);
     bridge.configureBundle(port.name, config, port.row.protected);
+    const bundle = bridge.bundleByName(port.name);
+    const { groups, reports } = floodSettings(port.row.other_config);
+    if (bundle) bridge.snooping.configureBundle(bundle, groups, reports);
     configureQueues(bridge, port, context.replica, (iface, text) => {
       say(text);
       remark(iface, text);

@@ -7,7 +7,8 @@ import type { Field } from "../../packet/layout.ts";
 import { TextError } from "../../packet/text.ts";
 import { DEFAULT_PREFIXES, MAX_PREFIXES } from "../pipeline/prefix-fields.ts";
 import { USER_TABLES } from "../pipeline/tables.ts";
-import { type Bridge, DEFAULT_DESCRIPTION } from "./bridge.ts";
+import type { Bridge } from "./bridge.ts";
+import { DEFAULT_DESCRIPTION } from "./description.ts";
 import type { WantedBridge } from "./wanted.ts";
 
 /** A prefix trie is made of words of so many bits. */

@@ -56,7 +56,6 @@ export function unsupportedBridge({ row }: WantedBridge): string[] {
   const found: string[] = [];
   if (row.stp_enable) found.push("stp_enable");
   if (row.rstp_enable) found.push("rstp_enable");
-  if (row.mcast_snooping_enable) found.push("mcast_snooping_enable");
   if (row.auto_attach !== undefined) found.push("auto_attach");
   if (row.flood_vlans.length > 0) found.push("flood_vlans");
   return found;

@@ -13,6 +13,7 @@ import type { Backend } from "../bridge/backend.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { registerBondCommands } from "../bonds/commands.ts";
 import { registerLivenessCommands } from "../liveness/commands.ts";
+import { registerMulticastCommands } from "../multicast/commands.ts";
 import { registerDpctl } from "../dpctl/commands.ts";
 import { TABLE_OWN } from "../pipeline/tables.ts";
 import { registerQosCommands } from "../qos/commands.ts";
@@ -46,6 +47,7 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
   registerFdbCommands(server, context.bridges);
   registerBondCommands(server, context.bridges);
   registerLivenessCommands(server, context.bridges);
+  registerMulticastCommands(server, context.bridges);
   registerQosCommands(server, context.bridges);
   registerFeatureCommands(server, context);
   add("ofproto/list", "", [0, 0], () => lines([...context.bridges().keys()].sort()));
@@ -57,14 +59,6 @@ export function registerCommands(server: UnixctlServer, context: AppctlContext):
     const offload = args[0] === "--offload-stats";
     return dumpRules(bridge(args[offload ? 1 : 0]), offload);
   });
-  for (const command of ["show", "flush"] as const) {
-    const [usage, least] = command === "show" ? ["bridge", 1] : ["[bridge]", 0];
-    add(`mdb/${command}`, usage, [least, 1], ([name]) => {
-      if (name === undefined) return "table successfully flushed";
-      bridge(name);
-      throw new CommandError("multicast snooping is disabled");
-    });
-  }
 }
 
 const lines = (texts: readonly string[]): string => texts.map((text) => `${text}\n`).join("");

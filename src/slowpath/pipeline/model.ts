@@ -8,6 +8,7 @@
  *   `FlowCache.changed()` afterwards, so that megaflows are made again.
  * - OpenFlow port numbers are Open vSwitch's 16-bit ones (LOCAL = 0xfffe), in every version.
  */
+import type { GroupMessage } from "../multicast/messages.ts";
 import type { Packet } from "../../fastpath/datapath.ts";
 import type { PacketInReason } from "../../openflow/actions/types.ts";
 import type { FlowKey } from "../../packet/key.ts";
@@ -83,6 +84,23 @@ export interface BondModel {
 export interface LacpModel {
   /** A frame of type 0x8809 came in by the member. */
   receive(port: PortModel, frame: Uint8Array): void;
+}
+
+/** Multicast snooping of a bridge (src/slowpath/multicast). Groups are 4 or 16 bytes. */
+export interface SnoopingModel {
+  readonly isEnabled: boolean;
+  /** Groups that nobody asked for go everywhere. */
+  readonly floodsUnregistered: boolean;
+  /** Who asked for the group; undefined: nobody. */
+  members(vlan: number, address: Uint8Array): Iterable<BundleModel> | undefined;
+  /** Bundles behind which there is a multicast router. */
+  routers(vlan: number): Iterable<BundleModel>;
+  /** Those that get every group, and every report. */
+  readonly floodBundles: ReadonlySet<BundleModel>;
+  readonly reportBundles: ReadonlySet<BundleModel>;
+  /** A message of IGMP or MLD; undefined: the frame is none. */
+  parse(frame: Uint8Array): GroupMessage | undefined;
+  receive(from: BundleModel, vlan: number, message: GroupMessage): void;
 }
 
 /** Protocols by which a port finds out whether it reaches anybody. */
@@ -209,6 +227,8 @@ export interface BridgeModel {
   readonly bundles: Iterable<BundleModel>;
   readonly tables: FlowTables;
   readonly macs: MacTable<BundleModel>;
+  /** None unless told. */
+  readonly snooping?: SnoopingModel;
   /** Where the values of `tun_metadataN` lie in `tun_metadata`, by N; none unless told. */
   readonly tunnelOptions?: {
     place(index: number): { readonly offset: number; readonly length: number } | undefined;

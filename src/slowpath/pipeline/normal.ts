@@ -16,6 +16,7 @@ import type { FlowKey } from "../../packet/key.ts";
 import { macNumber } from "../bridge/learning.ts";
 import { AT, ETH_ARP, inPort, look16, lookBytes, u16, u32, VLAN_CFI, VLAN_VID } from "./bits.ts";
 import { isMirrorOutput } from "./mirror.ts";
+import { snoopedBundles } from "./multicast.ts";
 import type { BundleModel } from "./model.ts";
 import { outputToPort } from "./output.ts";
 import { setTags, tags } from "./tags.ts";
@@ -111,6 +112,16 @@ export function normal(x: Xlate): void {
       port: port.ofport,
       gratuitousArp,
     });
+  }
+
+  const { snooping } = x.bridge;
+  const snooped = snooping?.isEnabled ? snoopedBundles(x, snooping, from, vlan) : undefined;
+  if (snooped === "flood") return flood(x, from, vlans);
+  if (snooped) {
+    for (const bundle of snooped) {
+      if (includes(bundle, vlans) && !isMirrorOutput(x, bundle)) outputToBundle(x, bundle, vlans);
+    }
+    return;
   }
 
   const known = x.lookupMac(vlan, destination);

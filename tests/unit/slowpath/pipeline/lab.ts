@@ -20,6 +20,7 @@ import type {
   PatchStats,
   PortConfig,
   PortModel,
+  SnoopingModel,
   VlanConfig,
 } from "../../../../src/slowpath/pipeline/model.ts";
 import { type FlowModBody, FlowTables } from "../../../../src/slowpath/pipeline/tables.ts";
@@ -142,6 +143,7 @@ export class LabBridge implements BridgeModel {
   invalidTtlToController = false;
   oldController = false;
   readonly packetIns: PacketIn[] = [];
+  snooping?: SnoopingModel;
 
   constructor(readonly name: string, clock: ManualClock) {
     this.tables = new FlowTables(clock);
