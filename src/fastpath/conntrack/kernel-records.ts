@@ -21,18 +21,7 @@ import {
 } from "./kernel-record.ts";
 import { writeTuple } from "./metadata.ts";
 import { BOTH_WAYS, protocolOf, settledTimeout } from "./settled.ts";
-import {
-  C_FLAGS,
-  C_LABEL,
-  C_MARK,
-  C_ORIGINAL,
-  C_POLICY,
-  C_REPLY,
-  C_STATE,
-  CF_DST_NAT,
-  CF_SRC_NAT,
-  type ConnTable,
-} from "./table.ts";
+import * as Conn from "./table.ts";
 
 const WORDS = RECORD_BYTES / 4;
 const TICK_MS = 2 ** TICK_SHIFT / 1e6;
@@ -51,7 +40,7 @@ export class KernelRecords {
 
   constructor(
     records: ArrayBuffer,
-    private readonly table: ConnTable,
+    private readonly table: Conn.ConnTable,
     private readonly admission: Admission,
   ) {
     this.words = new Int32Array(records);
@@ -76,14 +65,14 @@ export class KernelRecords {
     const at = slot * WORDS;
     const generation = this.common(slot, COMMON.generation);
     for (let i = at; i < at + WORDS; i++) if (i !== generation) words[i] = 0;
-    this.fillSide(slot, 0, record, base + C_REPLY, record[base + C_FLAGS]!);
-    this.fillSide(slot, 1, record, base + C_ORIGINAL, record[base + C_FLAGS]!);
+    this.fillSide(slot, 0, record, base + Conn.C_REPLY, record[base + Conn.C_FLAGS]!);
+    this.fillSide(slot, 1, record, base + Conn.C_ORIGINAL, record[base + Conn.C_FLAGS]!);
     const meta = record[base + T_META]!;
     words[this.common(slot, COMMON.meta)] = meta;
-    words[this.common(slot, COMMON.policy)] = record[base + C_POLICY]!;
+    words[this.common(slot, COMMON.policy)] = record[base + Conn.C_POLICY]!;
     words[at + ZONE_AT] = (meta >>> 24) | ((meta >>> 8) & 0xff00);
     const key = this.common(slot, COMMON.ct) - CT_WORD;
-    writeTuple(this.bytes, words, key, record, base + C_ORIGINAL);
+    writeTuple(this.bytes, words, key, record, base + Conn.C_ORIGINAL);
     this.setFlags(slot, conn, checks);
     this.setMark(slot, conn);
     this.touch(slot, conn, nowMs);
@@ -107,8 +96,8 @@ export class KernelRecords {
     words[into + (SIDE.ports >> 2)] = swap32(turn(record[other + T_PORTS]!));
     const state = CS_TRACKED | CS_ESTABLISHED | (side === 1 ? CS_REPLY_DIR : 0);
     // What is a source one way is a destination the other way.
-    const source = (flags & (side === 0 ? CF_SRC_NAT : CF_DST_NAT)) !== 0;
-    const destination = (flags & (side === 0 ? CF_DST_NAT : CF_SRC_NAT)) !== 0;
+    const source = (flags & (side === 0 ? Conn.CF_SRC_NAT : Conn.CF_DST_NAT)) !== 0;
+    const destination = (flags & (side === 0 ? Conn.CF_DST_NAT : Conn.CF_SRC_NAT)) !== 0;
     words[into + (SIDE.state >> 2)] = state << 24;
     words[into + (SIDE.nat >> 2)] = ((source ? CS_SRC_NAT : 0) | (destination ? CS_DST_NAT : 0)) <<
       24;
@@ -118,9 +107,9 @@ export class KernelRecords {
     const record = this.table.words(conn);
     const base = this.table.base(conn);
     const at = slot * WORDS;
-    let same = this.words[at + MARK_AT] === swap32(record[base + C_MARK]!);
+    let same = this.words[at + MARK_AT] === swap32(record[base + Conn.C_MARK]!);
     for (let i = 0; i < 4; i++) {
-      same &&= this.words[at + LABEL_AT + i] === record[base + C_LABEL + i];
+      same &&= this.words[at + LABEL_AT + i] === record[base + Conn.C_LABEL + i];
     }
     return same;
   }
@@ -129,18 +118,19 @@ export class KernelRecords {
     const record = this.table.words(conn);
     const base = this.table.base(conn);
     const at = slot * WORDS;
-    this.words[at + MARK_AT] = swap32(record[base + C_MARK]!);
-    for (let i = 0; i < 4; i++) this.words[at + LABEL_AT + i] = record[base + C_LABEL + i]!;
+    this.words[at + MARK_AT] = swap32(record[base + Conn.C_MARK]!);
+    for (let i = 0; i < 4; i++) this.words[at + LABEL_AT + i] = record[base + Conn.C_LABEL + i]!;
   }
 
   /** `checks`: TCP's sequence numbers matter. */
   setFlags(slot: number, conn: number, checks: boolean): void {
     const record = this.table.words(conn);
     const base = this.table.base(conn);
-    const own = record[base + C_FLAGS]!;
+    const own = record[base + Conn.C_FLAGS]!;
     this.words[this.common(slot, COMMON.flags)] =
       (checks && protocolOf(record, base) === TCP ? KF_WINDOW : 0) |
-      ((own & CF_SRC_NAT) !== 0 ? KF_SRC_NAT : 0) | ((own & CF_DST_NAT) !== 0 ? KF_DST_NAT : 0);
+      ((own & Conn.CF_SRC_NAT) !== 0 ? KF_SRC_NAT : 0) |
+      ((own & Conn.CF_DST_NAT) !== 0 ? KF_DST_NAT : 0);
   }
 
   /** It has been used now. */
@@ -161,7 +151,7 @@ export class KernelRecords {
     const record = this.table.words(conn);
     const base = this.table.base(conn);
     return this.admission.timeoutMs(
-      record[base + C_POLICY]!,
+      record[base + Conn.C_POLICY]!,
       settledTimeout(protocolOf(record, base)),
     );
   }
@@ -170,7 +160,7 @@ export class KernelRecords {
   setWindows(slot: number, conn: number, all: boolean): void {
     const { words, table } = this;
     const record = table.words(conn);
-    const at = table.base(conn) + C_STATE;
+    const at = table.base(conn) + Conn.C_STATE;
     let scales = 0;
     for (let side = 0; side < 2; side++) {
       const into = this.side(slot, side);
@@ -199,7 +189,7 @@ export class KernelRecords {
     const base = this.table.base(conn);
     for (let side = 0; side < 2; side++) {
       const from = this.side(slot, side);
-      const peer = base + C_STATE + side * PEER_WORDS;
+      const peer = base + Conn.C_STATE + side * PEER_WORDS;
       const sent = this.words[from + (SIDE.sent >> 2)]!;
       const allowed = this.words[from + (SIDE.allowed >> 2)]!;
       if (after(sent, record[peer + SENT]!)) record[peer + SENT] = sent;
@@ -219,26 +209,26 @@ export class KernelRecords {
     const { words, table } = this;
     const record = table.words(conn);
     const base = table.base(conn);
-    this.restoreTuple(slot, 0, record, base + C_REPLY);
-    this.restoreTuple(slot, 1, record, base + C_ORIGINAL);
+    this.restoreTuple(slot, 0, record, base + Conn.C_REPLY);
+    this.restoreTuple(slot, 1, record, base + Conn.C_ORIGINAL);
     const flags = words[this.common(slot, COMMON.flags)]!;
-    record[base + C_FLAGS] = ((flags & KF_SRC_NAT) !== 0 ? CF_SRC_NAT : 0) |
-      ((flags & KF_DST_NAT) !== 0 ? CF_DST_NAT : 0);
+    record[base + Conn.C_FLAGS] = ((flags & KF_SRC_NAT) !== 0 ? Conn.CF_SRC_NAT : 0) |
+      ((flags & KF_DST_NAT) !== 0 ? Conn.CF_DST_NAT : 0);
     const at = slot * WORDS;
-    record[base + C_MARK] = swap32(words[at + MARK_AT]!);
-    for (let i = 0; i < 4; i++) record[base + C_LABEL + i] = words[at + LABEL_AT + i]!;
-    record[base + C_POLICY] = words[this.common(slot, COMMON.policy)]!;
+    record[base + Conn.C_MARK] = swap32(words[at + MARK_AT]!);
+    for (let i = 0; i < 4; i++) record[base + Conn.C_LABEL + i] = words[at + LABEL_AT + i]!;
+    record[base + Conn.C_POLICY] = words[this.common(slot, COMMON.policy)]!;
     if (protocolOf(record, base) === TCP) {
       const scales = words[this.common(slot, COMMON.scales)]!;
       for (let side = 0; side < 2; side++) {
-        const peer = base + C_STATE + side * PEER_WORDS;
+        const peer = base + Conn.C_STATE + side * PEER_WORDS;
         const from = this.side(slot, side);
         const sent = words[from + (SIDE.sent >> 2)]!;
         const allowed = words[from + (SIDE.allowed >> 2)]!;
         const scale = (scales >>> (16 * side)) & 0xff;
         establish(record, peer, sent, allowed, this.windowOf(slot, side), scale);
       }
-    } else record[base + C_STATE] = BOTH_WAYS;
+    } else record[base + Conn.C_STATE] = BOTH_WAYS;
     const lasts = words[this.common(slot, COMMON.lasts)]!;
     const left = (words[this.common(slot, COMMON.expires)]! - ticks(nowMs)) | 0;
     return left > lasts ? 0 : Math.max(0, left * TICK_MS);

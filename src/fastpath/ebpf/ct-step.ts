@@ -48,6 +48,15 @@ import {
 } from "./ct-tuple.ts";
 import { R0, R1, R10, R2, R3, R4, R5, R6, R7, R8, R9 } from "./instructions.ts";
 import { ALL_WORDS, STATE_METADATA, STATE_WORDS, stateOffset } from "./packet-state.ts";
+import {
+  ICMP_CHECKSUM,
+  IPV4_CHECKSUM,
+  MARK_MANGLED_0,
+  PSEUDO_HEADER,
+  RECOMPUTE_CSUM,
+  TCP_CHECKSUM,
+  UDP_CHECKSUM,
+} from "./step-set.ts";
 
 /** The maps of conntrack/kernel-record.ts. */
 export interface ConnectionMaps {
@@ -78,26 +87,18 @@ const MARK = COMMON.ct + 8;
 const LABEL = COMMON.ct + 12;
 const NAT_BITS = ((CS_SRC_NAT | CS_DST_NAT) << 24) >>> 0;
 
-// The stack, below ct-tuple.ts's part.
-const GENERATION = BELOW_TUPLE - 4;
+/** The stack, below ct-tuple.ts's part: bytes below it. */
+const below = (bytes: number): number => BELOW_TUPLE - bytes;
+const GENERATION = below(4);
+const NOW = below(12);
 /** The state that the packet came with from the same zone, u32; 0: none. */
-const PRIOR = BELOW_TUPLE - 16;
-const NOW = BELOW_TUPLE - 12;
-/** Pointer to the part of the packet's sender, and to the receiver's. */
-const SENDER = BELOW_TUPLE - 24;
-const RECEIVER = BELOW_TUPLE - 32;
-const NEW = BELOW_TUPLE - 64;
-const END = BELOW_TUPLE - 68;
-const OFFERED = BELOW_TUPLE - 72;
-const DIFFERENCE = BELOW_TUPLE - 80;
-
-const IPV4_CHECKSUM = 10;
-const TCP_CHECKSUM = 16;
-const UDP_CHECKSUM = 6;
-const ICMP_CHECKSUM = 2;
-const RECOMPUTE_CSUM = 1;
-const PSEUDO_HEADER = 0x10;
-const MARK_MANGLED_0 = 0x20;
+const PRIOR = below(16);
+/** Pointers to the parts of the packet's sender and receiver. */
+const [SENDER, RECEIVER] = [below(24), below(32)];
+/** Up to 32 bytes of addresses, or ports, as they are to be. */
+const NEW = below(64);
+const [END, OFFERED] = [below(68), below(72)];
+const DIFFERENCE = below(80);
 
 /** Goes on behind it, or in the process. r7 stays; r6 is the context. */
 export function emitCt(context: ActionContext, step: CtStep): void {

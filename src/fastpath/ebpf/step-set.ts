@@ -20,14 +20,14 @@ const NEW = -88;
 
 export const TCP_CHECKSUM = 16;
 export const UDP_CHECKSUM = 6;
-const ICMP_CHECKSUM = 2;
-const IPV4_CHECKSUM = 10;
+export const ICMP_CHECKSUM = 2;
+export const IPV4_CHECKSUM = 10;
 
 /** Flags of bpf_skb_store_bytes and bpf_l4_csum_replace. */
 export const RECOMPUTE_CSUM = 1;
-const PSEUDO_HEADER = 0x10;
+export const PSEUDO_HEADER = 0x10;
 /** A checksum of 0 stays 0, and one that becomes 0 is 0xffff: UDP. */
-const MARK_MANGLED_0 = 0x20;
+export const MARK_MANGLED_0 = 0x20;
 
 type SetStep = Extract<Step, { kind: "set" }>;
 
