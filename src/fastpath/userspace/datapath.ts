@@ -62,7 +62,7 @@ import { tryLoadDropProgram } from "./start-worker.ts";
 import { type LinkContext, WorkerLink } from "./worker-link.ts";
 import { WorkerMeters } from "./worker-meters.ts";
 import { openTunnel } from "./tunnel-port-opening.ts";
-import { WorkerPorts } from "./worker-ports.ts";
+import { requestOf, WorkerPorts } from "./worker-ports.ts";
 import { countersOf, flowStatsOf, portStatsOf } from "./worker-stats.ts";
 
 /** Commands that may wait for room before packets to execute are dropped. */
@@ -171,16 +171,7 @@ class UserspaceDatapath implements Datapath {
       await this.besides.untilFree(spec.name);
       opening = kernel?.openingFor(portNo, spec);
       this.traffic.clear(portNo);
-      const opened = await this.spread.open({
-        portNo,
-        name: spec.name,
-        portType: spec.type,
-        ...(spec.mac ? { mac: [...spec.mac] } : {}),
-        ...(spec.pcap && { pcap: spec.pcap }),
-        ...(spec.queues === undefined ? {} : { queues: spec.queues }),
-        ...(spec.io && { io: spec.io }),
-        ...opening,
-      });
+      const opened = await this.spread.open(requestOf(portNo, spec, opening));
       const ifindex = ifindexOf(opened);
       const port: DpPort = { ...spec, portNo, ifindex };
       this.byNumber.set(portNo, port);

@@ -48,15 +48,12 @@ import {
 import { DevicePort } from "./device-port.ts";
 import { Forwarder } from "./forwarder.ts";
 import { Handoff, HandoffReader } from "./handoff.ts";
-import { InternalPort } from "./internal-port.ts";
-import { LibpcapPort } from "./libpcap-port.ts";
-import { PcapPort } from "./pcap-port.ts";
+import { makePort } from "./make-port.ts";
 import { PortCounters, type WorkerPort } from "./port.ts";
 import type { Punts } from "../punts.ts";
 import { deleteFlow, executePacket, type MaskRoom, putFlow } from "./packet-commands.ts";
 import { PuntPort } from "./punt-port.ts";
 import { SendingPort } from "./sending-port.ts";
-import { TunnelPort } from "./tunnel-port.ts";
 import { RingReader } from "./ring.ts";
 import type { OpenedPort } from "./setup.ts";
 import {
@@ -284,23 +281,7 @@ export class WorkerLoop {
   private adoptPort(portNo: number, name: string, opened: OpenedPort): void {
     const { forwarder } = this;
     const counters = new PortCounters(this.shared, portNo);
-    if (opened.type === "ring") throw new DatapathError("system", "a ring is no port");
-    const port = opened.type === "tunnel"
-      ? new TunnelPort(portNo, name, opened, forwarder, counters)
-      : opened.type === "pcap"
-      ? new PcapPort(portNo, name, opened.pcap, forwarder, counters, opened.part !== true)
-      : opened.type === "libpcap"
-      ? new LibpcapPort(portNo, name, opened.pcap, forwarder, counters, opened.part !== true)
-      : opened.type === "internal"
-      ? new InternalPort(portNo, name, opened.tap, forwarder, counters, opened.part !== true)
-      : opened.packet.fd < 0
-      ? new SendingPort(portNo, name, opened.packet, forwarder, counters, () => {
-        this.post({ type: "portBusy", portNo, ifindex: opened.packet.ifindex });
-      })
-      : new DevicePort(portNo, name, opened.packet, forwarder, counters, {
-        sendRing: () => this.post({ type: "portBusy", portNo, ifindex: opened.packet.ifindex }),
-        largerRing: () => this.post({ type: "portCrowded", portNo, packet: opened.packet }),
-      });
+    const port = makePort(portNo, name, opened, forwarder, counters, this.post);
     if (port.fd >= 0) this.epoll.add(port.fd, portNo);
     this.ports.set(portNo, { port, opened });
     forwarder.ports[portNo] = port;

@@ -10,8 +10,9 @@
  * - The home of a device is worker (port number) mod (workers); of all else it is worker 0, because a
  *   TAP device that nobody holds any more is gone.
  */
-import { DatapathError } from "../datapath.ts";
+import { DatapathError, type DpPortSpec } from "../datapath.ts";
 import type { PacketDescriptors } from "../../linux/packet-socket.ts";
+import type { ProgramOpening } from "../punts.ts";
 import type { PortRequest } from "./commands.ts";
 import type { OpenedPort } from "./setup.ts";
 import type { SetupRequests } from "./setup-requests.ts";
@@ -22,6 +23,23 @@ interface Spread {
   readonly receivers: readonly number[];
   /** As it was opened; the home's share of it may have grown since. */
   readonly opened: OpenedPort;
+}
+
+export function requestOf(
+  portNo: number,
+  { name, type, mac, pcap, queues, io }: DpPortSpec,
+  opening?: ProgramOpening,
+): PortRequest {
+  return {
+    portNo,
+    name,
+    portType: type,
+    ...(mac && { mac: [...mac] }),
+    ...(pcap && { pcap }),
+    ...(queues !== undefined && { queues }),
+    ...(io && { io }),
+    ...opening,
+  };
 }
 
 /** Whose packets a worker receives; the first is the home. */
