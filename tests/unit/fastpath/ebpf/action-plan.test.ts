@@ -90,6 +90,86 @@ describe("plans", () => {
     expect(plan([push, out(1), { type: "pop_vlan" }, out(2)]).kind).toBe("plan");
   });
 
+  const kinds = (actions: readonly DpAction[], match = TCP4) =>
+    (plan(actions, match) as Plan).steps.map((step) =>
+      step.kind === "output" && step.cut !== undefined ? "cut" : step.kind
+    );
+  const trunc = (maxLength: number): DpAction => ({ type: "trunc", maxLength });
+  const recirc: DpAction = { type: "recirc", id: 0x0102 };
+
+  test("what is sent whole goes first, then what is cut, the longest first", () => {
+    const { steps, args, guards } = plan([trunc(64), out(1), trunc(90), out(2)]) as Plan;
+    const words = new Uint32Array(args.buffer);
+    const cuts = steps.map((step) => step.kind === "output" && words[step.cut! / 4]);
+    expect(cuts).toEqual([90, 64]);
+    expect(words[guards.cut! / 4]).toBe(64);
+    expect(kinds([trunc(64), out(1), out(2)])).toEqual(["output", "cut"]);
+    expect(plan([trunc(64), out(1), out(1)]).kind).toBe("userspace");
+  });
+
+  test("a packet recirculates last, and unchanged", () => {
+    expect(kinds([recirc, out(1), out(2)])).toEqual(["output", "output", "recirculate"]);
+    expect(plan([recirc, set("eth_dst", 1n), out(1)]).kind).toBe("userspace");
+    expect(plan([recirc, recirc]).kind).toBe("userspace");
+    expect(plan([trunc(64), out(1), recirc]).kind).toBe("userspace");
+    const { args, steps, stateful, recirculates } = plan([recirc]) as Plan;
+    expect(args.subarray(0, 4).toHex()).toBe("00000102");
+    expect([steps.length, stateful, recirculates]).toEqual([1, true, true]);
+  });
+
+  test("a hash that nobody asks for is not computed", () => {
+    const match = matchOf({ eth_type: "0x800", ip_frag: "no" });
+    const hash: DpAction = { type: "hash", algorithm: "l4", basis: 1 };
+    expect(kinds([hash, out(1), set("eth_dst", 1n), out(2)], match)).toEqual([
+      "output",
+      "set",
+      "output",
+    ]);
+    expect(kinds([hash, recirc], match)).toEqual(["hash", "recirculate"]);
+    expect(plan([hash, recirc]).kind).toBe("userspace");
+  });
+
+  test("copies that only send are sends; a copy at the end is the packet", () => {
+    const clone = (...actions: DpAction[]): DpAction => ({ type: "clone", actions });
+    expect(kinds([clone(out(1)), clone(set("eth_dst", 1n), out(2))])).toEqual([
+      "output",
+      "set",
+      "output",
+    ]);
+    expect(plan([clone(set("eth_dst", 1n), out(2)), out(1)]).kind).toBe("userspace");
+  });
+
+  test("a sample is diced for, by its place in the list", () => {
+    const sample = (probability: number, ...actions: DpAction[]): DpAction => ({
+      type: "sample",
+      probability,
+      actions,
+    });
+    const controller: DpAction = { type: "userspace", userdata: 1 };
+    const { guards, args } = plan([sample(0), sample(7, controller), out(1), out(2)]) as Plan;
+    expect(guards.samples.map((at) => new Uint32Array(args.buffer)[at / 4])).toEqual([0, 7]);
+    expect(plan([sample(0xffff_ffff, controller), out(1)]).kind).toBe("userspace");
+    expect(plan([sample(7, sample(7)), out(1)]).kind).toBe("userspace");
+  });
+
+  test("labels: on any packet, off one that the match has seen, not among tags that changed", () => {
+    const push: DpAction = { type: "push_mpls", ethType: 0x8847, lse: 1 };
+    const pop: DpAction = { type: "pop_mpls", ethType: 0x800 };
+    const tag: DpAction = { type: "push_vlan", tpid: 0x8100, tci: 1 };
+    const label = matchOf({ eth_type: "0x8847", mpls_bos: "1", vlan_tci: "0" });
+    expect(kinds([push, push, out(1)])).toEqual(["push_mpls", "push_mpls", "output"]);
+    expect(kinds([pop, recirc], label)).toEqual(["pop_mpls", "recirculate"]);
+    expect(plan([pop, out(1)]).kind).toBe("userspace");
+    expect(plan([tag, push, out(1)]).kind).toBe("userspace");
+    expect(plan([push, set("nw_dst", 1n), out(1)]).kind).toBe("userspace");
+  });
+
+  test("a meter is the kernel's if it can enforce it, and counts without an output", () => {
+    const meter = (id: number): DpAction => ({ type: "meter", id });
+    expect(kinds([meter(1)])).toEqual(["meter"]);
+    expect(plan([meter(9), out(1)]).kind).toBe("userspace");
+  });
+
   test("every plan assembles", () => {
     const map = { name: "m", fd: 1 };
     const shards = { count: 2, own: true };
