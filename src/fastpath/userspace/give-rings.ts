@@ -3,7 +3,8 @@
  * for the kernel, and given to the worker that moves the port's packets. The port may have gone
  * meanwhile; then the ring is closed again.
  */
-import type { PacketDescriptors } from "../../linux/packet-socket.ts";
+import { munmap } from "../../linux/libc.ts";
+import { type PacketDescriptors, RING_FRAME_BYTES } from "../../linux/packet-socket.ts";
 import type { OpenedPort } from "./setup.ts";
 import type { SetupRequests } from "./setup-requests.ts";
 import type { WorkerLink } from "./worker-link.ts";
@@ -35,7 +36,7 @@ export async function giveReceiveRing(
   const { packet } = grown;
   const left = await orRelease(setup, grown, () => {
     return link.request({ type: "adoptReceiver", portNo, instead, packet });
-  });
+  }, () => munmap(packet.address, packet.frames * RING_FRAME_BYTES));
   await setup.release(left);
 }
 
@@ -43,10 +44,13 @@ async function orRelease<T>(
   setup: SetupRequests,
   opened: OpenedPort,
   give: () => Promise<T>,
+  unmap: () => void = () => {},
 ): Promise<T> {
   try {
     return await give();
   } catch (error) {
+    // Whoever takes a port unmaps its ring, and a socket lives as long as its ring is mapped.
+    unmap();
     await setup.release([opened]);
     throw error;
   }
