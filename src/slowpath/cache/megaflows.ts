@@ -46,6 +46,10 @@ export class Megaflow extends Classified {
   readMs: number;
   /** The key of the packet that brought it; NOT_SEEN: it is not kept. */
   seen = NOT_SEEN;
+  /** Of `Megaflows`: its place among the others. */
+  installed = false;
+  before: Megaflow | undefined = undefined;
+  after: Megaflow | undefined = undefined;
 
   constructor(
     readonly id: number,
@@ -63,8 +67,9 @@ export class Megaflow extends Classified {
 
 export class Megaflows {
   private readonly byMatch = new Classifier<Megaflow>({ staged: false });
-  /** By id. */
-  private readonly flows: (Megaflow | undefined)[] = [];
+  /** The installed ones, oldest first, linked: a set of them would cost more than all else of a flow. */
+  private first: Megaflow | undefined;
+  private last: Megaflow | undefined;
   private count = 0;
   private readonly seen = new PackedKeys();
   /** Deleted in the datapath, their last packets not yet counted; in the order of deletion. */
@@ -99,16 +104,34 @@ export class Megaflows {
     return this.count;
   }
 
-  /** Flows may go, and come, while this is under way. */
+  /** Oldest first. Flows may go while this is under way; those that come then may be left out. */
   *[Symbol.iterator](): IterableIterator<Megaflow> {
-    for (let id = 0; id < this.flows.length; id++) {
-      const flow = this.flows[id];
-      if (flow) yield flow;
-    }
+    // One that has gone still tells what came after it.
+    for (let flow = this.first; flow; flow = flow.after) if (flow.installed) yield flow;
   }
 
   has(flow: Megaflow): boolean {
-    return this.flows[flow.id] === flow;
+    return flow.installed;
+  }
+
+  private append(flow: Megaflow): void {
+    flow.installed = true;
+    flow.before = this.last;
+    if (this.last) this.last.after = flow;
+    else this.first = flow;
+    this.last = flow;
+    if (++this.count > this.peak) this.peak = this.count;
+  }
+
+  private unlink(flow: Megaflow): void {
+    const { before, after } = flow;
+    flow.installed = false;
+    flow.before = undefined;
+    if (before) before.after = after;
+    else this.first = after;
+    if (after) after.before = before;
+    else this.last = before;
+    this.count--;
   }
 
   /** The installed megaflow that a packet of this datapath key belongs to. */
@@ -154,8 +177,7 @@ export class Megaflows {
     this.adopt(flow, translation);
     flow.seen = this.seen.put(dpKey);
     this.byMatch.insert(flow, match);
-    this.flows[id] = flow;
-    if (++this.count > this.peak) this.peak = this.count;
+    this.append(flow);
     this.counters.installed++;
     if (this.flowLog?.enabled("dbg")) this.flowLog.dbg(formatPutFlow(flow, match));
     return flow;
@@ -180,8 +202,7 @@ export class Megaflows {
 
   remove(flow: Megaflow): void {
     if (!this.has(flow)) return;
-    this.flows[flow.id] = undefined;
-    this.count--;
+    this.unlink(flow);
     this.byMatch.remove(flow);
     this.seen.remove(flow.seen);
     flow.seen = NOT_SEEN;
