@@ -64,10 +64,15 @@ export function formatMegaflow(
     `${formatFlowCounts(flow, nowMs)}${layer ? `, dp:${layer}` : ""}, actions:${actions}`;
 }
 
-/** What Open vSwitch's datapath logs of a flow that is put into it. */
-export function formatPutFlow(flow: Pick<Megaflow, "actions" | "slow">, match: Match): string {
+/** What Open vSwitch's datapath logs of a flow that is put into it. `seen`: the packet's key. */
+export function formatPutFlow(
+  flow: Pick<Megaflow, "actions" | "slow">,
+  match: Match,
+  seen: FlowKey,
+): string {
   const id = flowId(match);
-  return `flow_add: ${id} mega_${id} ${formatDpMatch(match)}, actions:${actionsOf(flow, match)}`;
+  const shown = { key: seen, mask: match.mask };
+  return `flow_add: ${id} mega_${id} ${formatDpMatch(shown)}, actions:${actionsOf(flow, shown)}`;
 }
 
 /** Open vSwitch's datapath would leave some flows to the slow path, and says only so. */

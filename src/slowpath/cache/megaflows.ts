@@ -179,7 +179,7 @@ export class Megaflows {
     this.byMatch.insert(flow, match);
     this.append(flow);
     this.counters.installed++;
-    if (this.flowLog?.enabled("dbg")) this.flowLog.dbg(formatPutFlow(flow, match));
+    if (this.flowLog?.enabled("dbg")) this.flowLog.dbg(formatPutFlow(flow, match, dpKey));
     return flow;
   }
 

@@ -13,6 +13,7 @@ import { FLOW_FLAGS } from "../../openflow/messages/types.ts";
 import { formatActions } from "../../openflow/text/actions-format.ts";
 import { DEFAULT_PRIORITY, formatMatch } from "../../openflow/text/match.ts";
 import { anyMatch, type FlowKey } from "../../packet/key.ts";
+import { setTunnelOption, tunnelIndex } from "../../openflow/tunnel-fields.ts";
 import { GROUP_ANY, PORTS } from "../../openflow/version.ts";
 import { lookSubfield, readSubfield, writeSubfield } from "./bits.ts";
 import type { Rule } from "./rule.ts";
@@ -147,6 +148,11 @@ function flowModOf(action: LearnAction, key: FlowKey): FlowModBody {
         const { subfield } = destination;
         lookSubfield(match.mask, subfield);
         writeSubfield(match.key, subfield, value);
+        if (subfield.field.variable) {
+          for (const each of [match.key, match.mask]) {
+            setTunnelOption(each, tunnelIndex(subfield.field));
+          }
+        }
         break;
       }
       case "load": {

@@ -151,6 +151,9 @@ function actionsText(
   return formatDpActions(actions, { key, portName });
 }
 
+/** A packet without Ethernet header, of Ethernet type 0. */
+const BARE_UNKNOWN = 0x10000;
+
 /**
  * The mask without what says that something is not there: the cache needs that, but no reader. (As
  * Open vSwitch, whose datapaths imply it.)
@@ -165,6 +168,7 @@ function shownMask(whole: FlowKey, { bytes }: FlowKey): FlowKey {
   };
   const value = (name: SlotName): number => numberOf(slotBytes(bytes, name));
   if (value("packet_type") !== 0) clear("eth_src", "eth_dst");
+  if (value("packet_type") === BARE_UNKNOWN) clear("nw_frag");
   const protocol = value("nw_proto");
   if (protocol === IP.ICMP || protocol === IP.ICMPV6) {
     mask.bytes[slot("tp_src").offset] = 0;
