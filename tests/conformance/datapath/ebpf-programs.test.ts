@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { DpAction } from "../../../src/fastpath/actions.ts";
 import { type Plan, planActions, type PlanWorld } from "../../../src/fastpath/ebpf/action-plan.ts";
 import { assembleActions } from "../../../src/fastpath/ebpf/action-program.ts";
-import { KeyLayout, METADATA, PARSED } from "../../../src/fastpath/ebpf/key-layout.ts";
+import { KeyLayout, PARSED } from "../../../src/fastpath/ebpf/key-layout.ts";
 import { assembleEntry, assembleMain } from "../../../src/fastpath/ebpf/main-program.ts";
 import {
   closeMaps,
@@ -25,6 +25,8 @@ const FLOWS = 16;
 /** The verifier gives up at a million. */
 const MOST_VERIFIED = 100_000;
 const TIMEOUT_MS = 60_000;
+/** All of it is read in the same way; some alone, the longest, and one that shares a word. */
+const SOME_METADATA = ["recirc_id", "ct_zone", "ct_label", "tun_id", "tun_metadata"] as const;
 const WORLD: PlanWorld = {
   targetOf: () => ({ ifindex: 1, ingress: false }),
   hasMeter: () => true,
@@ -65,7 +67,7 @@ describePrivileged("the verifier", [], () => {
   }
 
   test("takes a key of each field", () => {
-    for (const name of [...PARSED, ...METADATA]) {
+    for (const name of [...PARSED, ...SOME_METADATA]) {
       expect(loadMain(layoutOf(name), shardsFor(4), 2)).toBeLessThan(MOST_VERIFIED);
     }
   }, TIMEOUT_MS);
@@ -145,7 +147,7 @@ describePrivileged("the verifier", [], () => {
       [label, [{ type: "pop_mpls", ethType: 0x800 }, recirc, out(1)]],
       [label, [wide, set("mpls_lse0", 1n), trunc, out(1)]],
     ];
-    for (const cpus of [1, 4, 64]) {
+    for (const cpus of [4, 64]) {
       for (const [fields, actions] of lists) {
         const plan = planActions(actions, matchOf(fields), WORLD);
         expect(plan).toMatchObject({ kind: "plan" });
@@ -156,7 +158,7 @@ describePrivileged("the verifier", [], () => {
         expect(load(bytes)).toBeLessThan(MOST_VERIFIED);
       }
     }
-  });
+  }, TIMEOUT_MS);
 
   test("takes a port's program", () => {
     expect(load(assembleEntry(8191, maps.programs).bytes)).toBeLessThan(MOST_VERIFIED);
