@@ -81,6 +81,8 @@ export interface TunnelFamilies {
   readonly ipv4: boolean;
   readonly ipv6: boolean;
   readonly byDevice?: "none" | "ipv4" | "both";
+  /** Nothing is received: others do that. */
+  readonly sendOnly?: boolean;
 }
 
 /**
@@ -98,8 +100,9 @@ export function openTunnelSockets(
     return fd;
   };
   const protocol = udpPort === 0 ? IPPROTO_GRE : IPPROTO_UDP;
-  const { byDevice = "none" } = families;
+  const { byDevice = "none", sendOnly = false } = families;
   const receiver = (family: number): number => {
+    if (sendOnly) return -1;
     const other = byDevice === "both" || (byDevice === "ipv4" && family === AF_INET);
     if (udpPort !== 0) return other ? -1 : keep(udpReceiver(family, udpPort));
     return keep(rawReceiver(family, other && select === "gre" ? "bare-gre" : select));

@@ -187,7 +187,34 @@ function peerTests(): void {
   }, 30_000);
 }
 
+function workerTests(): void {
+  test("each of two workers sends by sockets of its own", async () => {
+    const sandbox = await Sandbox.create();
+    try {
+      const [one, two] = [await sandbox.netns("one"), await sandbox.netns("two")];
+      await sandbox.veth({ ns: one, name: "cable" }, { ns: two, name: "cable" });
+      const ends: End[] = [];
+      for (const [i, ns] of [one, two].entries()) {
+        const sw = await SolovsSwitch.start(sandbox, ns, "userspace");
+        await sw.clients.vsctl("set open_vswitch . other_config:n-rx-workers=2");
+        ends.push(await makeEnd(sandbox, sw, i + 1, "device"));
+      }
+      const [left, right] = ends as [End, End];
+      await setTunnel(left, "vxlan", `options:remote_ip=${remote(2)} options:key=42`);
+      await setTunnel(right, "vxlan", `options:remote_ip=${remote(1)} options:key=42`);
+      await eventually("two workers", () => left.sw.log().includes("2 forwarding worker(s)"));
+      expect(await reaches(left.host, right.ip, 20_000)).toBe(true);
+      // The host's port is the second worker's: nothing was handed to the first.
+      expect(await counter(left, "dp_handoffs")).toBe(0);
+      for (const { sw } of ends) await sw.stop();
+    } finally {
+      await sandbox.dispose();
+    }
+  }, 60_000);
+}
+
 if (!underTestIsStock()) {
   describePrivileged("VXLAN by a device of the kernel, between two of ours", TOOLS, tests);
   describePrivileged("VXLAN by a device of the kernel, with another one", TOOLS, peerTests);
+  describePrivileged("VXLAN by sockets of several workers", TOOLS, workerTests);
 }

@@ -60,7 +60,12 @@ export interface PortRequest {
   readonly name: string;
   readonly portType: DpPortType;
   /** Of a tunnel. */
-  readonly tunnel?: { readonly kind: TunnelKind; readonly wire: TunnelWire };
+  readonly tunnel?: {
+    readonly kind: TunnelKind;
+    readonly wire: TunnelWire;
+    /** For a worker that only sends through it. */
+    readonly sendOnly?: boolean;
+  };
   readonly mac?: readonly number[];
   /** Of a `pcap` port. */
   readonly pcap?: PcapPortOptions;

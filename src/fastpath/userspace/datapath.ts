@@ -14,8 +14,7 @@
  * - Each has ports of its own to receive (worker-ports.ts) and sends by all. Every flow is in every
  *   worker, as in the threads of Open vSwitch's userspace datapath: a lookup then reads nothing that
  *   another CPU writes. Statistics are each worker's, and added up when somebody reads them.
- * - Connections, meters and numbered tunnels are worker 0's; packets of flows that need them are handed
- *   to it (handoff.ts).
+ * - Connections, meters and numbered tunnels are worker 0's; packets that need them go there (handoff.ts).
  * - Packets of a flow keep their order: they come in by one worker, or by one queue; all of them are
  *   handed over, or none; and an upcall's packet is executed by the worker that had it.
  */
@@ -61,7 +60,7 @@ import { MAX_FLOWS, MAX_PORTS, MAX_WORKERS } from "./shared.ts";
 import { tryLoadDropProgram } from "./start-worker.ts";
 import { type LinkContext, WorkerLink } from "./worker-link.ts";
 import { WorkerMeters } from "./worker-meters.ts";
-import { openTunnel } from "./tunnel-port-opening.ts";
+import { isNumbered, openTunnel, shareTunnel } from "./tunnel-port-opening.ts";
 import { requestOf, WorkerPorts } from "./worker-ports.ts";
 import { countersOf, flowStatsOf, portStatsOf } from "./worker-stats.ts";
 
@@ -165,8 +164,8 @@ class UserspaceDatapath implements Datapath {
     this.opening.add(portNo);
     let opening: ProgramOpening | undefined;
     try {
-      if (spec.type === "tunnel") return await this.addTunnel(spec, portNo);
       if (this.links.length > 1) await this.tuned;
+      if (spec.type === "tunnel") return await this.addTunnel(spec, portNo);
       // What kept its frames from the host is refused a second time.
       await this.besides.untilFree(spec.name);
       opening = kernel?.openingFor(portNo, spec);
@@ -189,8 +188,8 @@ class UserspaceDatapath implements Datapath {
   }
 
   private async addTunnel(spec: DpPortSpec, portNo: number): Promise<DpPort> {
-    const { setup, owner, logger, kernel } = this;
-    const port = await openTunnel(spec, portNo, { setup, owner, logger, kernel });
+    const { setup, links, logger, kernel } = this;
+    const port = await openTunnel(spec, portNo, { setup, links, logger, kernel });
     this.byNumber.set(portNo, port);
     this.controlAll({ type: "tunnelPort", portNo, kind: port.tunnel! });
     return port;
@@ -209,11 +208,7 @@ class UserspaceDatapath implements Datapath {
     const port = this.byNumber.get(portNo);
     if (!port) throw new DatapathError("no-such-port", `there is no datapath port ${portNo}`);
     this.kernel?.detaching(portNo);
-    if (port.type === "tunnel") {
-      this.controlAll({ type: "tunnelPort", portNo });
-      await this.setup.release(await this.owner.request({ type: "removePort", portNo }));
-      return this.forgetPort(portNo);
-    }
+    if (port.type === "tunnel") this.controlAll({ type: "tunnelPort", portNo });
     if (this.links.length > 1) await this.tuned;
     const left = await this.spread.take(portNo);
     const released = this.setup.release(left);
@@ -307,10 +302,10 @@ class UserspaceDatapath implements Datapath {
   }
 
   private isOwned(actions: readonly DpAction[]): boolean {
-    return isOwned(actions, this.isTunnel);
+    return isOwned(actions, this.isNumbered);
   }
 
-  private readonly isTunnel = (port: number): boolean => this.byNumber.get(port)?.type === "tunnel";
+  private readonly isNumbered = (port: number): boolean => isNumbered(this.byNumber.get(port));
 
   setMeter(id: number, meter: DpMeter): void {
     this.meters.set(id, meter);
@@ -346,8 +341,10 @@ class UserspaceDatapath implements Datapath {
       const link = new WorkerLink(links.length, this.context, owner);
       await link.ready;
       link.control({ type: "vlanLimit", limit: this.vlanLimit });
-      for (const { portNo, tunnel } of this.byNumber.values()) {
+      for (const port of this.byNumber.values()) {
+        const { portNo, tunnel } = port;
         if (tunnel) link.control({ type: "tunnelPort", portNo, kind: tunnel });
+        await shareTunnel(port, link, this.setup, this.logger);
       }
       owner.control({ type: "workers", count: links.length + 1 });
       this.traffic.introduce(link.shared, owner.shared, this.byNumber.keys());

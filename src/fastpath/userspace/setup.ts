@@ -247,12 +247,12 @@ export class PortSetup {
   private openTunnel(request: PortRequest): OpenedPort {
     const { name, tunnel } = request;
     if (!tunnel) throw new DatapathError("not-supported", `tunnel port ${name} has no kind`);
-    const { kind, wire } = tunnel;
+    const { kind, wire, sendOnly = false } = tunnel;
     const select = kind === "erspan" ? "erspan" : "gre";
     const device = this.tryTunnelDevice(request, wire);
     try {
       const byDevice = device ? TUNNEL_DEVICES[request.device!.kind].families : "none";
-      const sockets = openTunnelSockets(wire.udpPort, select, { ...wire, byDevice });
+      const sockets = openTunnelSockets(wire.udpPort, select, { ...wire, byDevice, sendOnly });
       return { type: "tunnel", kind, wire, sockets, ...(device && { device }) };
     } catch (error) {
       if (device) releaseTunnelDevice(device, false);

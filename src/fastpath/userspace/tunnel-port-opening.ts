@@ -1,6 +1,7 @@
 /**
- * Opens what a tunnel port needs (setup.ts) and gives it to worker 0, which has all tunnels: sockets, or a
- * device of the kernel and sockets that send.
+ * Opens what a tunnel port needs (setup.ts): sockets, or a device of the kernel and sockets that send.
+ * Worker 0 receives; every worker has sockets of its own to send by, so that packets need not be handed
+ * over. Tunnels whose headers are numbered are worker 0's alone.
  */
 import { close } from "../../linux/libc.ts";
 import type { Logger } from "../../log/log.ts";
@@ -13,7 +14,8 @@ import { CLOSED, type WorkerLink } from "./worker-link.ts";
 
 interface Surroundings {
   readonly setup: SetupRequests;
-  readonly owner: WorkerLink;
+  /** Worker 0 first. */
+  readonly links: readonly WorkerLink[];
   readonly logger: Logger;
   readonly kernel: KernelSide | undefined;
 }
@@ -42,21 +44,51 @@ export async function openTunnel(
   }
   const port: DpPort = { ...spec, portNo, ifindex: device?.ifindex ?? 0 };
   if (device) kernel!.attached(port, device.attachment);
+  for (const link of surroundings.links.slice(1)) {
+    await shareTunnel(port, link, surroundings.setup, logger);
+  }
   return port;
+}
+
+/** Packets that are sent through the port must all pass worker 0. */
+export function isNumbered(port: DpPort | undefined): boolean {
+  return port?.type === "tunnel" && (port.wire?.sequence === true || port.tunnel === "erspan");
+}
+
+/** A worker that is not worker 0 gets sockets to send by; without, what it would send is dropped. */
+export async function shareTunnel(
+  port: DpPort,
+  link: WorkerLink,
+  setup: SetupRequests,
+  logger: Logger,
+): Promise<void> {
+  const { portNo, name, tunnel: kind, wire } = port;
+  if (!kind || !wire || isNumbered(port)) return;
+  const tunnel = { kind, wire, sendOnly: true };
+  try {
+    const [opened] = await setup.request({
+      type: "open",
+      port: { portNo, name, portType: "tunnel", tunnel },
+    });
+    if (opened) await adopt(opened, portNo, name, setup, link);
+  } catch (error) {
+    if (!(error instanceof DatapathError) || error.message === CLOSED) throw error;
+    logger.warn(`forwarding worker ${link.index} cannot send by ${name}: ${error.message}`);
+  }
 }
 
 async function openWire(
   { name, tunnel, wire }: DpPortSpec,
   portNo: number,
   opening: ProgramOpening | undefined,
-  { setup, owner }: Surroundings,
+  { setup, links }: Surroundings,
 ): Promise<OpenedTunnelDevice | undefined> {
   if (!wire) return undefined;
   const kind = tunnel!;
   const port = { portNo, name, portType: "tunnel", tunnel: { kind, wire }, ...opening } as const;
   const [opened] = await setup.request({ type: "open", port });
   if (opened?.type !== "tunnel") return undefined;
-  await adopt(opened, portNo, name, setup, owner);
+  await adopt(opened, portNo, name, setup, links[0]!);
   return opened.device;
 }
 
@@ -65,10 +97,10 @@ async function adopt(
   portNo: number,
   name: string,
   setup: SetupRequests,
-  owner: WorkerLink,
+  link: WorkerLink,
 ): Promise<void> {
   try {
-    await owner.request({ type: "adoptPort", portNo, name, opened });
+    await link.request({ type: "adoptPort", portNo, name, opened });
   } catch (error) {
     await setup.release([opened]).catch(() => {});
     throw error;
