@@ -1,5 +1,6 @@
 /** The queues of a port's QoS with what each has sent, as `ovs-appctl qos/show` tells it. */
 import { z } from "zod";
+import type { Datum } from "../../db/values/datum.ts";
 import { command } from "./commands.ts";
 import { portOf } from "./ports.ts";
 import { operation, type Output } from "./route.ts";
@@ -39,7 +40,11 @@ export const listPortQueues = operation({
   alsoAnswers: TEXT,
   async handle(call): Promise<Output> {
     // Of a bond each member has its own; the first one's are shown.
-    const { interfaces: [first = ""] } = portOf(call);
+    const { row, table, interfaces: [first = ""] } = portOf(call);
+    const { index } = table.schema.columns.get("qos")!;
+    if ((row.fields[index] as Datum).keys.length === 0 && !wantsText(call)) {
+      return { json: { type: null, settings: {}, queues: [] } };
+    }
     const text = await command(call.source, "qos/show", [first]);
     return wantsText(call) ? { text } : { json: parseQueues(text) };
   },
