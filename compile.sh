@@ -91,8 +91,16 @@ root=$build/deb
 install -D -m 755 "$out" "$root/usr/bin/solovs"
 install -D -m 644 packaging/solovs.service "$root/lib/systemd/system/solovs.service"
 install -D -m 644 packaging/default "$root/etc/default/solovs"
-install -D -m 644 LICENSE "$root/usr/share/doc/solovs/copyright"
+install -D -m 644 packaging/copyright "$root/usr/share/doc/solovs/copyright"
+install -D -m 644 packaging/lintian-overrides "$root/usr/share/lintian/overrides/solovs"
 mkdir -p "$root/usr/share/man/man8" "$root/DEBIAN"
+gzip -9n >"$root/usr/share/doc/solovs/changelog.gz" <<EOF
+solovs ($version) unstable; urgency=medium
+
+  * See README.md and the history of the source.
+
+ -- solovs <solovs@localhost>  $(date -R -u -d "@${SOURCE_DATE_EPOCH:-$(stat -c %Y package.json)}")
+EOF
 "$(realpath "$out")" manual | gzip -9n >"$root/usr/share/man/man8/solovs.8.gz"
 echo /etc/default/solovs >"$root/DEBIAN/conffiles"
 cat >"$root/DEBIAN/control" <<EOF
