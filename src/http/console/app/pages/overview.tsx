@@ -179,7 +179,9 @@ function TopPorts({ reading }: { readonly reading: Reading | undefined }) {
               {ports.map((port) => (
                 <tr key={`${port.bridge}/${port.name}`}>
                   <td>
-                    <Dot tone={port.linkUp ? "good" : "bad"} />{" "}
+                    <Dot
+                      tone={port.linkUp ? "good" : port.kind === "internal" ? undefined : "bad"}
+                    />{" "}
                     <a href={placeText(["bridges", port.bridge, port.name])}>{port.name}</a>{" "}
                     <span class="faint">{port.bridge}</span>
                     <Load part={(port.rxBps + port.txBps) / most} />
