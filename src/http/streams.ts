@@ -76,7 +76,9 @@ export class Streams {
           const event = "missed" in each ? channel.eventOf(each.missed) : each;
           if (event !== undefined) put(encodeEvent(event));
         }
-        stop = this.channels.join(key, channel, put);
+        // Asked anew for each: what happens after a token is revoked is not for its holder.
+        const tell = (bytes: Uint8Array): void => stillAllowed() ? put(bytes) : end();
+        stop = this.channels.join(key, channel, tell);
         // It may have ended while it was started.
         if (ended) stop();
       },

@@ -1,8 +1,12 @@
 /**
- * The audit log on its way to the file: the first entry after a quiet time is written at once, those
- * that come within WRITE_EVERY_MS after it together. So a lone change is recorded when it is
- * answered, and a flood of them costs a few transactions a second; what a crash can lose is the last
- * WRITE_EVERY_MS of a flood.
+ * The audit log on its way to the file. Whoever adds an entry waits until it is on the disk, so that
+ * no answer goes out whose entry a crash could lose; entries that come at about the same time share
+ * one transaction, and its one sync.
+ *
+ *     add ──> waiting ──(this turn of the event loop, or GATHER_MS in a flood)──> one write ──> all go on
+ *
+ * One client that changes one thing after another never waits for others: only when the last write
+ * had several entries, and was just now, the next one gathers.
  *
  * Readers see what is not written yet, too. What cannot be written is told in the daemon's log: it was
  * done or refused already, and a full disk must not make the answer say otherwise.
@@ -10,26 +14,30 @@
 import type { Logger } from "../../log/log.ts";
 import type { AccessStore, AuditEntry, NewAuditEntry } from "./store.ts";
 
-const WRITE_EVERY_MS = 250;
+const GATHER_MS = 5;
 /** Entries that wait at most. */
 const MOST_WAITING = 500;
 
 export class AuditLog {
   private waiting: NewAuditEntry[] = [];
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  /** Called when what waits now is written. */
+  private told: (() => void)[] = [];
+  private cancel: (() => void) | undefined;
+  private last = { atMs: -Infinity, entries: 0 };
+  private closed = false;
 
   constructor(
     private readonly store: AccessStore,
     private readonly logger: Pick<Logger, "err">,
   ) {}
 
-  add(entry: NewAuditEntry): void {
+  /** Fulfilled when it is on the disk, or the daemon's log has told that it could not be. */
+  add(entry: NewAuditEntry): Promise<void> {
+    const written = new Promise<void>((resolve) => this.told.push(resolve));
     this.waiting.push(entry);
-    if (this.timer === undefined) {
-      this.write();
-      this.timer = setTimeout(() => this.pause(), WRITE_EVERY_MS);
-      this.timer.unref();
-    } else if (this.waiting.length >= MOST_WAITING) this.write();
+    if (this.closed || this.waiting.length >= MOST_WAITING) this.write();
+    else if (this.cancel === undefined) this.schedule();
+    return written;
   }
 
   /** Newest first, those older than `before` if it is given. */
@@ -38,25 +46,30 @@ export class AuditLog {
     return this.store.audit(limit, before);
   }
 
-  /** Writes what waits. */
+  /** Writes what waits; what is added from now on is written at once. */
   close(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
+    this.closed = true;
     this.write();
   }
 
-  private pause(): void {
-    this.timer = undefined;
-    if (this.waiting.length === 0) return;
-    this.write();
-    this.timer = setTimeout(() => this.pause(), WRITE_EVERY_MS);
-    this.timer.unref();
+  private schedule(): void {
+    const write = (): void => this.write();
+    if (this.last.entries > 1 && performance.now() - this.last.atMs < GATHER_MS) {
+      const timer = setTimeout(write, GATHER_MS);
+      this.cancel = () => clearTimeout(timer);
+    } else {
+      const turn = setImmediate(write);
+      this.cancel = () => clearImmediate(turn);
+    }
   }
 
   private write(): void {
+    this.cancel?.();
+    this.cancel = undefined;
     if (this.waiting.length === 0) return;
-    const entries = this.waiting;
+    const [entries, told] = [this.waiting, this.told];
     this.waiting = [];
+    this.told = [];
     try {
       this.store.addAudit(entries);
     } catch (error) {
@@ -64,5 +77,7 @@ export class AuditLog {
         this.logger.err(`the audit log lacks ${JSON.stringify(entry)}: ${String(error)}`);
       }
     }
+    this.last = { atMs: performance.now(), entries: entries.length };
+    for (const tell of told) tell();
   }
 }

@@ -91,7 +91,7 @@ export const showStatisticsHistory = operation({
     const points = samples.map(({ timeMs, ports, ...sample }) => ({
       ...sample,
       time: toInstant(timeMs),
-      ports: port === undefined ? ports : port in ports ? { [port]: ports[port] } : {},
+      ports: port === undefined ? ports : Object.hasOwn(ports, port) ? { [port]: ports[port] } : {},
     }));
     return { json: { stepSeconds, points } };
   },

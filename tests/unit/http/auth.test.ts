@@ -315,6 +315,46 @@ describe("the audit log", () => {
     expect(page.json.entries.map((e: { id: number }) => e.id)).toEqual([2]);
   });
 
+  test("what is answered is on the disk; what is asked at once is written together", async () => {
+    const remove = (n: number): Promise<Reply> =>
+      bench.ask("DELETE", `/api/v1/users/nobody${n}`, { as: "admin" });
+    for (let n = 1; n <= 5; n++) {
+      await remove(n);
+      // From the file, past whatever waits to be written.
+      expect(bench.store.audit(100)).toHaveLength(n);
+    }
+    const writes: number[] = [];
+    const addAudit = bench.store.addAudit.bind(bench.store);
+    bench.store.addAudit = (entries) => {
+      writes.push(entries.length);
+      addAudit(entries);
+    };
+    await Promise.all(Array.from({ length: 40 }, (_, n) => remove(n)));
+    await Promise.all(Array.from({ length: 40 }, (_, n) => remove(n)));
+    expect(bench.store.audit(100)).toHaveLength(85);
+    expect(writes.length).toBeLessThan(40);
+  });
+
+  test("what waits is written at the end, and what comes after it at once", async () => {
+    const entry = {
+      timeMs: 0,
+      user: "u",
+      via: "session",
+      address: "",
+      method: "POST",
+      path: "/",
+      status: 200,
+      detail: "",
+    };
+    const waits = bench.access.audit.add(entry);
+    expect(bench.store.audit(10)).toHaveLength(0);
+    bench.access.audit.close();
+    expect(bench.store.audit(10)).toHaveLength(1);
+    await waits;
+    void bench.access.audit.add(entry);
+    expect(bench.store.audit(10)).toHaveLength(2);
+  });
+
   test("nobody can fill it without being known", async () => {
     for (let i = 0; i < 20; i++) {
       await login("x", "wrong password");
@@ -330,7 +370,6 @@ describe("the audit log", () => {
     bench.side.tables.db.run("PRAGMA query_only = ON");
     const reply = await bench.ask("DELETE", "/api/v1/users/nobody", { as: "admin" });
     expect(reply.status).toBe(404);
-    bench.access.audit.close();
     expect(bench.lines.at(-1)).toContain("the audit log lacks");
     const body = { name: "bob", role: "reader", password: PASSWORD };
     expect((await bench.ask("POST", "/api/v1/users", { as: "admin", body })).status).toBe(503);

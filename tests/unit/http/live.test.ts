@@ -183,6 +183,20 @@ describe("streams", () => {
     streams.close();
   });
 
+  test("who may not read any more gets nothing of what happens then", async () => {
+    const { options, tell, listeners } = source();
+    const streams = new Streams();
+    let allowed = true;
+    const stream = streams.open({ ...options, stillAllowed: () => allowed });
+    tell(1);
+    allowed = false;
+    tell(2);
+    tell(3);
+    const text = await new Response(stream).text();
+    expect(text.match(/^id: \d+$/gm)).toEqual(["id: 1"]);
+    expect([streams.size, listeners.size]).toEqual([0, 0]);
+  });
+
   /** The numbers that a stream has brought, as long as it brings fewer than `count`. */
   async function numbers(stream: ReadableStream<Uint8Array>, count: number): Promise<number[]> {
     const reader = stream.getReader();
