@@ -10,8 +10,12 @@
  * Messages are taken out of the pipeline by `special.ts`, which asks `claims`; those that arrive while
  * a packet is being translated are answered when that is over. A port with both is live while either
  * of them says so, as in Open vSwitch.
+ *
+ * Whoever sends messages as fast as a cable carries them fills neither the log (`limitedLogger`) nor
+ * the database, which is told at most every STATUS_MS.
  */
 import type { FlowKey } from "../../packet/key.ts";
+import { limitedLogger } from "../../log/limited.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Clock } from "../clock.ts";
 import type { LivenessKind, LivenessModel, PortModel } from "../pipeline/model.ts";
@@ -47,6 +51,7 @@ export interface LivenessLogs {
 
 /** Two ends of a patch in one bridge answer each other; this ends it if they never agree. */
 const MAX_TURNS = 16;
+const STATUS_MS = 100;
 /** RFC 5881 §4: 49152 to 65535, another for each session if possible. */
 const FIRST_UDP_PORT = 49152;
 const UDP_PORTS = 16384;
@@ -102,6 +107,8 @@ export class Sessions {
   private told = false;
   private nextUdpPort = 0;
   private cancelTimer = (): void => {};
+  /** Defined while the database is not to be told again. */
+  private cancelStatus: (() => void) | undefined;
   /** By port, whether it was live when it was last told of. */
   private readonly live = new Map<WatchedPort, boolean>();
 
@@ -150,6 +157,7 @@ export class Sessions {
   close(): void {
     this.closed = true;
     this.cancelTimer();
+    this.cancelStatus?.();
   }
 
   run(): void {
@@ -164,11 +172,18 @@ export class Sessions {
     } finally {
       this.running = false;
     }
-    if (this.told) {
-      this.told = false;
-      this.host.statusChanged();
-    }
+    this.tellStatus();
     this.arm();
+  }
+
+  private tellStatus(): void {
+    if (!this.told || this.cancelStatus) return;
+    this.told = false;
+    this.host.statusChanged();
+    this.cancelStatus = this.clock.after(STATUS_MS, () => {
+      this.cancelStatus = undefined;
+      this.tellStatus();
+    });
   }
 
   private runPort(port: WatchedPort): void {
@@ -208,7 +223,7 @@ export class Sessions {
     const discriminator = 1 + Math.floor(this.random() * 0xffffffff);
     return new Bfd(port.name, discriminator, udpPort, settings, {
       clock: this.clock,
-      log: this.logs.bfd,
+      log: limitedLogger(this.logs.bfd, this.clock),
       rxPackets: () => this.host.rxPackets(port),
       changed: () => this.changed(),
       random: this.random,
@@ -218,7 +233,7 @@ export class Sessions {
   private openCfm(port: WatchedPort, settings: CfmSettings): Cfm {
     return new Cfm(port.name, settings, {
       clock: this.clock,
-      log: this.logs.cfm,
+      log: limitedLogger(this.logs.cfm, this.clock),
       rxPackets: () => this.host.rxPackets(port),
       changed: () => this.changed(),
       random: this.random,

@@ -21,6 +21,8 @@ import { type GroupMessage, parseGroupMessage } from "./messages.ts";
 import type { SnoopingSettings } from "./settings.ts";
 
 const ROUTER_MS = 180_000;
+/** A table whose entries end one by one is not gone through for each. */
+const LEAST_WAIT_MS = 100;
 
 interface Group {
   readonly vlan: number;
@@ -45,6 +47,8 @@ export class Snooping implements SnoopingModel {
   private readonly flooded = new Set<BundleModel>();
   private readonly reported = new Set<BundleModel>();
   private cancelTimer = (): void => {};
+  /** When the timer is due; Infinity: there is none. */
+  private wakeMs = Infinity;
 
   constructor(private readonly clock: Clock, private readonly changed: () => void) {}
 
@@ -101,7 +105,9 @@ export class Snooping implements SnoopingModel {
     if (message.kind === "query") any = this.heardRouter(bundle, vlan);
     for (const address of message.leaves) any = this.leave(bundle, vlan, address) || any;
     for (const address of message.joins) any = this.join(bundle, vlan, address) || any;
-    this.arm();
+    // The table is gone through when the timer is due, not for each message.
+    const { agingMs } = this.settings;
+    if (this.clock.now() + Math.min(agingMs, ROUTER_MS) < this.wakeMs) this.arm();
     if (any) this.changed();
   }
 
@@ -217,13 +223,16 @@ export class Snooping implements SnoopingModel {
     let next = Infinity;
     const agingMs = this.settings?.agingMs ?? 0;
     for (const { members } of this.groups.values()) {
-      for (const askedMs of members.values()) next = Math.min(next, askedMs + agingMs);
+      const [oldest = Infinity] = members.values();
+      next = Math.min(next, oldest + agingMs);
     }
     const [oldest] = this.routerList;
     if (oldest) next = Math.min(next, oldest.heardMs + ROUTER_MS);
+    const now = this.clock.now();
+    this.wakeMs = Math.max(next, now + LEAST_WAIT_MS);
     this.cancelTimer = next === Infinity
       ? () => {}
-      : this.clock.after(Math.max(1, next - this.clock.now()), () => this.expire());
+      : this.clock.after(this.wakeMs - now, () => this.expire());
   }
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { checksum, pseudoSum } from "../../../../src/packet/checksum.ts";
 import { buildFrame } from "../../../../src/packet/headers.ts";
+import { ManualClock } from "../../../../src/slowpath/clock.ts";
 import { parseGroupMessage } from "../../../../src/slowpath/multicast/messages.ts";
 import { Snooping } from "../../../../src/slowpath/multicast/snooping.ts";
 import { floodSettings, snoopingSettings } from "../../../../src/slowpath/multicast/settings.ts";
@@ -197,6 +198,38 @@ describe("a bridge that snoops", () => {
     await send(2, join);
     snooping.configure(undefined);
     expect(show()).toHaveLength(2);
+  });
+
+  test("goes through its table when something ends, not for each message", async () => {
+    const clock = new ManualClock();
+    let timers = 0;
+    const counted = {
+      now: () => clock.now(),
+      after: (ms: number, run: () => void) => {
+        timers++;
+        return clock.after(ms, run);
+      },
+    };
+    const snooping = new Snooping(counted, () => {});
+    snooping.configure({ floodsUnregistered: true, agingMs: 15_000, tableSize: 1000 });
+    const bridge = await new Lab().bridge("br0", { 1: {}, 2: {} }, true);
+    const bundle = (ofport: number) => bridge.ports.get(ofport)!.bundle;
+    const left = () => snooping.show(() => "").split("\n").length - 2;
+    // A router's three minutes are longer than a group's time.
+    snooping.receive(bundle(2), 0, parseGroupMessage(query)!);
+    for (let n = 0; n < 500; n++) {
+      const group = [239, 9, n >> 8, n & 0xff];
+      snooping.receive(bundle(1), 0, parseGroupMessage(igmp(0x16, group))!);
+      clock.advance(1);
+    }
+    expect(timers).toBeLessThan(5);
+    expect(left()).toBe(501);
+    clock.advance(15_000 - 500);
+    expect(left()).toBe(500);
+    clock.advance(1000);
+    expect(left()).toBe(1);
+    expect(timers).toBeLessThan(20);
+    snooping.close();
   });
 
   test("a message that is wrong teaches nothing", async () => {
