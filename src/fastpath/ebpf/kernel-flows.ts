@@ -277,8 +277,8 @@ export class KernelFlows {
   }
 
   private forgetKey(id: number, { mask, values }: Entry): void {
-    this.writer!.remove(values, placesOf(mask, this.layout), mask.id);
-    this.records.invalidate(id);
+    // What the exact-match cache has of it is void when that is done: until then it may learn it anew.
+    this.writer!.remove(id, values, placesOf(mask, this.layout), mask.id);
   }
 
   private dropReferences({ mask, plan }: Pick<Entry, "mask" | "plan">): void {
@@ -329,7 +329,13 @@ export class KernelFlows {
       throw error;
     }
     this.layoutMaps = fresh;
-    this.writer = new MegaflowWriter(fresh.megaflows, (id, reason) => this.refuse(id, reason));
+    // What waits there has nothing to be removed from any more.
+    this.writer?.close();
+    this.writer = new MegaflowWriter(
+      fresh.megaflows,
+      (id, reason) => this.refuse(id, reason),
+      (id) => this.records.invalidate(id),
+    );
     if (before) closeMaps(before);
   }
 

@@ -25,10 +25,14 @@ export class MegaflowWriter {
   private scheduled = false;
   private closed = false;
 
-  /** `refused`: the kernel does not take the flow, and why. */
+  /**
+   * `refused`: the kernel does not take the flow, and why. `removed`: no packet finds the flow by that key
+   * any more.
+   */
   constructor(
     private readonly map: BpfMap,
     private readonly refused: (id: number, reason: string) => void,
+    private readonly removed: (id: number) => void,
   ) {
     this.keyWords = map.spec.keyBytes / 4;
     this.keys = new Uint32Array(MANY * this.keyWords);
@@ -44,8 +48,8 @@ export class MegaflowWriter {
   }
 
   /** As `put`: the key's flow is no more. */
-  remove(values: Uint32Array, places: Int32Array, last: number): void {
-    this.add(true, 0, values, places, last);
+  remove(id: number, values: Uint32Array, places: Int32Array, last: number): void {
+    this.add(true, id, values, places, last);
   }
 
   private add(
@@ -79,7 +83,11 @@ export class MegaflowWriter {
     const { count, map } = this;
     if (count === 0 || this.closed) return;
     this.count = 0;
-    if (this.removes) return map.deleteMany(this.keyBytes, count);
+    if (this.removes) {
+      map.deleteMany(this.keyBytes, count);
+      for (let i = 0; i < count; i++) this.removed(this.ids[i]!);
+      return;
+    }
     const { keyBytes, valueBytes } = map.spec;
     const refused: [id: number, reason: string][] = [];
     for (let done = 0; done < count; done++) {
