@@ -131,8 +131,9 @@ export class Revalidator {
     }
   }
 
-  /** Removes all megaflows (`dpctl/del-flows`, `revalidator/purge`). */
+  /** Removes all megaflows (`dpctl/del-flows`, `revalidator/purge`), and what they were made of. */
   purge(): void {
+    this.replays.clear();
     for (const flow of this.flows) this.drop(flow);
   }
 

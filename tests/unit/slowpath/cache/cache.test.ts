@@ -68,6 +68,21 @@ describe("upcalls", () => {
     expect(await names()).toEqual(["br0:2"]);
     expect(lab.cache.counters()).toMatchObject({ megaflow_now: 1, megaflow_refused: 1 });
   });
+
+  test("what the datapath can do is asked anew after all flows were removed", async () => {
+    const { lab, br } = await twoPorts();
+    let explicit = true;
+    Object.assign(br, { features: { on: () => explicit, number: () => 10 } });
+    await lab.cache.settle();
+    await lab.send(br, 1, packet());
+    expect([...lab.cache.flows].map(({ actions }) => actions)).toEqual([
+      [{ type: "drop", reason: "of_pipeline" }],
+    ]);
+    explicit = false;
+    lab.cache.purge();
+    await lab.send(br, 1, packet());
+    expect([...lab.cache.flows].map(({ actions }) => actions)).toEqual([[]]);
+  });
 });
 
 describe("faults", () => {
