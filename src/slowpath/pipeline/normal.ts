@@ -68,12 +68,14 @@ export function normal(x: Xlate): void {
   // A tag that was cut off.
   const type = u16(key, AT.ethType);
   if ((type === 0x8100 || type === 0x88a8) && !(u16(key, AT.vlanTci) & VLAN_CFI)) {
+    x.unlike();
     if (x.inPacket) {
       x.complain(`dropping packet with partial VLAN tag received on port ${from.name}`);
     }
     return x.tracer?.report("warn", "partial VLAN tag, dropping");
   }
   if (isMirrorOutput(x, from)) {
+    x.unlike();
     if (x.inPacket) {
       x.complain(
         `dropping packet received on port ${from.name}, ` +

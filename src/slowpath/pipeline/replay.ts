@@ -22,10 +22,11 @@
  *   them: so the difference to the packet as it came is kept with each lookup, and laid over the next
  *   packet. A translation that wrote others is not kept (`notes` finds out).
  * - What is more than this (controllers, learning, recirculation, groups, patches, tunnels, bonds,
- *   samples, conntrack) gives up its notes by `Xlate.unlike`, and is translated each time.
+ *   samples, conntrack, complaints) gives up its notes by `Xlate.unlike`, and is translated each time.
  *
- * Limits: `MAX_DECISIONS`, of `MAX_SHAPES` different sets of bits; with more, all are forgotten. When
- * few of them are ever used again, only one translation in `RARELY` is noted.
+ * Limits: `MAX_DECISIONS`, of `MAX_SHAPES` different sets of bits; with more, all are forgotten. What
+ * takes more than `MAX_LOOKUPS` is not kept. When few of them are ever used again, only one translation
+ * in `RARELY` is noted.
  */
 import { FlowKey } from "../../packet/key.ts";
 import { DP_KEY_WORDS, FIELDS, KEY_WORDS } from "../../packet/layout.ts";
@@ -38,6 +39,7 @@ import { finishMask, withTags } from "./wildcards.ts";
 
 const MAX_DECISIONS = 1024;
 const MAX_SHAPES = 16;
+const MAX_LOOKUPS = 256;
 /** Decisions of the same bits, which lookups tell apart. */
 const MAX_ALIKE = 8;
 /** What it takes to note one, and what one gives back when it is used: in uses. */
@@ -197,6 +199,7 @@ export class Replays {
     const { error, taught, uncacheable, punts, recircs, complaints } = translation;
     if (error !== undefined || taught || uncacheable) return;
     if (punts.length + recircs.length + complaints.length > 0) return;
+    if (lookups.length > MAX_LOOKUPS) return;
     const atEnd = overlayOf(end, initial, read);
     if (!atEnd) return;
     const { bits } = this;

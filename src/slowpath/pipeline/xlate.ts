@@ -264,6 +264,8 @@ export class Xlate {
 
   /** Something is wrong with the configuration: a trace shows it, or the log, if there is a packet. */
   complain(text: string): void {
+    // It is said of each packet, and a translation that is for none keeps it to itself.
+    this.unlike();
     if (this.tracer) this.tracer.report("error", text);
     else if (this.learns) {
       const flow = this.base.clone();

@@ -217,6 +217,31 @@ describe("a decision is used again", () => {
     t.replays.clear();
     expect(t.isKnown(tcp(3, 80))).toBe(false);
   });
+
+  test("not when there is something to be said of each packet", () => {
+    // A revalidation says nothing itself.
+    const refused = bridgeWith({ actions: [out(PORTS.NORMAL)] });
+    const tagged = tcp(1, 1);
+    tagged.set(FIELDS.eth_type, 0x8100);
+    refused.translate(tcp(1, 1));
+    refused.translate(tagged);
+    expect([refused.isKnown(tcp(1, 1)), refused.isKnown(tagged)]).toEqual([true, false]);
+    const truncating = bridgeWith({
+      actions: [{ type: "output_trunc", port: 9, maxLength: 100 }, out(2)],
+    });
+    truncating.translate(tcp(1, 1));
+    expect(truncating.isKnown(tcp(1, 1))).toBe(false);
+  });
+
+  test("not when it takes very many lookups", () => {
+    const t = bridgeWith(
+      { match: { ip_src: 1, ...IP }, actions: [...Array(200).fill(resubmit(1)), out(2)] },
+      { match: { ip_src: 2, ...IP }, actions: [...Array(300).fill(resubmit(1)), out(2)] },
+    );
+    t.translate(tcp(1, 1));
+    t.translate(tcp(2, 1));
+    expect([t.isKnown(tcp(1, 2)), t.isKnown(tcp(2, 2))]).toEqual([true, false]);
+  });
 });
 
 describe("decisions that are used again say what a translation says", () => {
