@@ -40,6 +40,7 @@ import type { ConnectionMaps } from "./ct-step.ts";
 import { closeMaps, createLayoutMaps, type DatapathMaps, type LayoutMaps } from "./maps.ts";
 import { MegaflowWriter } from "./megaflow-writer.ts";
 import type { Pins } from "./pins.ts";
+import { PortUsers } from "./port-users.ts";
 import { machineShards, type Shards } from "./shards.ts";
 
 interface Entry {
@@ -81,8 +82,11 @@ export class KernelFlows {
   private readonly entries = new Map<number, Entry>();
   /** Why a flow is not in the kernel. */
   private readonly reasons = new Map<number, string>();
-  /** Flows that wait for a port. */
+  /** Which of them send to a port. */
+  private readonly senders = new PortUsers();
+  /** Flows that wait for a port, and which of them send to it. */
   private readonly waiting = new Map<number, DpFlow>();
+  private readonly waitingSenders = new PortUsers();
   private readonly world: PlanWorld;
   private layout = KeyLayout.empty();
   private layoutMaps: LayoutMaps | undefined;
@@ -129,7 +133,7 @@ export class KernelFlows {
   /** Takes the flow in, or makes sure that the kernel does not have it. */
   put(flow: DpFlow): void {
     const { id, match, actions } = flow;
-    if (this.waiting.size > 0) this.waiting.delete(id);
+    this.waitNoMore(id);
     const shape = maskShape(match);
     if (!shape) return this.refuse(id, "matches a field that programs do not read");
     const inPort = pinned(match, "in_port");
@@ -141,6 +145,7 @@ export class KernelFlows {
       if (planned.missingPort !== undefined) {
         // The key is the caller's, who uses it again.
         this.waiting.set(id, { id, actions, match: { ...match, key: match.key.clone() } });
+        this.waitingSenders.add(id, actions);
       }
       return this.refuse(id, planned.reason);
     }
@@ -181,7 +186,7 @@ export class KernelFlows {
 
   delete(id: number): void {
     if (this.reasons.size > 0) this.reasons.delete(id);
-    if (this.waiting.size > 0) this.waiting.delete(id);
+    this.waitNoMore(id);
     this.remove(id);
   }
 
@@ -192,13 +197,16 @@ export class KernelFlows {
 
   /** A port has come, gone or changed: flows that send to it are looked at again. */
   portChanged(port: number): void {
-    const sends = (actions: readonly DpAction[]): boolean =>
-      someAction(actions, (action) => action.type === "output" && action.port === port);
-    for (const [id, entry] of [...this.entries]) {
-      const { actions } = entry;
-      if (sends(actions)) this.put({ id, match: this.matchOf(entry), actions });
+    for (const id of this.senders.of(port)) {
+      const entry = this.entries.get(id);
+      if (entry) this.put({ id, match: this.matchOf(entry), actions: entry.actions });
     }
-    for (const flow of [...this.waiting.values()]) if (sends(flow.actions)) this.put(flow);
+    // Nothing has waited for it to go.
+    if (!this.world.targetOf(port)) return;
+    for (const id of this.waitingSenders.of(port)) {
+      const flow = this.waiting.get(id);
+      if (flow) this.put(flow);
+    }
   }
 
   /**
@@ -258,8 +266,17 @@ export class KernelFlows {
     }
     this.records.setVerdict(id, ...verdict);
     this.entries.set(id, entry);
+    if (old) this.senders.remove(id, old.actions);
+    this.senders.add(id, entry.actions);
     if (this.reasons.size > 0) this.reasons.delete(id);
     if (old) this.dropReferences(old);
+  }
+
+  private waitNoMore(id: number): void {
+    const flow = this.waiting.size > 0 ? this.waiting.get(id) : undefined;
+    if (!flow) return;
+    this.waiting.delete(id);
+    this.waitingSenders.remove(id, flow.actions);
   }
 
   private refuse(id: number, reason: string): void {
@@ -271,6 +288,7 @@ export class KernelFlows {
     const entry = this.entries.get(id);
     if (!entry) return;
     this.entries.delete(id);
+    this.senders.remove(id, entry.actions);
     this.records.retire(id);
     this.forgetKey(id, entry);
     this.dropReferences(entry);

@@ -25,6 +25,8 @@ describePrivileged("flows in the kernel", [], () => {
   let maps: DatapathMaps;
   let kernel: KernelFlows;
   let entry: number;
+  /** Ports that nothing can be sent to. */
+  const gone = new Set<number>();
 
   beforeEach(() => {
     maps = openDatapathMaps(FLOWS);
@@ -36,7 +38,7 @@ describePrivileged("flows in the kernel", [], () => {
       held: false,
       alwaysExact: true,
       receives: () => true,
-      targetOf: () => ({ ifindex: 1, ingress: false }),
+      targetOf: (port) => gone.has(port) ? undefined : { ifindex: 1, ingress: false },
       logger: new LogSink(() => {}).logger("test"),
     });
     entry = loadTcProgram(assembleEntry(PORT, maps.programs).bytes, "solovs_test");
@@ -69,5 +71,26 @@ describePrivileged("flows in the kernel", [], () => {
     // A punt: no flow of this port's.
     expect(send()).toBe(TC_ACT_REDIRECT);
     expect(kernel.records.packets(0)).toBe(0);
+  });
+
+  test("a port that changes concerns the flows that send to it, and no others", () => {
+    let looks = 0;
+    const watched: DpAction = { ...output(3) };
+    Object.defineProperty(watched, "type", { get: () => (looks++, "output") });
+    kernel.put({ id: 0, match: from(PORT), actions: [output(2)] });
+    kernel.put({ id: 1, match: from(OTHER_PORT), actions: [watched] });
+    kernel.put({ id: 2, match: from(THIRD_PORT), actions: [output(2), output(4)] });
+    looks = 0;
+    gone.add(2);
+    kernel.portChanged(2);
+    expect([0, 1, 2].map((id) => kernel.reason(id) === undefined)).toEqual([false, true, false]);
+    expect(looks).toBe(0);
+
+    kernel.delete(0);
+    gone.delete(2);
+    kernel.portChanged(2);
+    expect([1, 2].map((id) => kernel.reason(id))).toEqual([undefined, undefined]);
+    expect(kernel.size).toBe(2);
+    expect(looks).toBe(0);
   });
 });
