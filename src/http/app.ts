@@ -215,6 +215,8 @@ function readQuery(url: string, schema: z.ZodType | undefined): unknown {
   const at = url.indexOf("?");
   for (const [name, value] of new URLSearchParams(at < 0 ? "" : url.slice(at))) {
     if (name in query) throw new HttpProblem(400, `${JSON.stringify(name)} is given twice.`);
+    // Schemas that take any name leave this one out without a word.
+    if (name === "__proto__") throw new HttpProblem(400, `There is no "__proto__" here.`);
     query[name] = value;
   }
   if (schema === undefined) {

@@ -1,7 +1,9 @@
 /** `/api/v1/audit`: every request that changed something or tried to. */
 import { z } from "zod";
+import { LIMITS } from "../auth/store.ts";
+import { collection } from "./collection.ts";
 import { instant, toInstant } from "./names.ts";
-import { operation, queryInteger } from "./route.ts";
+import { queryInteger } from "./route.ts";
 
 export const auditSchema = z.object({
   entries: z.array(z.object({
@@ -17,19 +19,16 @@ export const auditSchema = z.object({
   })),
 });
 
-export const readAudit = operation({
+const before = queryInteger(1, Number.MAX_SAFE_INTEGER).optional()
+  .describe("Only entries below this id.");
+
+export const readAudit = collection("entries", {
   tag: "Users",
   summary: "The audit log, newest first",
-  query: z.strictObject({
-    limit: queryInteger(1, 1000).default(100),
-    before: queryInteger(1, Number.MAX_SAFE_INTEGER).optional().describe(
-      "Only entries below this id.",
-    ),
-  }),
   response: auditSchema,
-  handle({ access, query: { limit, before } }) {
-    const entries = access.audit.read(limit, before)
+  handle({ access, query }) {
+    const entries = access.audit.read(LIMITS.auditEntries, (query as { before?: number }).before)
       .map(({ timeMs, ...entry }) => ({ ...entry, time: toInstant(timeMs) }));
     return { json: { entries } };
   },
-});
+}, { query: { before }, limit: 100 });

@@ -10,12 +10,24 @@ import { type Operation, operation, queryInteger } from "./route.ts";
 type Item = Readonly<Record<string, unknown>>;
 type Scalar = string | number | boolean | null;
 
+const LIMIT = 10_000;
+
 const pageQuery = z.object({
   sort: z.string().max(200).optional()
     .describe("Members, separated by commas; `-` before one for the other way round."),
-  limit: queryInteger(1, 100_000).default(10_000),
+  limit: queryInteger(1, 100_000).optional().describe(`${LIMIT} unless set.`),
   offset: queryInteger(0, 1e9).default(0),
 }).catchall(z.string().max(1000));
+
+/** What a list takes besides, and how long a page of it is unless somebody says so. */
+export interface ListOptions {
+  readonly query?: z.ZodRawShape;
+  readonly limit?: number;
+}
+
+/** `author.user` is a member of a member. */
+const memberOf = (item: Item, name: string): unknown =>
+  name.split(".").reduce<unknown>((at, part) => (at as Item | undefined)?.[part], item);
 
 const isScalar = (value: unknown): value is Scalar =>
   value === null || ["string", "number", "boolean"].includes(typeof value);
@@ -40,14 +52,14 @@ function compare(a: unknown, b: unknown): number {
 
 export interface Page {
   readonly sort?: string | undefined;
-  readonly limit: number;
+  readonly limit?: number | undefined;
   readonly offset: number;
 }
 
 /** `members`: what may be named. Throws a problem that lists them. */
 export function paged<T extends Item>(
   items: readonly T[],
-  { sort, limit, offset, ...filters }: Page & Readonly<Record<string, unknown>>,
+  { sort, limit = LIMIT, offset, ...filters }: Page & Readonly<Record<string, unknown>>,
   members: ReadonlySet<string>,
 ): { readonly items: readonly T[]; readonly total: number; readonly offset: number } {
   const known = (name: string): string => {
@@ -61,11 +73,13 @@ export function paged<T extends Item>(
     const down = word.startsWith("-");
     return { name: known(down ? word.slice(1) : word), sign: down ? -1 : 1 };
   });
-  const left = items.filter((item) => wanted.every(([name, value]) => fits(item[name], value)));
+  const left = items.filter((item) =>
+    wanted.every(([name, value]) => fits(memberOf(item, name), value))
+  );
   if (order.length > 0) {
     left.sort((a, b) => {
       for (const { name, sign } of order) {
-        const by = compare(a[name], b[name]) * sign;
+        const by = compare(memberOf(a, name), memberOf(b, name)) * sign;
         if (by !== 0) return by;
       }
       return 0;
@@ -78,30 +92,43 @@ export function paged<T extends Item>(
 export function collection(
   key: string,
   declared: Operation & { readonly response: z.ZodObject },
+  options: ListOptions = {},
 ): Operation {
+  const { query: own = {}, limit = LIMIT } = options;
   const list = declared.response.shape[key] as unknown as z.ZodArray<z.ZodObject>;
-  const members = new Set(Object.keys(list.element.shape));
+  const members = new Set(
+    Object.entries(list.element.shape).flatMap(([name, type]) =>
+      type instanceof z.ZodObject ? Object.keys(type.shape).map((part) => `${name}.${part}`) : name
+    ),
+  );
   const description = "Any other parameter is a filter: `MEMBER=VALUE`.";
   return operation({
     ...declared,
     description: declared.description === undefined
       ? description
       : `${declared.description} ${description}`,
-    query: pageQuery,
+    query: pageQuery.extend({
+      ...own,
+      limit: pageQuery.shape.limit.describe(`${limit} unless set.`),
+    }),
     response: declared.response.extend({
       total: z.number().int().describe("How many the filters leave."),
       offset: z.number().int(),
     }),
     async handle(call) {
       const output = await declared.handle(call);
-      const query = call.query as Page;
+      const query = Object.fromEntries(
+        Object.entries(call.query as object).filter(([name]) => !Object.hasOwn(own, name)),
+      ) as unknown as Page;
       if (output.json === undefined) {
-        const { limit: _, offset, ...rest } = query;
-        if (offset === 0 && Object.keys(rest).length === 0) return output;
+        const { offset, ...rest } = query;
+        if (offset === 0 && Object.values(rest).every((value) => value === undefined)) {
+          return output;
+        }
         throw new HttpProblem(400, "The text is the tool's own, whole: filters go with JSON.");
       }
       const json = output.json as Readonly<Record<string, readonly Item[]>>;
-      const { items, ...page } = paged(json[key] ?? [], { ...query }, members);
+      const { items, ...page } = paged(json[key] ?? [], { limit, ...query }, members);
       return { ...output, json: { ...json, [key]: items, ...page } };
     },
   });
@@ -112,7 +139,7 @@ export const linesQuery = {
   contains: z.string().max(1000).optional().describe("Only lines with this text in them."),
   sort: z.enum(["packets", "-packets", "bytes", "-bytes"]).optional()
     .describe("By the numbers that the lines say; `-`: the largest first."),
-  limit: queryInteger(1, 200_000).default(1000),
+  limit: queryInteger(1, 200_000).optional().describe("1000 unless set; of text: all."),
   offset: queryInteger(0, 1e9).default(0),
 } as const;
 
@@ -120,13 +147,13 @@ export interface LinesPage extends Page {
   readonly contains?: string | undefined;
 }
 
-/** Neither filter nor order is asked for: the tool's own text will do. */
-export const isWhole = ({ contains, sort, offset }: LinesPage): boolean =>
-  contains === undefined && sort === undefined && offset === 0;
+/** Neither filter, order nor page is asked for: the tool's own text will do. */
+export const isWhole = ({ contains, sort, limit, offset }: LinesPage): boolean =>
+  contains === undefined && sort === undefined && limit === undefined && offset === 0;
 
 export function pagedLines(
   lines: readonly string[],
-  { contains = "", sort, limit, offset }: LinesPage,
+  { contains = "", sort, limit = 1000, offset }: LinesPage,
 ): { readonly lines: readonly string[]; readonly total: number } {
   const left = lines.filter((line) => line.includes(contains));
   if (sort !== undefined) {

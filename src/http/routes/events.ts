@@ -115,18 +115,30 @@ function wantedOf(
 
 export const logSchema = z.object({
   lines: z.array(z.object({ id: z.string(), line: z.string() })),
+  total: z.number().int().describe("How many of those that are kept have the text in them."),
+  offset: z.number().int(),
 });
 
 export const listLog = operation({
   tag,
   summary: "The last lines of the log, oldest first",
   headers: { Accept: "`text/plain` for the lines alone." },
-  query: z.strictObject({ limit: queryInteger(1, 1000).default(100) }),
+  query: z.strictObject({
+    contains: z.string().max(1000).optional().describe("Only lines with this text in them."),
+    sort: z.enum(["id", "-id"]).default("id").describe("`-id`: the newest first."),
+    limit: queryInteger(1, 1000).default(100),
+    offset: queryInteger(0, 1e9).default(0).describe("So many of the newest are left out."),
+  }),
   response: logSchema,
   alsoAnswers: ["text/plain"],
-  handle({ source, query: { limit }, header }) {
-    const lines = source.logTail.last(limit);
-    if (header("accept")?.includes("text/plain") !== true) return { json: { lines } };
+  handle({ source, query: { contains = "", sort, limit, offset }, header }) {
+    const found = source.logTail.last(Infinity).filter(({ line }) => line.includes(contains));
+    const end = Math.max(0, found.length - offset);
+    const lines = found.slice(Math.max(0, end - limit), end);
+    if (sort === "-id") lines.reverse();
+    if (header("accept")?.includes("text/plain") !== true) {
+      return { json: { lines, total: found.length, offset } };
+    }
     return { text: lines.map(({ line }) => `${line}\n`).join("") };
   },
 });

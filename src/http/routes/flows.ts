@@ -63,6 +63,8 @@ export const listFlows = operation({
     const { operate } = call.source.vswitch;
     const { filter, sort, limit, offset } = call.query;
     if (wantsText(call)) return { text: await operated(() => operate.flowsText(name, filter)) };
+    // Before the flows are read: a tag of later ones would let a change of these pass.
+    const etag = flowsTag(call);
     const flows = [...await operated(() => operate.flows(name, filter))];
     if (sort !== undefined) {
       const down = sort.startsWith("-");
@@ -71,7 +73,7 @@ export const listFlows = operation({
     }
     return {
       json: { flows: flows.slice(offset, offset + limit), total: flows.length, offset },
-      headers: { etag: flowsTag(call) },
+      headers: { etag },
     };
   },
 });

@@ -7,9 +7,12 @@ import { z } from "zod";
 import { OvsdbError } from "../../db/error.ts";
 import type { Json, JsonObject } from "../../db/json.ts";
 import { HttpProblem } from "../problem.ts";
+import { collection } from "./collection.ts";
 import { type Call, caller, operation, queryInteger } from "./route.ts";
 
 const tag = "History";
+/** As many as `config_log` tells at once. */
+const MOST_REVISIONS = 10_000;
 
 /** Calls one of the daemon's history methods as the request's user. */
 export function callHistory(
@@ -107,21 +110,19 @@ function numbered(params: Call["params"]): number {
   throw new HttpProblem(404, `${JSON.stringify(revision)} is no revision: they are numbers.`);
 }
 
-export const listHistory = operation({
+const before = queryInteger(1, Number.MAX_SAFE_INTEGER).optional()
+  .describe("Only revisions below this number.");
+
+export const listHistory = collection("revisions", {
   tag,
   summary: "Revisions of the configuration, newest first",
-  query: z.strictObject({
-    limit: queryInteger(1, 1000).default(50),
-    before: queryInteger(1, Number.MAX_SAFE_INTEGER).optional()
-      .describe("Only revisions below this number."),
-  }),
   response: historySchema,
   async handle(call) {
-    const { limit, before } = call.query;
-    const options = { limit, ...(before !== undefined && { before }) };
+    const { before } = call.query as { before?: number };
+    const options = { limit: MOST_REVISIONS, ...(before !== undefined && { before }) };
     return { json: await callHistory(call, "config_log", options) };
   },
-});
+}, { query: { before }, limit: 50 });
 
 export const showRevision = operation({
   tag,

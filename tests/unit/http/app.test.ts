@@ -126,6 +126,8 @@ describe("errors are problem documents", () => {
     ["/api/v1/audit?limit=0", 400],
     ["/api/v1/audit?limit=1&limit=2", 400],
     ["/api/v1/audit?__proto__=1", 400],
+    ["/api/v1/bridges?__proto__=1", 400],
+    ["/api/v1/bridges?constructor=1", 400],
   ])("GET %s", async (path, status) => {
     const reply = await bench.ask("GET", path, { as: "admin" });
     expect(reply.status).toBe(status);

@@ -42,9 +42,9 @@ const lists = ROUTES.filter(({ method, path, operation }) =>
 
 test("every list is one", () => {
   expect(lists.map(([path]) => path.replace("/api/v1/", ""))).toEqual([
-    ...["tokens", "users", "bridges", "bridges/:name/flows", "bridges/:name/groups"],
+    ...["tokens", "users", "audit", "bridges", "bridges/:name/flows", "bridges/:name/groups"],
     ...["bridges/:name/meters", "bridges/:name/macs", "bridges/:name/connections"],
-    ...["datapath/flows", "conntrack", "captures", "devices", "tables/:table"],
+    ...["datapath/flows", "conntrack", "captures", "logs", "devices", "history", "tables/:table"],
     ...["interfaces", "mirrors", "controllers", "managers", "qos", "queues"],
   ]);
 });
@@ -75,6 +75,40 @@ describe.each(lists)("%s", (path, { alsoAnswers = [] }) => {
 test("a text takes no filters", async () => {
   const { status } = await it.ask("GET", "/bridges?name=bra", undefined, { accept: "text/plain" });
   expect(status).toBe(400);
+});
+
+test.each(["/bridges", "/datapath/flows", "/conntrack"])(
+  "of a text, too, no more than was asked for: %s",
+  async (path) => {
+    const reply = await it.ask("GET", `${path}?limit=1`, undefined, { accept: "text/plain" });
+    if (path === "/bridges") expect(reply.status).toBe(400);
+    else expect([reply.status, reply.text.split("\n").length < 3]).toEqual([200, true]);
+  },
+);
+
+test("the audit log, the history and the log", async () => {
+  const audit = async (query: string) => (await it.ask("GET", `/audit?${query}`)).json;
+  const posts = await audit("method=POST&path=/api/v1/bridges&sort=id&limit=2");
+  expect(posts).toMatchObject({ total: 3, offset: 0, entries: [{ status: 201 }, {}] });
+  const ids = posts.entries.map(({ id }: { id: number }) => id);
+  expect(ids).toEqual([...ids].sort((a, b) => a - b));
+  const below = await audit(`method=POST&path=/api/v1/bridges&before=${ids[1]}`);
+  expect(below.entries.map(({ id }: { id: number }) => id)).toEqual([ids[0]]);
+
+  const history = async (query: string) => (await it.ask("GET", `/history?${query}`)).json;
+  const [last] = (await history("limit=1")).revisions;
+  expect(await history(`revision=${last.revision}`)).toMatchObject({ total: 1, revisions: [last] });
+  expect((await history(`kind=${last.kind}&author.user=nobody`)).revisions).toEqual([]);
+  const own = await history(`author.user=${last.author.user}&sort=revision`);
+  expect(own.total).toBeGreaterThanOrEqual(3);
+  expect(own.revisions.at(-1)).toEqual(last);
+
+  const logs = async (query: string) => (await it.ask("GET", `/logs?${query}`)).json;
+  const { lines, total } = await logs("contains=%7CINFO%7C");
+  expect(total).toBeGreaterThan(1);
+  expect((await logs("contains=%7CINFO%7C&sort=-id&limit=1&offset=1")).lines)
+    .toEqual([lines.at(-2)]);
+  expect(await logs("contains=no+such+text")).toMatchObject({ lines: [], total: 0 });
 });
 
 test("lines of a tool: by text, by number, by page", () => {
