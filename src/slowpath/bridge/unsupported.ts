@@ -48,7 +48,18 @@ export function unsupportedInterface(
   if (!policed && row.ingress_policing_rate > 0) found.push("ingress_policing_rate");
   if (!policed && row.ingress_policing_kpkts_rate > 0) found.push("ingress_policing_kpkts_rate");
   if (row.lldp.get("enable") === "true") found.push("lldp:enable");
+  if (row.type === "" || row.type === "system") found.push(...wrongOptions(row));
   return found;
+}
+
+/** Options of a device of the host with values that are none (`attach.ts` reads them). */
+function wrongOptions({ options }: Row<"Interface">): string[] {
+  const queues = options.get("n_rxq") ?? "1";
+  const io = options.get("io") ?? "libpcap";
+  return [
+    ...(/^[1-8]$/.test(queues) ? [] : [`options:n_rxq=${queues} (not 1 to 8)`]),
+    ...(io === "libpcap" ? [] : [`options:io=${io} (not libpcap)`]),
+  ];
 }
 
 /** Settings of a bridge that have no effect yet. */
