@@ -155,11 +155,9 @@ async function configurePort(
     }
     if (iface.row) {
       attached.awaitsSessions = false;
-      bridge.liveness.configure(
-        attached,
-        bfdSettings(iface.name, iface.row.bfd, say),
-        cfmSettings(iface.row, say),
-      );
+      const bfd = bfdSettings(iface.name, iface.row.bfd, say);
+      const cfm = cfmSettings(iface.row, say);
+      if (bridge.liveness.configure(attached, bfd, cfm)) bridge.backend.changed();
     }
     if (attached.isLocal && iface.row?.mac !== undefined) {
       const text = `interface ${iface.name}: ignoring mac in Interface record ` +

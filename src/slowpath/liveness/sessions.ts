@@ -71,6 +71,16 @@ export class PortSessions implements LivenessModel {
     return this.bfd?.settings.forwardingIfRx === true;
   }
 
+  /** What translation is told here depends on, as text. */
+  get terms(): string {
+    const { bfd, cfm } = this;
+    return [
+      cfm && `${cfm.settings.extended} ${cfm.settings.checkTunnelKey}`,
+      bfd && `${bfd.settings.remoteDstMac} ${bfd.settings.srcIp} ${bfd.settings.checkTunnelKey}`,
+      this.countsPackets,
+    ].join("/");
+  }
+
   claims(key: FlowKey, mask: FlowKey): LivenessKind | undefined {
     if (this.cfm && claimsCfm(this.cfm.settings, key, mask)) return "cfm";
     if (this.bfd && claimsBfd(this.bfd.settings, key, mask)) return "bfd";
@@ -119,13 +129,17 @@ export class Sessions {
     private readonly random: () => number = Math.random,
   ) {}
 
-  /** What the database wants of a port; undefined: none of it. */
+  /**
+   * What the database wants of a port; undefined: none of it. True if other packets than before are
+   * messages now, or are to be told of: megaflows are to be looked at again.
+   */
   configure(
     port: WatchedPort,
     bfd: BfdSettings | undefined,
     cfm: CfmSettings | undefined,
-  ): void {
-    if (!bfd && !cfm && !port.sessions) return;
+  ): boolean {
+    if (!bfd && !cfm && !port.sessions) return false;
+    const before = port.sessions?.terms;
     const sessions = port.sessions ??= new PortSessions(() => this.happened());
     if (!bfd) sessions.bfd = undefined;
     else if (sessions.bfd) sessions.bfd.configure(bfd);
@@ -136,6 +150,7 @@ export class Sessions {
     if (!bfd && !cfm) this.end(port);
     this.changed();
     this.run();
+    return port.sessions?.terms !== before;
   }
 
   /** The port has gone. */
