@@ -70,6 +70,11 @@ export class CommandQueue implements CommandRoom {
     this.wake();
   }
 
+  /** Could the ring ever take a command of `count` words? One that it cannot would hold up all others. */
+  fits(count: number): boolean {
+    return count * 4 <= this.ring.maxPayload;
+  }
+
   /** Commands that wait for room. */
   get waiting(): number {
     return this.backlog.length;

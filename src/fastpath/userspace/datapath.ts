@@ -242,11 +242,12 @@ class UserspaceDatapath implements Datapath {
     }
     const program = this.programOf(actions);
     const owned = this.isOwned(actions);
+    const words = putFlowWords(match, program);
+    if (!this.owner.fits(words)) throw new DatapathError("not-supported", "too many actions");
     if (this.liveFlows[id] === 0) {
       this.liveFlows[id] = 1;
       for (const { shared } of this.links) shared.clearFlowStats(id);
     }
-    const words = putFlowWords(match, program);
     for (const link of this.links) {
       const room = link.room(words);
       if (!room) continue;
@@ -281,12 +282,13 @@ class UserspaceDatapath implements Datapath {
       ? 0
       : packet.origin ?? this.spread.home(inPort);
     const link = this.links[index] ?? this.owner;
-    if (link.waiting >= MAX_BACKLOG) {
+    const program = this.programOf(actions);
+    const words = executeWords(packet, program, metadata);
+    if (link.waiting >= MAX_BACKLOG || !link.fits(words)) {
       this.executeDropped++;
       return;
     }
-    const program = this.programOf(actions);
-    const room = link.room(executeWords(packet, program, metadata));
+    const room = link.room(words);
     if (!room) return;
     link.owe();
     writeExecute(room, inPort, packet, program, metadata);

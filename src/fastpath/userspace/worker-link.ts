@@ -100,7 +100,11 @@ export class WorkerLink {
     if (!this.failure && !this.closed) this.commands.send(command);
   }
 
-  /** Room for a command, to be filled and `sent`; undefined: nobody would carry it out. */
+  fits(words: number): boolean {
+    return this.commands.fits(words);
+  }
+
+  /** Room for a command that `fits`, to be filled and `sent`; undefined: nobody would carry it out. */
   room(words: number): CommandRoom | undefined {
     return this.failure || this.closed ? undefined : this.commands.room(words);
   }

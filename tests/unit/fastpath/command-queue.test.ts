@@ -37,6 +37,29 @@ test("commands that find the ring full wait in order, and none is lost", () => {
   close(fd);
 });
 
+test("a command fits if the ring takes it, empty", () => {
+  const shared = new SharedState();
+  const fd = eventfd();
+  const queue = new CommandQueue(shared, fd);
+  const reader = new RingReader(shared.commands);
+  const most = 131_070;
+  expect([queue.fits(most), queue.fits(most + 1)]).toEqual([true, false]);
+  // From wherever the ring's end is.
+  for (const before of [0, 10_000, 100_000]) {
+    if (before > 0) {
+      queue.send(new Int32Array(before));
+      reader.next();
+      reader.release();
+    }
+    queue.room(most).words[queue.at] = before + 1;
+    queue.sent();
+    expect(queue.waiting).toBe(0);
+    expect(reader.memory.words[reader.next() >> 2]).toBe(before + 1);
+    reader.release();
+  }
+  close(fd);
+});
+
 test("only a sleeping worker is woken, and once", () => {
   const shared = new SharedState();
   const fd = eventfd();
