@@ -221,7 +221,7 @@ export class Bfd {
     this.decayMessages++;
     this.check();
     if (found.ttl === BFD_TTL) {
-      if (found.message) this.accept(found.message);
+      if (found.message) this.accept(found.message, found.payloadBytes);
       else {
         this.around.log.info(
           `${this.name}: Received too-short BFD control message (only ${found.payloadBytes} ` +
@@ -260,13 +260,13 @@ export class Bfd {
   }
 
   /** What is wrong with a message, so that it must be discarded. */
-  private fault(message: BfdMessage): string | undefined {
+  private fault(message: BfdMessage, payloadBytes: number): string | undefined {
     const { flags, myDiscriminator, yourDiscriminator, state, lengthBytes } = message;
     if (message.version !== BFD_VERSION) return "Incorrect version";
     if (flags & BFD_FLAG.AUTHENTICATION) {
       return "Authenticated control message with authentication disabled";
     }
-    if (lengthBytes < BFD_MESSAGE_BYTES) return "Unexpected length";
+    if (lengthBytes < BFD_MESSAGE_BYTES || lengthBytes > payloadBytes) return "Unexpected length";
     if (message.multiplier === 0) return "Zero multiplier";
     if (flags & BFD_FLAG.MULTIPOINT) return "Unsupported multipoint flag";
     if (myDiscriminator === 0) return "NULL my_disc";
@@ -276,9 +276,9 @@ export class Bfd {
     return state === "init" || state === "up" ? "Null your_disc" : undefined;
   }
 
-  private accept(message: BfdMessage): void {
+  private accept(message: BfdMessage, payloadBytes: number): void {
     this.tell("dbg", message, "Received BFD control message");
-    const fault = this.fault(message);
+    const fault = this.fault(message, payloadBytes);
     if (fault !== undefined) return this.tell("warn", message, fault);
     if (message.lengthBytes !== BFD_MESSAGE_BYTES) this.tell("warn", message, "Unexpected length");
     const { state, flags, multiplier } = message;

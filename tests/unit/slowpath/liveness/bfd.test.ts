@@ -208,6 +208,7 @@ describe("BFD messages", () => {
     ["authentication", { flags: BFD_FLAG.AUTHENTICATION }],
     ["no multiplier", { multiplier: 0 }],
     ["a length that is none", { lengthBytes: 20 }],
+    ["a length that is more than there is", { lengthBytes: 25 }],
     ["several points", { flags: BFD_FLAG.MULTIPOINT }],
     ["no discriminator of its own", { myDiscriminator: 0 }],
     ["somebody else's discriminator", { yourDiscriminator: 8 }],
