@@ -109,7 +109,7 @@ function adoptKernel(pins: Pins, options: EbpfOptions): KernelParts | undefined 
     if (adopted && pins.canAdopt(adopted)) {
       maps = openDatapathMaps(MAX_FLOWS, pins);
       kept = KeptFlows.open(pins, maps.programs, MAX_FLOWS);
-      const device = openPuntDevice(true, adopted.puntDevice);
+      const device = openPuntDevice(pins.alias, adopted.puntDevice);
       pins.unpinOtherLinks(adopted.ports);
       logger.info(`took over ${adopted.ports.length} port(s), their flows forward meanwhile`);
       return new KernelParts({ maps, device, logger, clsact, alwaysExact, pins, adopted, kept });
@@ -130,7 +130,7 @@ function makeKernel(pins: Pins | undefined, options: EbpfOptions): KernelParts {
   let device: PuntDevice | undefined;
   try {
     maps = openDatapathMaps(MAX_FLOWS);
-    device = openPuntDevice(pins !== undefined);
+    device = openPuntDevice(pins?.alias);
     if (pins) pinMaps(pins, maps);
     return new KernelParts({ maps, device, logger, clsact, alwaysExact, pins });
   } catch (error) {

@@ -8,7 +8,6 @@
  * Until `takeOver` the old main program forwards by the old flows. Nothing of it is changed meanwhile:
  * new action programs go into the other half of the slots.
  */
-import { basename } from "node:path";
 import { loadTcProgram } from "../../linux/bpf-program.ts";
 import type { TcAttachment } from "../../linux/bpf.ts";
 import { close, ifNameToIndex, SystemError } from "../../linux/libc.ts";
@@ -174,7 +173,7 @@ export class KernelParts implements KernelSide {
   /** What devices of the kernel that are ours say of themselves. */
   private get alias(): string {
     const { pins, device } = this.options;
-    return pins ? basename(pins.directory) : device.name;
+    return pins?.alias ?? device.name;
   }
 
   attached(port: DpPort, attachment: TcAttachment): void {

@@ -26,7 +26,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ensureBpfFs } from "../../linux/bpf-fs.ts";
 import type { BpfMap } from "../../linux/bpf-map.ts";
 import { openPinned, pinObject } from "../../linux/bpf-syscall.ts";
@@ -111,9 +111,17 @@ export class Pins {
     renameSync(`${this.stateFile}.new`, this.stateFile);
   }
 
+  /** What our devices say of themselves (`ip link`, alias), so that nobody else's is taken for one. */
+  get alias(): string {
+    return basename(this.directory);
+  }
+
   pin(name: PinnedMap, fd: number): void {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
-    pinObject(fd, join(this.directory, name));
+    const path = this.path(name);
+    // Of a process that ended before all was pinned that belongs together.
+    if (existsSync(path)) unlinkSync(path);
+    pinObject(fd, path);
   }
 
   has(name: PinnedMap): boolean {

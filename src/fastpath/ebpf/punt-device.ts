@@ -21,15 +21,15 @@ export interface PuntDevice extends Tap {
 }
 
 /**
- * Makes the device and switches it on, or takes over the one called `adopt`. With `persistent` it
- * outlives the process. Throws a SystemError.
+ * Makes the device and switches it on, or takes over the one called `adopt`. With `alias`, which says
+ * whose it is, it outlives the process. Throws a SystemError.
  */
-export function openPuntDevice(persistent: boolean, adopt?: string): PuntDevice {
-  if (adopt !== undefined) return prepare(adopt, openTap(adopt, { adopt: true }), persistent);
+export function openPuntDevice(alias: string | undefined, adopt?: string): PuntDevice {
+  if (adopt !== undefined) return prepare(adopt, openTap(adopt, { adopt: true }), alias);
   for (let i = 0;; i++) {
     const name = `solovs-punt${i}`;
     try {
-      return prepare(name, openTap(name), persistent);
+      return prepare(name, openTap(name), alias);
     } catch (error) {
       const taken = error instanceof SystemError &&
         (error.errno === ERRNO.EBUSY || error.errno === ERRNO.EINVAL);
@@ -38,11 +38,12 @@ export function openPuntDevice(persistent: boolean, adopt?: string): PuntDevice 
   }
 }
 
-function prepare(name: string, tap: Tap, persistent: boolean): PuntDevice {
+function prepare(name: string, tap: Tap, alias: string | undefined): PuntDevice {
   try {
     const route = new RouteSocket();
     try {
-      route.setLink(tap.ifindex, { mtu: MTU, txQueueLength: PUNT_QUEUE });
+      const own = alias === undefined ? {} : { alias };
+      route.setLink(tap.ifindex, { mtu: MTU, txQueueLength: PUNT_QUEUE, ...own });
       // Without an address nothing asks for routers. Not by disable_ipv6: containers have /proc/sys
       // read-only. A kernel without IPv6 would refuse the attribute.
       if (existsSync("/proc/sys/net/ipv6")) {
@@ -53,7 +54,7 @@ function prepare(name: string, tap: Tap, persistent: boolean): PuntDevice {
     } finally {
       route.close();
     }
-    if (persistent) setTapPersistent(tap.fd, true);
+    if (alias !== undefined) setTapPersistent(tap.fd, true);
     return { ...tap, name, forget: () => setTapPersistent(tap.fd, false) };
   } catch (error) {
     close(tap.fd);

@@ -17,7 +17,7 @@ export function releasePort(port: PinnedPort, pins: Pins): void {
     detachTc({ kind, ifindex, ownQdisc, direction });
   }
   if (type === "internal") deleteDevice(name, ifindex);
-  if (device) deleteTunnelDevice(device.kind, name, ifindex);
+  if (device) deleteTunnelDevice(device.kind, name, ifindex, pins.alias);
 }
 
 /** All that the instance has in the kernel; what there was, for people. */
@@ -28,7 +28,7 @@ export function sweep(pins: Pins, state: PinnedState | undefined): string[] {
     swept.push(`port ${port.name}`);
   }
   if (state) {
-    deleteDevice(state.puntDevice);
+    deleteDevice(state.puntDevice, undefined, pins.alias);
     swept.push(`device ${state.puntDevice}`);
   }
   pins.removeAll();
@@ -44,12 +44,14 @@ export function sweepInstance(runDir: string): string[] {
   return typeof pins === "string" ? [] : sweep(pins, pins.read());
 }
 
-function deleteDevice(name: string, ifindex?: number): void {
+/** `alias`: that of a device of ours; another instance may have taken the name since. */
+function deleteDevice(name: string, ifindex?: number, alias?: string): void {
   const route = new RouteSocket();
   try {
     const link = route.link(name);
     if (!link || link.linkInfo?.kind !== "tun") return;
     if (ifindex !== undefined && link.ifindex !== ifindex) return;
+    if (alias !== undefined && (link.alias ?? alias) !== alias) return;
     route.deleteLink(link.ifindex);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;

@@ -54,11 +54,18 @@ export function tryTunnelMetadata(): void {
   }
 }
 
-/** Deletes the device that was a tunnel port's, if it is still that. */
-export function deleteTunnelDevice(kind: TunnelDeviceKind, name: string, ifindex: number): void {
+/** Deletes the device that was a tunnel port's, if it is still that: numbers come again after a restart. */
+export function deleteTunnelDevice(
+  kind: TunnelDeviceKind,
+  name: string,
+  ifindex: number,
+  alias: string,
+): void {
   const route = new RouteSocket();
   try {
-    if (findTunnelDevice(route, kind, name) === ifindex) route.deleteLink(ifindex);
+    const ours = findTunnelDevice(route, kind, name) === ifindex &&
+      route.link(name)?.alias === alias;
+    if (ours) route.deleteLink(ifindex);
   } catch (error) {
     if (!(error instanceof SystemError) || error.errno !== ERRNO.ENODEV) throw error;
   } finally {
