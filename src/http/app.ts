@@ -139,6 +139,10 @@ async function answer(c: AppContext, route: Route, options: AppOptions): Promise
       keepOpen: () => c.env?.keepOpen?.(),
       stillAllowed: () => local || isAllowed(access, route, header),
     };
+    // A body may take its time: what was revoked meanwhile does nothing any more.
+    if (principal !== undefined && changer !== undefined && !call.stillAllowed()) {
+      throw new HttpProblem(401, "This login or token ended while the request was sent.");
+    }
     output = await route.operation.handle(call);
     response = respond(output, route);
     const cookie = options.secure === true && response.headers.get("set-cookie");

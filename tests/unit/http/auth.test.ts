@@ -233,6 +233,29 @@ describe("tokens", () => {
       .toBe(403);
   });
 
+  test("removed while a body is on its way, it does nothing any more", async () => {
+    const authorization = `Bearer ${bench.token("admin")}`;
+    const [token] = bench.store.tokens("admin");
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await Bun.sleep(1);
+        bench.store.removeToken(token!.id);
+        const text = JSON.stringify({ name: "bob", role: "admin", password: PASSWORD });
+        controller.enqueue(new TextEncoder().encode(text));
+        controller.close();
+      },
+    });
+    const headers = { host: "127.0.0.1:8080", authorization };
+    const reply = await bench.app.request(
+      "/api/v1/users",
+      { method: "POST", headers, body },
+      { address: "127.0.0.1" },
+    );
+    expect(reply.status).toBe(401);
+    expect(bench.store.user("bob")).toBeUndefined();
+    expect(bench.access.audit.read(1)).toMatchObject([{ user: "admin", status: 401 }]);
+  });
+
   test("removed, it is nobody's; others' are not seen", async () => {
     const { token, id } = (await make({ name: "x", role: "reader" })).json;
     bench.addUser("bob", "reader");
