@@ -5,7 +5,7 @@
  * A packet goes to a mirror's destination once, whatever number of mirrors select it and however
  * often it is output. A port that mirrors output to takes nothing else, in either direction.
  */
-import { AT, inPort, look16, VLAN_CFI, VLAN_VID } from "./bits.ts";
+import { AT, inPort, look16, lookBytes, VLAN_CFI, VLAN_VID } from "./bits.ts";
 import type { BundleModel, MirrorModel } from "./model.ts";
 import { inputBundle, isReserved, outputToBundle, reportBadVid } from "./normal.ts";
 import { admitsVid, includes, innerVlans, wireVlans } from "./vlan.ts";
@@ -61,9 +61,7 @@ function mirror(x: Xlate, bundle: BundleModel, selected: readonly MirrorModel[])
     }
     x.mirrorLength = each.snapLength;
     if (each.output) outputToBundle(x, each.output, vlans);
-    else if (
-      vlans.outer.vid !== each.outputVlan && !isReserved(macNumber(x.key.bytes, AT.ethDst))
-    ) {
+    else if (vlans.outer.vid !== each.outputVlan && !isToBridges(x)) {
       const moved = { ...vlans, outer: { ...vlans.outer, vid: each.outputVlan } };
       for (const out of x.bridge.bundles) {
         if (includes(out, moved) && !isMirrorOutput(x, out)) outputToBundle(x, out, moved);
@@ -71,4 +69,10 @@ function mirror(x: Xlate, bundle: BundleModel, selected: readonly MirrorModel[])
     }
     x.mirrorLength = 0;
   }
+}
+
+/** Copies in a VLAN leave out what no bridge forwards. */
+function isToBridges({ key, mask }: Xlate): boolean {
+  lookBytes(mask, AT.ethDst, 6);
+  return isReserved(macNumber(key.bytes, AT.ethDst));
 }

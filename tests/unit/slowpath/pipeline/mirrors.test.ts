@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { parseActions } from "../../../../src/openflow/text/actions-parse.ts";
 import type { BundleModel, MirrorModel } from "../../../../src/slowpath/pipeline/model.ts";
-import { udp } from "../../../support/frames.ts";
+import { parse, udp } from "../../../support/frames.ts";
 import { Lab, type LabBridge } from "./lab.ts";
 
-const packet = (vid?: number, payload = 8) =>
+const packet = (vid?: number, payload = 8, dstMac = "02:00:00:00:00:0b") =>
   udp({
     srcMac: "02:00:00:00:00:0a",
-    dstMac: "02:00:00:00:00:0b",
+    dstMac,
     srcIp: "10.0.0.1",
     dstIp: "10.0.0.2",
     srcPort: 5,
@@ -65,6 +65,18 @@ describe("mirrors", () => {
     mirrored(br, { destinations: new Set([bundle(br, 1)]) });
     const seen = await lab.send(br, 2, packet());
     expect(seen.get("br0:3")).toEqual(seen.get("br0:1"));
+  });
+
+  test("in a VLAN leave out what is for bridges, and nothing else because of that", async () => {
+    const { lab, br } = await scene();
+    const sources = new Set([bundle(br, 1)]);
+    mirrored(br, { sources, output: undefined, outputVlan: 5 });
+    const reserved = await lab.send(br, 1, packet(undefined, 8, "01:80:c2:00:00:0e"));
+    expect([...reserved.keys()]).toEqual(["br0:2"]);
+    const seen = await lab.send(br, 1, packet());
+    expect(seen.get("br0:3")?.map((frame) => parse(frame).tags.map(({ vid }) => vid))).toEqual([[
+      5,
+    ]]);
   });
 
   test("select by VLAN", async () => {
