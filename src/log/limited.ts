@@ -4,7 +4,7 @@
  */
 import type { Logger } from "./log.ts";
 
-const BURST = 20;
+const BURST = 60;
 const REFILL_MS = 1000;
 
 export function limitedLogger(log: Logger, clock: { now(): number }): Logger {

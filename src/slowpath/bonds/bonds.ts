@@ -10,6 +10,7 @@
  * Events that come while a packet is being translated (an LACP message) are answered when that is
  * over. A bundle has a bond while two or more of its interfaces are attached.
  */
+import { limitedLogger } from "../../log/limited.ts";
 import type { Logger } from "../../log/log.ts";
 import { FlowKey } from "../../packet/key.ts";
 import { FIELDS } from "../../packet/layout.ts";
@@ -108,7 +109,7 @@ export class Bonds {
   ): void {
     if (lacp) {
       bundle.lacp ??= new BundleLacp(
-        new Lacp<BondablePort>(this.clock, this.lacpLog),
+        new Lacp<BondablePort>(this.clock, limitedLogger(this.lacpLog, this.clock)),
         bundle,
         () => this.happened(),
       );
@@ -243,7 +244,7 @@ export class Bonds {
     });
     const bond = new Bond<BondablePort>(
       this.clock,
-      this.log,
+      limitedLogger(this.log, this.clock),
       settings,
       recircId,
       () => this.host.statusChanged(),

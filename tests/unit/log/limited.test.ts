@@ -8,14 +8,14 @@ test("so many lines at once, then one a second, which says how many were left ou
   const clock = new ManualClock();
   const log = limitedLogger(new LogSink((line) => lines.push(line)).logger("bfd"), clock);
   for (let i = 0; i < 1000; i++) log.info(`message ${i}`);
-  expect(lines).toHaveLength(20);
+  expect(lines).toHaveLength(60);
   clock.advance(1000);
   log.warn("one");
   log.err("another");
-  expect(lines).toHaveLength(21);
-  expect(lines.at(-1)).toEndWith("|bfd|WARN|one (980 messages before this one were left out)");
+  expect(lines).toHaveLength(61);
+  expect(lines.at(-1)).toEndWith("|bfd|WARN|one (940 messages before this one were left out)");
   clock.advance(3600_000);
   for (let i = 0; i < 1000; i++) log.info("again");
-  expect(lines).toHaveLength(41);
+  expect(lines).toHaveLength(121);
   expect(lines.at(-1)).toEndWith("again");
 });
