@@ -164,6 +164,8 @@ export class ActionPlanner {
         if (again || depth > 0) return this.refuse("tracks a copy");
         if (this.samples.length > 0) return this.refuse("samples and tracks");
         const first = steps.length === 0 && sends.length === 0;
+        // The process would go on behind what set it.
+        if (!first && known.tunnel) return this.refuse("tracks with another tunnel");
         if (!this.flush(sends, steps, false)) return undefined;
         const step = ctStep(actions, i, first, this.args);
         if (!step) return this.refuse("tracks by force");

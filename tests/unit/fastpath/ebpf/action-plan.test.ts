@@ -64,6 +64,18 @@ describe("plans", () => {
     });
   }
 
+  test("a tunnel that is set before a change and tracking is userspace's, where it is known", () => {
+    const tunnel: DpAction = {
+      type: "set_tunnel",
+      tunnel: { dst: Uint8Array.of(192, 0, 2, 1), id: 5n },
+    };
+    const ct: DpAction = { type: "ct", zone: 1 };
+    expect(plan([tunnel, ct, out(1)]).kind).toBe("plan");
+    expect(plan([set("eth_dst", 1n), ct, out(1)]).kind).toBe("plan");
+    expect(plan([tunnel, set("eth_dst", 1n), ct, out(1)]))
+      .toMatchObject({ kind: "userspace", reason: "tracks with another tunnel" });
+  });
+
   test("a queue is a number that goes with the packet", () => {
     const { args, steps } = plan([set("skb_priority", 0x10002n), out(1)]) as Plan;
     expect(steps[0]).toEqual({ kind: "note", at: 0, field: "priority", state: false });
