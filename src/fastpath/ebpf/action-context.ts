@@ -11,12 +11,12 @@
  *         - 56  the packet's state, a pointer (only programs that use it)
  *         - 64 and below: a step's own
  */
-import { SKB } from "./abi.ts";
+import { CB_PORT, SKB } from "./abi.ts";
 import { type Assembler, type MapReference, reg } from "./assembler.ts";
 import type { ConnectionMaps } from "./ct-step.ts";
 import { countFlow, type CountMaps, type CountPlaces } from "./counting.ts";
 import { R10, R2, R3, R6, R8, type Register } from "./instructions.ts";
-import { beginState } from "./packet-state.ts";
+import { beginState, STATE_TOKEN, TOKEN_SHIFT } from "./packet-state.ts";
 import type { PuntTarget, RareDrop } from "./punt.ts";
 
 export interface ActionMaps extends PuntTarget, CountMaps {
@@ -44,6 +44,8 @@ export class ActionContext {
   /** Drops that some step jumps to, for the end of the program. */
   readonly drops = new Set<RareDrop>(["state_lost"]);
 
+  private mayBeTaken = false;
+
   constructor(readonly asm: Assembler, readonly maps: ActionMaps) {}
 
   /** The packet's state, begun if it has none; r0 to r5 and r9 are lost. Once a program, at its start. */
@@ -56,6 +58,20 @@ export class ActionContext {
   /** `into` = the packet's state. */
   loadState(into: Register): void {
     this.asm.load(64, into, R10, STATE);
+  }
+
+  /** A clone was sent: whoever forwards it in the same call may have taken the record. */
+  cloned(): void {
+    this.mayBeTaken = true;
+  }
+
+  /** Before a step that uses the packet's state, on to `state_lost` if it is another's by now; r2, r3, r8 lost. */
+  checkState(): void {
+    if (!this.mayBeTaken) return;
+    const { asm } = this;
+    this.loadState(R8);
+    asm.load(32, R2, R8, STATE_TOKEN).load(32, R3, R6, CB_PORT).op("rsh", R3, TOKEN_SHIFT);
+    asm.jumpIf("ne", R2, reg(R3), "state_lost");
   }
 
   /** On to a drop that is counted with the port. */

@@ -104,19 +104,23 @@ function emitStep(context: ActionContext, step: Step, last: boolean): void {
     case "note":
       asm.load(32, R2, R7, step.at).store(32, R6, SKB[step.field], reg(R2));
       if (!step.state) return;
+      context.checkState();
+      asm.load(32, R2, R7, step.at).toBigEndian(R2, 32);
       context.loadState(R9);
-      asm.toBigEndian(R2, 32);
       asm.store(32, R9, NOTED[step.field], reg(R2));
       return;
     case "hash":
+      context.checkState();
       return hash(context, step);
     case "recirculate":
       return recirculate(context, step.at);
     case "set_tunnel":
       return emitSetTunnel(asm, step);
     case "ct":
+      context.checkState();
       return emitCt(context, step);
     case "ct_clear":
+      context.checkState();
       return emitCtClear(context);
     case "push_mpls":
       return pushMpls(context, step.at);
@@ -166,6 +170,7 @@ function output(context: ActionContext, { at, cut }: OutputStep, last: boolean):
     return;
   }
   asm.mov(R1, reg(R6)).load(32, R2, R7, at).load(32, R3, R7, at + 4);
+  context.cloned();
   asm.op("and", R3, REDIRECT_INGRESS).call("clone_redirect").jumpIf("ne", R0, 0, failed);
   asm.load(32, R2, R7, at + 4).op("rsh", R2, 1);
   countSent(asm, maps, COUNTING);

@@ -20,7 +20,8 @@
  *   sets `words` to where it ends (`TUNNEL_WORDS`, more with Geneve options).
  * - A program that sends a clone may be interrupted by itself: what is sent to a device may come in by
  *   another before the call returns (a bridge of the kernel in between). The inner packet takes the
- *   record with another token; the outer one finds that, and is dropped and counted.
+ *   record with another token; the outer one finds that before it uses the record again, and is dropped
+ *   and counted.
  * - Tokens have 13 bits: a main program without code for states takes cb[0] for a port number, and
  *   finds none of that number.
  */

@@ -182,11 +182,21 @@ describe("plans", () => {
     expect(plan([meter(9), out(1)]).kind).toBe("userspace");
   });
 
+  const map = { name: "m", fd: 1 };
+  const shards = { count: 2, own: true };
+  const counts = { portCounts: map, counts: map, meters: map, shards };
+  const maps = { ifindex: 5, ports: map, state: map, arguments: map, programs: map, ...counts };
+
+  test("behind a clone the packet's state is looked at before it is used: the clone may have taken it", () => {
+    const guards = { plain: false, protocol: false, samples: [] };
+    const [clone, clear] = [{ kind: "output", at: 0 }, { kind: "ct_clear" }] as const;
+    const instructions = (...steps: Plan["steps"][number][]): number =>
+      assembleActions({ guards, stateful: true, steps }, maps).bytes.length / 8;
+    const again = { kind: "recirculate", at: 8 } as const;
+    expect(instructions(clone, clear, again)).toBe(instructions(clear, clone, again) + 5);
+  });
+
   test("every plan assembles", () => {
-    const map = { name: "m", fd: 1 };
-    const shards = { count: 2, own: true };
-    const counts = { portCounts: map, counts: map, meters: map, shards };
-    const maps = { ifindex: 5, ports: map, state: map, arguments: map, programs: map, ...counts };
     const made = plan([
       set("nw_dst", 1n),
       set("tp_dst", 2n),
