@@ -63,7 +63,7 @@ export async function configureBridge(
   configureMirrors(bridge, want, context);
   configureTables(bridge, want, context);
   await bridge.exports.configure(readExportConfig(context.replica, want.row, say));
-  bridge.snooping.configure(snoopingSettings(want.row));
+  bridge.snooping.configure(snoopingSettings(want.row, say));
   const otherConfig = want.row.other_config;
   const aging = Number(otherConfig.get("mac-aging-time") ?? 300);
   bridge.macs.setAging(Number.isFinite(aging) ? aging : 300);

@@ -38,9 +38,26 @@ export function bfdSettings(
   say: (text: string) => void,
 ): BfdSettings | undefined {
   if (!isTrue(config, "enable")) return undefined;
-  const multiplier = integer(config, "mult", DEFAULT_MULTIPLIER);
-  const minRxMs = interval(config, "min_rx", DEFAULT_MIN_RX_MS);
-  const decay = Math.max(0, Math.min(integer(config, "decay_min_rx", 0), MAX_MS));
+  const integer = (key: string, otherwise: number): number => {
+    const text = config.get(key);
+    if (text === undefined || isInteger(text)) return Number(text ?? otherwise);
+    say(`${name}: bfd:${key}="${text}" is no number, ${otherwise} is used`);
+    return otherwise;
+  };
+  /** A message has room for 4,294 s. */
+  const interval = (key: string, otherwise: number): number =>
+    Math.min(Math.max(integer(key, otherwise), 1), MAX_MS);
+  /** An address of zeros is none. */
+  const mac = (key: string): Uint8Array | undefined => {
+    const text = config.get(key);
+    if (!text) return undefined;
+    const address = parseMac(text);
+    if (!address) say(`${name}: bfd:${key}="${text}" is not a valid Ethernet address`);
+    return address?.some((byte) => byte !== 0) ? address : undefined;
+  };
+  const multiplier = integer("mult", DEFAULT_MULTIPLIER);
+  const minRxMs = interval("min_rx", DEFAULT_MIN_RX_MS);
+  const decay = Math.max(0, Math.min(integer("decay_min_rx", 0), MAX_MS));
   if (decay > 0 && decay < minRxMs) {
     say(`${name}: decay_min_rx cannot be less than ${minRxMs} ms`);
   }
@@ -53,16 +70,16 @@ export function bfdSettings(
   };
   return {
     multiplier: multiplier >= 1 && multiplier <= 0xff ? multiplier : DEFAULT_MULTIPLIER,
-    minTxMs: interval(config, "min_tx", DEFAULT_MIN_TX_MS),
+    minTxMs: interval("min_tx", DEFAULT_MIN_TX_MS),
     minRxMs,
     decayMinRxMs: decay < minRxMs ? 0 : decay,
     pathDown: isTrue(config, "cpath_down"),
     forwardingIfRx: isTrue(config, "forwarding_if_rx"),
     checkTunnelKey: isTrue(config, "check_tnl_key"),
     oam: isTrue(config, "oam"),
-    localSrcMac: mac(config, "bfd_local_src_mac"),
-    localDstMac: mac(config, "bfd_local_dst_mac"),
-    remoteDstMac: mac(config, "bfd_remote_dst_mac"),
+    localSrcMac: mac("bfd_local_src_mac"),
+    localDstMac: mac("bfd_local_dst_mac"),
+    remoteDstMac: mac("bfd_remote_dst_mac"),
     srcIp: ip("bfd_src_ip"),
     dstIp: ip("bfd_dst_ip"),
   };
@@ -70,18 +87,4 @@ export function bfdSettings(
 
 const isTrue = (config: Config, key: string): boolean => config.get(key)?.toLowerCase() === "true";
 
-function integer(config: Config, key: string, otherwise: number): number {
-  const text = config.get(key);
-  return text !== undefined && /^\s*[-+]?\d{1,15}\s*$/.test(text) ? Number(text) : otherwise;
-}
-
-/** A message has room for 4,294 s. */
-function interval(config: Config, key: string, otherwise: number): number {
-  return Math.min(Math.max(integer(config, key, otherwise), 1), MAX_MS);
-}
-
-/** An address of zeros is none. */
-function mac(config: Config, key: string): Uint8Array | undefined {
-  const address = parseMac(config.get(key) ?? "");
-  return address?.some((byte) => byte !== 0) ? address : undefined;
-}
+const isInteger = (text: string): boolean => /^\s*[-+]?\d{1,15}\s*$/.test(text);

@@ -39,7 +39,14 @@ export function cfmSettings(
     say(`${row.name}: cfm_mpid ${mpid} is not a number from 1 to ${MAX_MPID}: CFM is off`);
     return undefined;
   }
-  const wanted = integer(config.get("cfm_interval"));
+  /** 0 unless it says something. */
+  const integer = (key: string): number => {
+    const text = config.get(key);
+    if (text === undefined || isInteger(text)) return Number(text ?? 0);
+    say(`${row.name}: other_config:${key}="${text}" is no number and is ignored`);
+    return 0;
+  };
+  const wanted = integer("cfm_interval");
   const wantedMs = wanted > 0 ? wanted : DEFAULT_INTERVAL_MS;
   const interval = intervalOf(wantedMs);
   const exact = INTERVALS_MS[interval] === wantedMs;
@@ -51,8 +58,8 @@ export function cfmSettings(
     intervalMs: extended && !exact ? Math.min(wantedMs, MAX_16) : INTERVALS_MS[interval]!,
     demand: extended && config.get("cfm_demand")?.toLowerCase() === "true",
     checkTunnelKey: options.get("key") === "flow" || options.get("in_key") === "flow",
-    vlan: vlan === "random" ? vlan : integer(vlan) & 0xfff,
-    priority: integer(config.get("cfm_ccm_pcp")) & 7,
+    vlan: vlan === "random" ? vlan : integer("cfm_ccm_vlan") & 0xfff,
+    priority: integer("cfm_ccm_pcp") & 7,
     up: (config.get("cfm_opstate") ?? "up").toLowerCase() === "up",
   };
 }
@@ -63,5 +70,4 @@ function intervalOf(ms: number): number {
   return 1;
 }
 
-const integer = (text: string | undefined): number =>
-  text !== undefined && /^\s*-?\d{1,15}\s*$/.test(text) ? Number(text) : 0;
+const isInteger = (text: string): boolean => /^\s*-?\d{1,15}\s*$/.test(text);

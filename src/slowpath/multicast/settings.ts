@@ -14,13 +14,18 @@ const DEFAULT_TABLE_SIZE = 2048;
 
 type Config = ReadonlyMap<string, string>;
 
-/** Undefined: off. */
-export function snoopingSettings(row: Row<"Bridge">): SnoopingSettings | undefined {
+/** Undefined: off. `say`: what is wrong with the settings. */
+export function snoopingSettings(
+  row: Row<"Bridge">,
+  say: (text: string) => void,
+): SnoopingSettings | undefined {
   if (!row.mcast_snooping_enable) return undefined;
   const config = row.other_config;
   const number = (key: string, otherwise: number): number => {
     const text = config.get(key);
-    return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : otherwise;
+    if (text === undefined || /^\d{1,9}$/.test(text)) return Number(text ?? otherwise);
+    say(`${row.name}: other_config:${key}="${text}" is no number, ${otherwise} is used`);
+    return otherwise;
   };
   const aging = number("mcast-snooping-aging-time", DEFAULT_AGING_SEC);
   const size = number("mcast-snooping-table-size", DEFAULT_TABLE_SIZE);

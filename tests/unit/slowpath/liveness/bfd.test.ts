@@ -254,5 +254,12 @@ describe("BFD settings", () => {
       "p1: decay_min_rx cannot be less than 500 ms",
       '"1.2.3" is not a valid IP address',
     ]);
+    const more = { enable: "true", min_tx: "fast", bfd_local_src_mac: "02:00", mult: "5" };
+    const used = bfdSettings("p1", new Map(Object.entries(more)), (text) => said.push(text));
+    expect(used).toMatchObject({ minTxMs: 100, localSrcMac: undefined, multiplier: 5 });
+    expect(said.slice(2)).toEqual([
+      'p1: bfd:min_tx="fast" is no number, 100 is used',
+      'p1: bfd:bfd_local_src_mac="02:00" is not a valid Ethernet address',
+    ]);
   });
 });

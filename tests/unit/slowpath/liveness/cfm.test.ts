@@ -197,4 +197,6 @@ test("settings are taken as Open vSwitch takes them", () => {
   const said: string[] = [];
   expect(settings(9000, {}, said)).toBeUndefined();
   expect(said).toHaveLength(1);
+  expect(settings(1, { cfm_interval: "1 s" }, said)?.intervalMs).toBe(1000);
+  expect(said[1]).toBe('p1: other_config:cfm_interval="1 s" is no number and is ignored');
 });

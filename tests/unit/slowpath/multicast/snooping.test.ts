@@ -242,9 +242,15 @@ describe("a bridge that snoops", () => {
 });
 
 test("settings are Open vSwitch's", () => {
+  const said: string[] = [];
   const row = (enable: boolean, config: Record<string, string> = {}) =>
     snoopingSettings(
-      { mcast_snooping_enable: enable, other_config: new Map(Object.entries(config)) } as never,
+      {
+        name: "br0",
+        mcast_snooping_enable: enable,
+        other_config: new Map(Object.entries(config)),
+      } as never,
+      (text) => said.push(text),
     );
   expect(row(false)).toBeUndefined();
   expect(row(true)).toEqual({ floodsUnregistered: true, agingMs: 300_000, tableSize: 2048 });
@@ -253,6 +259,11 @@ test("settings are Open vSwitch's", () => {
     "mcast-snooping-table-size": "1",
     "mcast-snooping-disable-flood-unregistered": "true",
   })).toEqual({ floodsUnregistered: false, agingMs: 15_000, tableSize: 10 });
+  expect(said).toEqual([]);
+  expect(row(true, { "mcast-snooping-aging-time": "-1" })?.agingMs).toBe(300_000);
+  expect(said).toEqual([
+    'br0: other_config:mcast-snooping-aging-time="-1" is no number, 300 is used',
+  ]);
   expect(floodSettings(new Map([["mcast-snooping-flood", "true"]])))
     .toEqual({ groups: true, reports: false });
 });
