@@ -10,7 +10,9 @@
  * it is put into force, so that whatever is in force can be understood, whenever a process is killed.
  *
  * The directory's name has the network namespace's number and a hash of the run directory, so that two
- * instances do not meet. Programs live by the array, maps by the programs.
+ * instances do not meet. A namespace that has gone may have left its number to another, where devices
+ * of the same names and numbers are others: the file has the namespace's cookie, too. Programs live by
+ * the array, maps by the programs.
  *
  * Reference: bpf(2), BPF_OBJ_PIN.
  */
@@ -30,6 +32,7 @@ import { basename, join } from "node:path";
 import { ensureBpfFs } from "../../linux/bpf-fs.ts";
 import type { BpfMap } from "../../linux/bpf-map.ts";
 import { openPinned, pinObject } from "../../linux/bpf-syscall.ts";
+import { namespaceCookie } from "../../linux/netns.ts";
 import { NAMESPACE } from "../userspace/commands.ts";
 import type { TunnelTarget } from "./action-plan.ts";
 
@@ -52,6 +55,8 @@ export interface PinnedPort {
 export interface PinnedState {
   readonly format: number;
   readonly namespace: string;
+  /** Of the namespace (linux/netns.ts), where the kernel tells. */
+  readonly cookie?: string | undefined;
   readonly puntDevice: string;
   readonly ports: readonly PinnedPort[];
 }
@@ -92,9 +97,9 @@ export class Pins {
     if (!existsSync(this.stateFile)) return undefined;
     try {
       const state = JSON.parse(readFileSync(this.stateFile, "utf8")) as PinnedState;
-      return state.namespace === readlinkSync(NAMESPACE) && Array.isArray(state.ports)
-        ? state
-        : undefined;
+      const isHere = state.namespace === readlinkSync(NAMESPACE) &&
+        (state.cookie === undefined || state.cookie === namespaceCookie());
+      return isHere && Array.isArray(state.ports) ? state : undefined;
     } catch {
       return undefined;
     }
@@ -105,8 +110,10 @@ export class Pins {
     return state.format === FORMAT && existsSync(this.path("programs"));
   }
 
-  write(state: Omit<PinnedState, "format" | "namespace">): void {
-    const whole: PinnedState = { format: FORMAT, namespace: readlinkSync(NAMESPACE), ...state };
+  write(state: Omit<PinnedState, "format" | "namespace" | "cookie">): void {
+    const namespace = readlinkSync(NAMESPACE);
+    const cookie = namespaceCookie();
+    const whole: PinnedState = { format: FORMAT, namespace, cookie, ...state };
     writeFileSync(`${this.stateFile}.new`, `${JSON.stringify(whole, null, 1)}\n`);
     renameSync(`${this.stateFile}.new`, this.stateFile);
   }

@@ -1,6 +1,6 @@
 /** What a process left is removed; what has the same name but is another instance's is not. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Pins } from "../../../src/fastpath/ebpf/pins.ts";
@@ -52,6 +52,20 @@ describePrivileged("sweeping", [], () => {
       }
     });
   }
+
+  test("what was left in a namespace of the same number that has gone is nobody's", () => {
+    ns.inside(() => {
+      const pins = Pins.of(runDir);
+      if (typeof pins === "string") throw new Error(pins);
+      pins.write({ puntDevice: "solovs-punt0", ports: [] });
+      const file = join(runDir, "datapath.json");
+      expect(pins.read()?.puntDevice).toBe("solovs-punt0");
+      const state = JSON.parse(readFileSync(file, "utf8"));
+      writeFileSync(file, JSON.stringify({ ...state, cookie: "1234567890123" }));
+      expect(pins.read()).toBeUndefined();
+      pins.removeAll();
+    });
+  });
 
   test("devices of this instance go, those of another stay", () => {
     expect(leftOf((own) => own)).toEqual([]);
