@@ -17,7 +17,7 @@
  *   its headers come back from the datapath as action upcalls.
  */
 import type { DpAction } from "../../fastpath/actions.ts";
-import type { Datapath, Packet, Upcall } from "../../fastpath/datapath.ts";
+import { type Datapath, DatapathError, type Packet, type Upcall } from "../../fastpath/datapath.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Action } from "../../openflow/actions/types.ts";
 import { formatMatch } from "../../openflow/text/match.ts";
@@ -82,6 +82,8 @@ export interface UpcallCounters {
   packetOuts: number;
   /** Packets that controllers sent back to go on. */
   resumed: number;
+  /** Dropped: the datapath cannot do what is to be done with it. */
+  unsupported: number;
   /** Dropped: a fault of ours; the log says where. */
   crashed: number;
 }
@@ -109,6 +111,7 @@ export class Upcalls {
     limited: 0,
     packetOuts: 0,
     resumed: 0,
+    unsupported: 0,
     crashed: 0,
   };
 
@@ -343,8 +346,7 @@ export class Upcalls {
   /** The packet through the actions; what goes to controllers unchanged goes there directly. */
   private send(packet: Packet, dpKey: FlowKey, actions: readonly DpAction[], dpPort: number): void {
     if (!asksForUserspace(actions)) {
-      if (actions.length > 0) this.datapath.execute(packet, actions, dpPort, dpKey);
-      return;
+      return this.execute(packet, dpKey, actions, dpPort);
     }
     let changed = false;
     const rest: DpAction[] = [];
@@ -357,7 +359,23 @@ export class Upcalls {
       if (action.type !== "output") changed = true;
       rest.push(action);
     }
-    if (rest.length > 0) this.datapath.execute(packet, rest, dpPort, dpKey);
+    this.execute(packet, dpKey, rest, dpPort);
+  }
+
+  /** What a datapath refuses is no fault: a list may be too long for it, or too deep. */
+  private execute(
+    packet: Packet,
+    dpKey: FlowKey,
+    actions: readonly DpAction[],
+    dpPort: number,
+  ): void {
+    if (actions.length === 0) return;
+    try {
+      this.datapath.execute(packet, actions, dpPort, dpKey);
+    } catch (error) {
+      if (!(error instanceof DatapathError)) throw error;
+      this.counters.unsupported++;
+    }
   }
 
   private deliver(punt: Punt, packet: Packet, dpKey: FlowKey): void {

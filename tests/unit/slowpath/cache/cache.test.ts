@@ -69,6 +69,25 @@ describe("upcalls", () => {
     expect(lab.cache.counters()).toMatchObject({ megaflow_now: 1, megaflow_refused: 1 });
   });
 
+  test("actions that the datapath cannot do drop the packet, whoever sends it", async () => {
+    const { lab, br, names } = await twoPorts();
+    br.tables.meters.add({ meter: 1, flags: 1, bands: [{ type: "drop", rate: 9, burst: 9 }] });
+    const down = (table: number): Action => ({
+      type: "clone",
+      actions: [{ type: "meter", meter: 1 }, out(3), resubmit(table)],
+    });
+    for (let table = 0; table < 40; table++) {
+      br.add({ table, actions: [down(table + 1), set("nw_ttl", table + 1), out(2)] });
+    }
+    expect(await names()).toEqual([]);
+    lab.cache.packetOut(br, { data: packet() }, 1, [out(PORTS.TABLE)]).send();
+    expect(lab.cache.counters()).toMatchObject({
+      upcall_unsupported: 2,
+      upcall_crashed: 0,
+      megaflow_refused: 1,
+    });
+  });
+
   test("what the datapath can do is asked anew after all flows were removed", async () => {
     const { lab, br } = await twoPorts();
     let explicit = true;
