@@ -46,6 +46,12 @@ export class AuditLog {
     return this.store.audit(limit, before);
   }
 
+  /** How many there are, older than `before` if it is given. */
+  count(before?: number): number {
+    this.write();
+    return this.store.countAudit(before);
+  }
+
   /** Writes what waits; what is added from now on is written at once. */
   close(): void {
     this.closed = true;

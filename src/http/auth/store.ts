@@ -232,6 +232,11 @@ export class AccessStore {
       .orderBy(desc(audit.id)).limit(limit).all();
   }
 
+  countAudit(before = Number.MAX_SAFE_INTEGER): number {
+    return this.db.select({ count: sql<number>`count(*)` }).from(audit).where(lt(audit.id, before))
+      .get()?.count ?? 0;
+  }
+
   countUsers(): number {
     return this.db.select({ count: sql<number>`count(*)` }).from(users).get()?.count ?? 0;
   }

@@ -88,7 +88,22 @@ export function paged<T extends Item>(
   return { items: left.slice(offset, offset + limit), total: left.length, offset };
 }
 
-/** What the operation lists under `key` gets filters, order and pages; its text has none of them. */
+/**
+ * How many of the first items are enough for this page; undefined: all, for they are chosen from or
+ * sorted. `own`: what the list takes besides, and its page's length.
+ */
+export function enoughFor(query: unknown, own: Required<ListOptions>): number | undefined {
+  const { limit = own.limit, offset, ...rest } = query as Page & Record<string, unknown>;
+  const chosen = Object.entries(rest).some(([name, value]) =>
+    value !== undefined && !Object.hasOwn(own.query, name)
+  );
+  return chosen ? undefined : offset + limit;
+}
+
+/**
+ * What the operation lists under `key` gets filters, order and pages; its text has none of them. One
+ * that lists no more than `enoughFor` says must give `total` itself.
+ */
 export function collection(
   key: string,
   declared: Operation & { readonly response: z.ZodObject },
@@ -127,9 +142,10 @@ export function collection(
         }
         throw new HttpProblem(400, "The text is the tool's own, whole: filters go with JSON.");
       }
-      const json = output.json as Readonly<Record<string, readonly Item[]>>;
-      const { items, ...page } = paged(json[key] ?? [], { limit, ...query }, members);
-      return { ...output, json: { ...json, [key]: items, ...page } };
+      const json = output.json as Readonly<Record<string, unknown>>;
+      const all = (json[key] ?? []) as readonly Item[];
+      const { items, ...page } = paged(all, { limit, ...query }, members);
+      return { ...output, json: { ...page, ...json, [key]: items, offset: page.offset } };
     },
   });
 }

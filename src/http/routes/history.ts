@@ -7,7 +7,7 @@ import { z } from "zod";
 import { OvsdbError } from "../../db/error.ts";
 import type { Json, JsonObject } from "../../db/json.ts";
 import { HttpProblem } from "../problem.ts";
-import { collection } from "./collection.ts";
+import { collection, enoughFor } from "./collection.ts";
 import { type Call, caller, operation, queryInteger } from "./route.ts";
 
 const tag = "History";
@@ -113,16 +113,27 @@ function numbered(params: Call["params"]): number {
 const before = queryInteger(1, Number.MAX_SAFE_INTEGER).optional()
   .describe("Only revisions below this number.");
 
+const LIST = { query: { before }, limit: 50 };
+
 export const listHistory = collection("revisions", {
   tag,
   summary: "Revisions of the configuration, newest first",
   response: historySchema,
   async handle(call) {
     const { before } = call.query as { before?: number };
-    const options = { limit: MOST_REVISIONS, ...(before !== undefined && { before }) };
-    return { json: await callHistory(call, "config_log", options) };
+    const enough = enoughFor(call.query, LIST);
+    const limit = Math.min(enough ?? MOST_REVISIONS, MOST_REVISIONS);
+    const json = await callHistory(call, "config_log", {
+      limit,
+      ...(before !== undefined && { before }),
+    });
+    if (enough === undefined) return { json };
+    // Their numbers have no gaps.
+    const [oldest, newest] = [Number(json["oldest"]), Number(json["newest"])];
+    const last = Math.min(newest, (before ?? Infinity) - 1);
+    return { json: { ...json, total: Math.max(0, last - oldest + 1) } };
   },
-}, { query: { before }, limit: 50 });
+}, LIST);
 
 export const showRevision = operation({
   tag,

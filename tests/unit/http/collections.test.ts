@@ -94,6 +94,9 @@ test("the audit log, the history and the log", async () => {
   expect(ids).toEqual([...ids].sort((a, b) => a - b));
   const below = await audit(`method=POST&path=/api/v1/bridges&before=${ids[1]}`);
   expect(below.entries.map(({ id }: { id: number }) => id)).toEqual([ids[0]]);
+  const [all, page] = [await audit("sort=-id&limit=100000"), await audit("limit=1&offset=1")];
+  expect(all.total).toBe(all.entries.length);
+  expect(page).toEqual({ total: all.total, offset: 1, entries: [all.entries[1]] });
 
   const history = async (query: string) => (await it.ask("GET", `/history?${query}`)).json;
   const [last] = (await history("limit=1")).revisions;
@@ -102,6 +105,10 @@ test("the audit log, the history and the log", async () => {
   const own = await history(`author.user=${last.author.user}&sort=revision`);
   expect(own.total).toBeGreaterThanOrEqual(3);
   expect(own.revisions.at(-1)).toEqual(last);
+  const every = await history("sort=-revision");
+  expect(await history("limit=1&offset=2"))
+    .toMatchObject({ total: every.total, revisions: [every.revisions[2]] });
+  expect((await history(`before=${last.revision}`)).total).toBe(every.total - 1);
 
   const logs = async (query: string) => (await it.ask("GET", `/logs?${query}`)).json;
   const { lines, total } = await logs("contains=%7CINFO%7C");
