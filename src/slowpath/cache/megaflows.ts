@@ -159,7 +159,7 @@ export class Megaflows {
     if (old) {
       if (old.bridge === bridge && old.ofport === ofport) {
         this.replace(old, translation);
-        return old;
+        return old.installed ? old : undefined;
       }
       this.remove(old);
     }
@@ -183,16 +183,23 @@ export class Megaflows {
     return flow;
   }
 
-  /** New actions and effects for an installed megaflow; its counters go on. */
+  /**
+   * New actions and effects for an installed megaflow; its counters go on. It goes if the datapath would
+   * not take them.
+   */
   replace(flow: Megaflow, translation: Translation): void {
     this.read(flow);
-    const { held } = flow;
-    if (!sameActions(flow.actions, translation.actions)) {
-      this.datapath.putFlow({
-        id: flow.id,
-        match: this.dpMatch(flow),
-        actions: translation.actions,
-      });
+    const { held, id } = flow;
+    const { actions } = translation;
+    if (!sameActions(flow.actions, actions)) {
+      try {
+        this.datapath.putFlow({ id, match: this.dpMatch(flow), actions });
+      } catch (error) {
+        if (!(error instanceof DatapathError)) throw error;
+        this.references.release(translation);
+        this.counters.refused++;
+        return this.remove(flow);
+      }
       this.told++;
       this.counters.replaced++;
     }

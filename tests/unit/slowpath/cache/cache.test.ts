@@ -86,6 +86,23 @@ describe("upcalls", () => {
       upcall_crashed: 0,
       megaflow_refused: 1,
     });
+    // As those of a flow that is there: it goes.
+    const first = { priority: 40_000, match: { in_port: 1 } };
+    br.add({ ...first, actions: [set("nw_ttl", 1), out(2)] });
+    expect(await names()).toEqual(["br0:2"]);
+    const { megaflow_now, megaflow_refused } = lab.cache.counters();
+    br.add({ ...first, actions: [down(1), set("nw_ttl", 1), out(2), out(PORTS.CONTROLLER)] });
+    await lab.cache.settle();
+    expect(lab.cache.counters()).toMatchObject({
+      megaflow_now: megaflow_now! - 1,
+      megaflow_refused: megaflow_refused! + 1,
+      revalidator_invalidated: 0,
+    });
+    br.add({ ...first, actions: [out(3)] });
+    expect(await names()).toEqual(["br0:3"]);
+    lab.clock.advance(60_000);
+    await lab.cache.round();
+    expect(lab.cache.counters().punts_now).toBe(0);
   });
 
   test("what the datapath can do is asked anew after all flows were removed", async () => {
