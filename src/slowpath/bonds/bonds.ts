@@ -26,6 +26,7 @@ import { lacpFrame, parseLacpFrame } from "./lacp-pdu.ts";
 import { learningPacket } from "./learning-packet.ts";
 import { PostRecirculation } from "./post-recirculation.ts";
 import type { BondSettings } from "./settings.ts";
+import { Rounds } from "../rounds.ts";
 
 /** A member's port as it is kept here. */
 export interface BondablePort extends BondPort {
@@ -60,9 +61,6 @@ export interface BondHost extends BridgeModel {
   release(recircId: number): void;
 }
 
-/** More turns than this in one go would be two ends that never agree. */
-const MAX_TURNS = 16;
-
 /** LACP of one bundle; also where its messages go in. */
 export class BundleLacp {
   constructor(
@@ -87,18 +85,21 @@ export class BundleLacp {
 export class Bonds {
   private readonly rules = new Map<Bond<BondablePort>, PostRecirculation>();
   private readonly resets = new WeakMap<BondablePort, number>();
-  private running = false;
-  private again = false;
-  private queued = false;
-  private closed = false;
-  private cancelTimer = (): void => {};
+  private readonly rounds: Rounds;
 
   constructor(
     private readonly host: BondHost,
     private readonly clock: Clock,
     private readonly log: Logger,
     private readonly lacpLog: Logger,
-  ) {}
+  ) {
+    this.rounds = new Rounds(clock, {
+      turn: () => {
+        for (const bundle of host.bundles) this.runBundle(bundle);
+      },
+      nextMs: () => this.nextMs(),
+    });
+  }
 
   /** What the database wants of a bundle; `lacp` undefined: none. */
   configure(
@@ -151,33 +152,16 @@ export class Bonds {
 
   /** A link came or went, or something was done by hand. */
   happened(): void {
-    if (this.queued || this.closed) return;
-    this.queued = true;
-    queueMicrotask(() => {
-      this.queued = false;
-      this.run();
-    });
+    this.rounds.soon();
   }
 
   close(): void {
-    this.closed = true;
-    this.cancelTimer();
+    this.rounds.close();
     for (const bundle of this.host.bundles) this.end(bundle);
   }
 
   run(): void {
-    this.again = true;
-    if (this.running || this.closed) return;
-    this.running = true;
-    try {
-      for (let turn = 0; this.again && turn < MAX_TURNS; turn++) {
-        this.again = false;
-        for (const bundle of this.host.bundles) this.runBundle(bundle);
-      }
-    } finally {
-      this.running = false;
-    }
-    this.arm();
+    this.rounds.run();
   }
 
   private runBundle(bundle: BondableBundle): void {
@@ -192,7 +176,8 @@ export class Bonds {
       this.host.transmit(port, lacpFrame(port.mac, actor, partner));
     });
     if (changed) {
-      this.again = true;
+      // Within a turn: one more.
+      this.run();
       this.host.statusChanged();
     }
     if (!bond) return;
@@ -264,17 +249,12 @@ export class Bonds {
     this.host.bondsChanged();
   }
 
-  private arm(): void {
-    this.cancelTimer();
+  private nextMs(): number {
     let next = Infinity;
     for (const { bond, lacp } of this.host.bundles) {
       if (lacp) next = Math.min(next, lacp.protocol.nextMs);
       if (bond) next = Math.min(next, bond.nextMs);
     }
-    if (next === Infinity) {
-      this.cancelTimer = () => {};
-      return;
-    }
-    this.cancelTimer = this.clock.after(Math.max(1, next - this.clock.now()), () => this.run());
+    return next;
   }
 }

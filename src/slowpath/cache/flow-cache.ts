@@ -23,6 +23,7 @@ import type { Clock } from "../clock.ts";
 import type { FrozenState } from "../pipeline/frozen.ts";
 import type { BridgeModel } from "../pipeline/model.ts";
 import { Replays } from "../pipeline/replay.ts";
+import { decided } from "../pipeline/translate.ts";
 import { type InheritanceOptions, inheritFlows } from "./inheritance.ts";
 import { Megaflow, Megaflows } from "./megaflows.ts";
 import { DatapathMeters } from "./meters.ts";
@@ -227,19 +228,7 @@ export class FlowCache {
    * what the tables say when something changes. Undefined: the datapath would not take it.
    */
   putFlow({ bridge, dpPort, ofport, key, mask, actions }: HandMade): Megaflow | undefined {
-    return this.flows.install(bridge, dpPort, ofport, key, {
-      actions,
-      mask: mask.clone(),
-      effects: [],
-      macs: [],
-      punts: [],
-      recircs: [],
-      slow: [],
-      error: undefined,
-      taught: false,
-      complaints: [],
-      uncacheable: false,
-    });
+    return this.flows.install(bridge, dpPort, ofport, key, decided(actions, mask.clone(), []));
   }
 
   /** See `Upcalls.packetOut`. */

@@ -34,7 +34,7 @@ import type { BridgeModel, PortModel } from "../pipeline/model.ts";
 import { deliver, type Punt } from "../pipeline/punt.ts";
 import type { Replays } from "../pipeline/replay.ts";
 import { Scratch } from "../pipeline/xlate.ts";
-import { translate, type Translation } from "../pipeline/translate.ts";
+import { decided, translate, type Translation } from "../pipeline/translate.ts";
 import { type Megaflow, type Megaflows, toPipelineKey } from "./megaflows.ts";
 import type { References } from "./references.ts";
 import { UpcallQueue } from "./upcall-queue.ts";
@@ -327,19 +327,7 @@ export class Upcalls {
     credit(effects, 1, bytes, this.clock.now(), 0);
     if (this.flows.size >= this.flowLimit()) this.counters.limited++;
     else {
-      this.flows.install(undefined, dpPort, 0, dpKey, {
-        actions: [],
-        mask: refusal.mask,
-        effects,
-        macs: [],
-        punts: [],
-        recircs: [],
-        slow: [],
-        error: undefined,
-        taught: false,
-        complaints: [],
-        uncacheable: false,
-      });
+      this.flows.install(undefined, dpPort, 0, dpKey, decided([], refusal.mask, effects));
     }
   }
 

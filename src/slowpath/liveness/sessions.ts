@@ -24,6 +24,7 @@ import type { BfdSettings } from "./bfd-settings.ts";
 import { Cfm } from "./cfm.ts";
 import type { CfmSettings } from "./cfm-settings.ts";
 import { claimsBfd, claimsCfm } from "./claims.ts";
+import { Rounds } from "../rounds.ts";
 
 /** A port as it is kept here. */
 export interface WatchedPort extends PortModel {
@@ -49,8 +50,6 @@ export interface LivenessLogs {
   readonly cfm: Logger;
 }
 
-/** Two ends of a patch in one bridge answer each other; this ends it if they never agree. */
-const MAX_TURNS = 16;
 const STATUS_MS = 100;
 /** RFC 5881 §4: 49152 to 65535, another for each session if possible. */
 const FIRST_UDP_PORT = 49152;
@@ -110,13 +109,9 @@ export class PortSessions implements LivenessModel {
 }
 
 export class Sessions {
-  private running = false;
-  private again = false;
-  private queued = false;
-  private closed = false;
+  private readonly rounds: Rounds;
   private told = false;
   private nextUdpPort = 0;
-  private cancelTimer = (): void => {};
   /** Defined while the database is not to be told again. */
   private cancelStatus: (() => void) | undefined;
   /** By port, whether it was live when it was last told of. */
@@ -127,7 +122,15 @@ export class Sessions {
     private readonly clock: Clock,
     private readonly logs: LivenessLogs,
     private readonly random: () => number = Math.random,
-  ) {}
+  ) {
+    this.rounds = new Rounds(clock, {
+      turn: () => {
+        for (const port of host.ports.values()) this.runPort(port);
+      },
+      ended: () => this.tellStatus(),
+      nextMs: () => this.nextMs(),
+    });
+  }
 
   /**
    * What the database wants of a port; undefined: none of it. True if other packets than before are
@@ -161,34 +164,16 @@ export class Sessions {
 
   /** A message came, or something was done by hand. */
   happened(): void {
-    if (this.queued || this.closed) return;
-    this.queued = true;
-    queueMicrotask(() => {
-      this.queued = false;
-      this.run();
-    });
+    this.rounds.soon();
   }
 
   close(): void {
-    this.closed = true;
-    this.cancelTimer();
+    this.rounds.close();
     this.cancelStatus?.();
   }
 
   run(): void {
-    this.again = true;
-    if (this.running || this.closed) return;
-    this.running = true;
-    try {
-      for (let turn = 0; this.again && turn < MAX_TURNS; turn++) {
-        this.again = false;
-        for (const port of this.host.ports.values()) this.runPort(port);
-      }
-    } finally {
-      this.running = false;
-    }
-    this.tellStatus();
-    this.arm();
+    this.rounds.run();
   }
 
   private tellStatus(): void {
@@ -255,17 +240,12 @@ export class Sessions {
     });
   }
 
-  private arm(): void {
-    this.cancelTimer();
+  private nextMs(): number {
     let next = Infinity;
     for (const { sessions } of this.host.ports.values()) {
       if (sessions?.bfd) next = Math.min(next, sessions.bfd.wakeMs);
       if (sessions?.cfm) next = Math.min(next, sessions.cfm.wakeMs);
     }
-    if (next === Infinity) {
-      this.cancelTimer = () => {};
-      return;
-    }
-    this.cancelTimer = this.clock.after(Math.max(1, next - this.clock.now()), () => this.run());
+    return next;
   }
 }

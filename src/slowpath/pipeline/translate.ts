@@ -111,6 +111,27 @@ export interface Translation {
   readonly tracedMask?: FlowKey | undefined;
 }
 
+/** What is decided without a translation: no reference, no dependency, nothing to say. */
+export function decided(
+  actions: readonly DpAction[],
+  mask: FlowKey,
+  effects: readonly Effect[],
+): Translation {
+  return {
+    actions,
+    mask,
+    effects,
+    macs: [],
+    punts: [],
+    recircs: [],
+    slow: [],
+    error: undefined,
+    taught: false,
+    complaints: [],
+    uncacheable: false,
+  };
+}
+
 const CT_TRACKED = 0x20;
 /** Packet types of IP without Ethernet; nothing else may say what they are. */
 const BARE_IPV4 = 0x10800;
