@@ -4,6 +4,17 @@ import { IDLE_MS, SESSION_LIFE_MS, SETUP_LIFE_MS } from "../../../src/http/auth/
 import { LIMITS } from "../../../src/http/auth/store.ts";
 import { type AskOptions, Bench, PASSWORD, type Reply } from "./source.ts";
 
+const ENTRY = {
+  timeMs: 0,
+  user: "u",
+  via: "session",
+  address: "",
+  method: "POST",
+  path: "/",
+  status: 200,
+  detail: "",
+};
+
 let bench: Bench;
 beforeEach(async () => {
   bench = await Bench.open();
@@ -359,22 +370,12 @@ describe("the audit log", () => {
   });
 
   test("what waits is written at the end, and what comes after it at once", async () => {
-    const entry = {
-      timeMs: 0,
-      user: "u",
-      via: "session",
-      address: "",
-      method: "POST",
-      path: "/",
-      status: 200,
-      detail: "",
-    };
-    const waits = bench.access.audit.add(entry);
+    const waits = bench.access.audit.add(ENTRY);
     expect(bench.store.audit(10)).toHaveLength(0);
     bench.access.audit.close();
     expect(bench.store.audit(10)).toHaveLength(1);
     await waits;
-    void bench.access.audit.add(entry);
+    void bench.access.audit.add(ENTRY);
     expect(bench.store.audit(10)).toHaveLength(2);
   });
 
@@ -401,16 +402,7 @@ describe("the audit log", () => {
   });
 
   test("it is bounded", () => {
-    const entry = {
-      timeMs: 0,
-      user: "u",
-      via: "session",
-      address: "",
-      method: "POST",
-      path: "/".repeat(5000),
-      status: 200,
-      detail: "",
-    };
+    const entry = { ...ENTRY, path: "/".repeat(5000) };
     bench.side.tables.db.run("PRAGMA synchronous = OFF");
     bench.store.addAudit(Array(LIMITS.auditEntries + 5).fill(entry));
     const [newest] = bench.store.audit(1);
