@@ -174,14 +174,6 @@ export class SharedState {
     };
   }
 
-  addFlowStats(id: number, sum: DpFlowStats): void {
-    const { packets, bytes, lastUsedMs, tcpFlags } = this.readFlowStats(id);
-    sum.packets += packets;
-    sum.bytes += bytes;
-    sum.lastUsedMs = Math.max(sum.lastUsedMs, lastUsedMs);
-    sum.tcpFlags |= tcpFlags;
-  }
-
   flowPackets(id: number): number {
     return this.flowStats[id * FLOW_STATS_DOUBLES] ?? 0;
   }

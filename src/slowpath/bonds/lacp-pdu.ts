@@ -9,6 +9,7 @@
  *
  * All numbers are in network byte order. 110 bytes; what follows the collector is zero.
  */
+import { etherTypeAt } from "../../packet/ether-type.ts";
 
 /** Bits of `LacpInfo.state` (§5.4.2.2). */
 export const LACP_STATE = {
@@ -31,7 +32,6 @@ const PARTNER = 24;
 const SUBTYPE_LACP = 1;
 const SUBTYPE_MARKER = 2;
 const ETH_HEADER = 14;
-const VLAN_TYPES: ReadonlySet<number> = new Set([0x8100, 0x88a8]);
 
 /** What one end of a link says of itself. */
 export interface LacpInfo {
@@ -101,9 +101,9 @@ export function lacpFrame(source: Uint8Array, actor: LacpInfo, partner: LacpInfo
 
 /** The message of a frame that is one, tagged or not. */
 export function parseLacpFrame(frame: Uint8Array): LacpMessage {
-  let at = ETH_HEADER;
-  while (at + 4 <= frame.length && VLAN_TYPES.has((frame[at - 2]! << 8) | frame[at - 1]!)) at += 4;
-  const pdu = frame.subarray(at);
+  const at = etherTypeAt(frame);
+  if (at === undefined) return { type: "bad" };
+  const pdu = frame.subarray(at + 2);
   if (pdu.length < PDU_BYTES) return { type: "bad" };
   if (
     pdu[0] === SUBTYPE_LACP && pdu[2] === 1 && pdu[3] === 20 &&

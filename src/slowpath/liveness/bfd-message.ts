@@ -14,6 +14,7 @@
  *
  * All numbers are in network byte order. There is no authentication.
  */
+import { etherTypeAt } from "../../packet/ether-type.ts";
 import { checksum } from "../../packet/checksum.ts";
 
 export const BFD_PORT = 3784;
@@ -96,7 +97,6 @@ const ETH_IP = 0x0800;
 const PROTOCOL_UDP = 17;
 /** Class selector 6: it goes before other traffic. */
 const TOS = 0xc0;
-const ETH_VLAN_TYPES: ReadonlySet<number> = new Set([0x8100, 0x88a8]);
 const MIN_IP_WORDS = 5;
 
 /** A whole frame without a tag. */
@@ -142,9 +142,10 @@ export interface ReceivedBfd {
 /** Reads a frame of IPv4 and UDP to port 3784, tags in front or not; undefined: it is none. */
 export function parseBfdFrame(frame: Uint8Array): ReceivedBfd | undefined {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  let at = 12;
-  while (at + 2 <= frame.length && ETH_VLAN_TYPES.has(view.getUint16(at))) at += 4;
-  if (at + 2 + IP > frame.length || view.getUint16(at) !== ETH_IP) return undefined;
+  const at = etherTypeAt(frame);
+  if (at === undefined || at + 2 + IP > frame.length || view.getUint16(at) !== ETH_IP) {
+    return undefined;
+  }
   const ip = at + 2;
   const words = frame[ip]! & 0xf;
   if (frame[ip]! >> 4 !== 4 || words < MIN_IP_WORDS || frame[ip + 9] !== PROTOCOL_UDP) {

@@ -15,6 +15,7 @@
  *
  * All numbers are in network byte order.
  */
+import { etherTypeAt } from "../../packet/ether-type.ts";
 export const ETH_CFM = 0x8902;
 
 export interface Ccm {
@@ -41,7 +42,6 @@ const RDI = 0x80;
 const ETH = 14;
 const TAG = 4;
 const ETH_VLAN = 0x8100;
-const ETH_VLAN_TYPES: ReadonlySet<number> = new Set([ETH_VLAN, 0x88a8]);
 const ADDRESS = Uint8Array.of(0x01, 0x80, 0xc2, 0, 0, 0x30);
 const EXTENDED_ADDRESS = Uint8Array.of(0x01, 0x23, 0x20, 0, 0, 0x30);
 
@@ -89,8 +89,8 @@ export function ccmFrame(
 /** Undefined: the frame is none, or too short. */
 export function parseCcmFrame(frame: Uint8Array): Ccm | undefined {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  let at = 12;
-  while (at + 2 <= frame.length && ETH_VLAN_TYPES.has(view.getUint16(at))) at += TAG;
+  const at = etherTypeAt(frame);
+  if (at === undefined) return undefined;
   const start = at + 2;
   if (start + LEAST_BYTES > frame.length || view.getUint16(at) !== ETH_CFM) return undefined;
   const flags = frame[start + 2]!;

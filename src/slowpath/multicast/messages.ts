@@ -7,6 +7,8 @@
  *     MLD   type 1, code 1, checksum 2, delay 2, zero 2, group 16        v2 report: as IGMP's
  *     record: type 1, words of data behind it 1, sources 2, group 4 or 16, sources, data
  */
+import { readU16 as u16 } from "../../packet/big-endian.ts";
+import { etherTypeAt } from "../../packet/ether-type.ts";
 import { fold, pseudoSum, sumBytes } from "../../packet/checksum.ts";
 
 /** What becomes of the message is decided by its kind, also where it cannot be believed. */
@@ -20,7 +22,6 @@ export interface GroupMessage {
 
 const ETH_IP = 0x0800;
 const ETH_IPV6 = 0x86dd;
-const ETH_VLAN_TYPES: ReadonlySet<number> = new Set([0x8100, 0x88a8]);
 const PROTOCOL_IGMP = 2;
 const PROTOCOL_ICMPV6 = 58;
 /** Extension headers that may stand in front of MLD; its router alert is in the first. */
@@ -33,9 +34,8 @@ const RECORDS_AT = 8;
 
 /** Undefined: the frame is no such message. */
 export function parseGroupMessage(frame: Uint8Array): GroupMessage | undefined {
-  let at = 12;
-  while (at + 2 <= frame.length && ETH_VLAN_TYPES.has(u16(frame, at))) at += 4;
-  if (at + 2 > frame.length) return undefined;
+  const at = etherTypeAt(frame);
+  if (at === undefined) return undefined;
   const type = u16(frame, at);
   if (type === ETH_IP) return parseIgmp(frame, at + 2);
   return type === ETH_IPV6 ? parseMld(frame, at + 2) : undefined;
@@ -118,10 +118,6 @@ function records(
     at += 4 + addressBytes + sources * addressBytes + 4 * frame[at + 1]!;
   }
   return membership(isRight, joins, leaves);
-}
-
-function u16(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
 function isZero(bytes: Uint8Array, at: number, length: number): boolean {
